@@ -1,0 +1,1 @@
+"""lowbit: compile any PyTorch module into a small, exact, integer-only program."""

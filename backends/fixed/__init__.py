@@ -1,0 +1,1 @@
+"""The fixed-point integer program: records, verifier, interpreter, text, lowering."""

@@ -1,0 +1,108 @@
+"""Program: SSA steps over integer tensors, and the builder that makes one. No float lives here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ...compiler.arrays import Integers
+from .op import Attribute, Operand
+from .types import Range
+from .verify import check
+
+
+@dataclass(frozen=True, eq=False)
+class Value:
+    """One integer tensor of a program. A constant has data and its whole shape; any other leaves out the batch axis.
+
+    range is declared for an input, and proven from the op's range rule for a step's output.
+    """
+
+    shape: tuple[int, ...]
+    range: Range
+    data: Integers | None = None
+
+
+@dataclass(frozen=True)
+class Step:
+    """One operation: `output = op(*inputs, **attributes)`; values are indices into `Program.values`.
+
+    origin is the module path and source line it came from; it is not part of the file.
+    """
+
+    op: str
+    inputs: tuple[int, ...]
+    output: int
+    attributes: Mapping[str, Attribute] = field(default_factory=dict)
+    origin: str = field(default="", compare=False)
+
+
+@dataclass(frozen=True)
+class Port:
+    """A value at the boundary and what its integers stand for: real = multiplier * 2**-shift * (q - zero).
+
+    2**23 <= multiplier < 2**24 (the significand of a float32), so the real scale is held exactly.
+    """
+
+    value: int
+    multiplier: int
+    shift: int
+    zero: int = 0
+
+    @property
+    def scale(self) -> float:
+        """The real step of the grid, exact in float64."""
+        return float(np.ldexp(float(self.multiplier), -self.shift))
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """A fixed-point program: values in definition order, steps in execution order, ports at both ends."""
+
+    values: tuple[Value, ...]
+    steps: tuple[Step, ...]
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+
+    def constants(self) -> list[int]:
+        """Indices of the constant values, ascending."""
+        return [i for i, value in enumerate(self.values) if value.data is not None]
+
+
+class Builder:
+    """Collects values and steps in order. Each step is verified as it is added, so no illegal Program exists."""
+
+    def __init__(self) -> None:
+        self._values: list[Value] = []
+        self._steps: list[Step] = []
+
+    def input(self, shape: Sequence[int], range: Range) -> int:
+        """Declare an input of that shape (without batch) whose integers lie in `range`."""
+        return self._add(Value(tuple(shape), range))
+
+    def constant(self, data: Integers) -> int:
+        """Declare a constant; its range is that of its data, which is copied and made read-only."""
+        array = np.array(data, dtype=np.int64)
+        array.setflags(write=False)
+        return self._add(Value(array.shape, Range.of(array), array))
+
+    def step(self, op: str, *inputs: int, origin: str = "", **attributes: Attribute) -> int:
+        """Append `op(*inputs, **attributes)` and return the index of its output. Raises verify.IllegalStep."""
+        operands = tuple(Operand(v.shape, v.range, v.data) for v in map(self._values.__getitem__, inputs))
+        shape, range = check(op, operands, attributes, origin)
+        output = self._add(Value(shape, range))
+        self._steps.append(Step(op, inputs, output, attributes, origin))
+        return output
+
+    def build(self, inputs: Sequence[Port], outputs: Sequence[Port]) -> Program:
+        """Close the program."""
+        return Program(tuple(self._values), tuple(self._steps), tuple(inputs), tuple(outputs))
+
+    def __getitem__(self, index: int) -> Value:
+        return self._values[index]
+
+    def _add(self, value: Value) -> int:
+        self._values.append(value)
+        return len(self._values) - 1

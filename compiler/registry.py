@@ -1,0 +1,47 @@
+"""A file in a folder is a member: finds the one record in each module of a package, named after the file."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import pkgutil
+from types import MappingProxyType
+from typing import TypeVar
+
+from .errors import Broken
+
+Record = TypeVar("Record")
+
+
+def members(package: str, kind: type[Record]) -> MappingProxyType[str, Record]:
+    """Name -> record for every module of `package`, in name order.
+
+    package: absolute dotted name.   kind: the record's type.
+    Raises Broken for a module without exactly one module-level `kind`; an import error passes through.
+    """
+    found: MappingProxyType[str, Record] = _scan(package, kind)
+    return found
+
+
+@functools.cache
+def _scan(package: str, kind: type[Record]) -> MappingProxyType[str, Record]:
+    folder = importlib.import_module(package).__path__
+    names = sorted(info.name for info in pkgutil.iter_modules(folder))
+    return MappingProxyType({name: _record(f"{package}.{name}", kind) for name in names})
+
+
+def _record(module_name: str, kind: type[Record]) -> Record:
+    module = importlib.import_module(module_name)
+    records = [item for item in vars(module).values() if isinstance(item, kind)]
+    if len(records) != 1:
+        raise Broken(
+            f"{module_name} holds {len(records)} {kind.__name__} records",
+            why="the file's name is the member's name, so it must hold exactly one",
+            fix=f"define one module-level {kind.__name__} there, and move helpers to another folder",
+        )
+    return records[0]
+
+
+def summary(package: str, name: str) -> str:
+    """The first line of a member's file: what it is for."""
+    return (importlib.import_module(f"{package}.{name}").__doc__ or "").strip().split("\n")[0]

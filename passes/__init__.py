@@ -1,0 +1,1 @@
+"""One file, one pass. Each imports the compiler and torch, never a sibling, never a backend."""
