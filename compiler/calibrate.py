@@ -1,0 +1,72 @@
+"""Calibration: every activation scale set from real data, with the network in float and in eval mode."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+
+from .errors import UserError
+from .graph import Graph, arguments
+from .grid import Grid, best_scale
+from .modes import evaluated
+
+SAMPLES = 1 << 16
+"""Values kept of an edge for each batch; more change the scale by less than its step."""
+
+own = torch.ops.lowbit
+
+
+def calibrate(graph: Graph, batches: Iterable[list[Tensor]]) -> None:
+    """Set the scale of every activation grid to the least mean square error over the batches, in place.
+
+    batches: flat inputs each.   Raises UserError when there is no batch.
+    """
+    derived = evaluated(graph)
+    fixed = derived.constants()
+    grids = [node for node in derived.nodes if node.target is own.fake_quantize.default and node not in fixed]
+    edges = {node: _scale_of(derived, node) for node in grids}
+    recorder = _Recorder(derived, edges.keys())
+    count = 0
+    for batch in batches:
+        recorder.run(*batch)
+        count += 1
+    if not count:
+        raise UserError("there is no data to calibrate with", fix="pass an iterable with at least one batch")
+    with torch.no_grad():
+        for node, parameter in edges.items():
+            given = arguments(node)
+            scale = best_scale(torch.cat(recorder.samples[node]), _grid(given))
+            parameter.copy_(torch.log2(scale))
+
+
+def _scale_of(graph: Graph, node: fx.Node) -> Tensor:
+    exponent = arguments(arguments(node)["scale"])["self"]
+    return graph.tensor(exponent)
+
+
+def _grid(given: Mapping[str, Any]) -> Grid:
+    bits = int(given["hi"] - given["lo"]).bit_length()
+    return Grid(bits, signed=given["lo"] < 0, narrow=given["lo"] == -given["hi"])
+
+
+class _Recorder(fx.Interpreter):
+    """Runs the graph in float, every grid an identity, and samples what arrives at the chosen ones."""
+
+    def __init__(self, graph: Graph, edges: Iterable[fx.Node]) -> None:
+        super().__init__(graph.module())
+        self._names = {node.name: node for node in edges}
+        self.samples: dict[fx.Node, list[Tensor]] = {node: [] for node in edges}
+
+    @torch.no_grad()
+    def run_node(self, n: fx.Node) -> Any:
+        if n.target is not own.fake_quantize.default:
+            return super().run_node(n)
+        args, kwargs = self.fetch_args_kwargs_from_env(n)
+        x: Tensor = args[0] if args else kwargs["x"]
+        if n.name in self._names:
+            flat = x.reshape(-1)
+            self.samples[self._names[n.name]].append(flat[:: max(1, flat.numel() // SAMPLES)].clone())
+        return x

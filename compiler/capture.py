@@ -1,0 +1,139 @@
+"""nn.Module + example inputs -> Graph: torch.export in train mode with a dynamic batch, never decomposed."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import logging
+import os
+import re
+import traceback
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import fx, nn
+from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
+from torch.utils import _pytree as pytree
+
+from .errors import UserError
+from .fidelity import check_fidelity
+from .graph import Graph, Origin, Signature, stamp
+from .verify import verify as verify_graph
+
+_TORCH = os.path.dirname(torch.__file__) + os.sep
+_FRAME = re.compile(r'File "([^"]+)", line (\d+), in [^\n]*\n\s+([^\n]*)')
+
+
+def capture(
+    model: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any] | None = None, verify: bool = True
+) -> Graph:
+    """Capture a module as a training graph over its own parameters and buffers.
+
+    args, kwargs: example inputs; the first axis of every tensor is the batch, which becomes symbolic. A batch of 1 is
+    doubled, since torch.export would fix it.   verify: compare outputs, buffers, gradients and the eval mode with the
+    module on these inputs.   Raises UserError with the user's line where the module cannot be captured.
+    """
+    args, kwargs = pytree.tree_map_only(torch.Tensor, _at_least_two, (tuple(args), dict(kwargs or {})))
+    modes = {module: module.training for module in model.modules()}
+    model.train()
+    try:
+        program = _export(model, args, kwargs)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            exported = program.module(check_guards=False)
+        graph = _plain(exported, model)
+        verify_graph(graph, "capture")
+        if verify:
+            check_fidelity(graph, model, args, kwargs)
+    finally:
+        for module, training in modes.items():
+            module.training = training
+    return graph
+
+
+def _at_least_two(tensor: torch.Tensor) -> torch.Tensor:
+    return torch.cat([tensor, tensor]) if tensor.dim() and tensor.shape[0] == 1 else tensor
+
+
+def _export(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> torch.export.ExportedProgram:
+    bound = inspect.signature(model.forward).bind(*args, **kwargs).arguments
+    batch = {0: torch.export.Dim.DYNAMIC}
+    shapes = pytree.tree_map(lambda x: batch if isinstance(x, torch.Tensor) and x.dim() else None, dict(bound))
+    try:
+        with warnings.catch_warnings(), _quiet():
+            warnings.simplefilter("ignore")
+            return torch.export.export(model, args, kwargs, dynamic_shapes=shapes, strict=False)
+    except Exception as error:  # torch.export raises whatever the module's own code raised
+        raise _refusal(error) from error
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep torch.export from printing its half-made graph; the refusal says what the user needs."""
+    logger = logging.getLogger("torch")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def _refusal(error: Exception) -> UserError:
+    """The user's line and the cause, in one sentence, of a failed export."""
+    frames = traceback.extract_tb(error.__traceback__)
+    user = [frame for frame in frames if not frame.filename.startswith((_TORCH, os.path.dirname(__file__)))]
+    where = f"{user[-1].filename}:{user[-1].lineno}  {user[-1].line}" if user else ""
+    first = str(error).strip().split("\n")[0]
+    if isinstance(error, GuardOnDataDependentSymNode):
+        why = f"a Python branch there depends on the values of a tensor ({first})"
+        fix = "use torch.cond or torch.where, or move the branch out of the model"
+    else:
+        why, fix = f"{type(error).__name__}: {first}", "check that the module runs on these example inputs"
+    return UserError("the model cannot be captured", where=where, why=why, fix=fix)
+
+
+def _plain(exported: nn.Module, model: nn.Module) -> Graph:
+    """The exported module as a plain Graph: no guards, no hooks, one origin on every node."""
+    source: fx.Graph = exported.graph  # type: ignore[assignment]
+    for node in list(source.nodes):
+        if node.op == "call_module" and str(node.target) == "_guards_fn":
+            source.erase_node(node)
+    graph = fx.Graph()
+    outputs = graph.graph_copy(source, {})
+    graph.output((tuple(outputs), (), {}))  # type: ignore[arg-type]
+    graph.eliminate_dead_code()
+    for node in graph.nodes:
+        if node.op != "output":
+            stamp(node, _origin(node), node.meta["val"])
+    state, transient = _state(exported, graph)
+    return Graph(graph, state, Signature(exported._in_spec, exported._out_spec), transient)  # type: ignore[arg-type]
+
+
+def _origin(node: fx.Node) -> Origin:
+    if node.op != "call_function":
+        return Origin(str(node.target).rpartition(".")[0] if node.op == "get_attr" else "")
+    stack = node.meta.get("nn_module_stack") or {}
+    path = next(reversed(stack.values()))[0] if stack else ""
+    path = "" if path.startswith("_empty_nn_module_stack") else path  # torch's mark for a node of no module
+    frames = [frame for frame in _FRAME.findall(node.meta.get("stack_trace") or "") if not frame[0].startswith(_TORCH)]
+    source = f"{os.path.basename(frames[-1][0])}:{frames[-1][1]}  {frames[-1][2]}" if frames else ""
+    return Origin(path.split("@")[0], source)
+
+
+def _state(exported: nn.Module, graph: fx.Graph) -> tuple[dict[str, torch.Tensor], frozenset[str]]:
+    """Tensors by dotted name, the model's own objects and in its order; the names that `state_dict` leaves out."""
+    tensors: dict[str, torch.Tensor] = {
+        **dict(exported.named_parameters(remove_duplicate=False)),
+        **dict(exported.named_buffers(remove_duplicate=False)),
+    }
+    for node in graph.nodes:
+        name = str(node.target)
+        if node.op == "get_attr" and name not in tensors:
+            owner: Any = exported.get_submodule(name.rpartition(".")[0])
+            tensors[name] = getattr(owner, name.rpartition(".")[2])
+    kept = exported.state_dict().keys()
+    read = {str(node.target) for node in graph.nodes if node.op == "get_attr"}
+    return {k: v for k, v in tensors.items() if k in read or k in kept}, frozenset(tensors.keys() - kept)

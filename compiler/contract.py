@@ -1,0 +1,60 @@
+"""Pass, the one record of a graph pass: its options, what it needs and leaves, its rules, its law and its evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import msgspec
+
+from .facts import Fact
+from .graph import Graph
+from .rule import Rule
+
+
+class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Base of a pass's options: the fields are the recipe keys, their types and bounds the checks."""
+
+
+@dataclass(frozen=True)
+class Exact:
+    """The outputs do not change by a bit."""
+
+
+@dataclass(frozen=True)
+class Close:
+    """The outputs, in float64, change by at most this much relative to their largest magnitude."""
+
+    relative: float
+
+
+@dataclass(frozen=True)
+class OnGrid:
+    """The outputs change, but every chosen edge holds grid values, each within half a step unless it is clipped."""
+
+
+Law: TypeAlias = Exact | Close | OnGrid
+OptionsFor: TypeAlias = Callable[[str], Any]
+"""The options of a pass for the layer of that module path."""
+
+
+@dataclass(frozen=True, eq=False)
+class Pass:
+    """A graph pass. The file's docstring says what it does; the file's name is its name.
+
+    rules: what it rewrites.   law: what it preserves.   options: its settings.
+    plan: an analysis of the whole graph before any rule, handed to the rules as `match.plan`.
+    needs, leaves: facts that must hold before, and that hold after.
+    fires, refuses: sketches (see `sketch`) on which a rule must fire, and on which one must refuse for that reason.
+    options_shown: options under which the evidence holds, where the defaults would not do.
+    """
+
+    rules: tuple[Rule, ...]
+    law: Law
+    options: type[Options] = Options
+    plan: Callable[[Graph, OptionsFor], Any] = lambda graph, options: None
+    needs: tuple[Fact, ...] = ()
+    leaves: tuple[Fact, ...] = ()
+    fires: tuple[str, ...] = ()
+    refuses: Mapping[str, str] = field(default_factory=dict)

@@ -1,0 +1,108 @@
+"""Edit: everything that a rule's builder may do to a graph."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import fx
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from .graph import Graph, Origin, arguments, origin, stamp
+
+
+@dataclass
+class Edit:
+    """The verbs of a builder. Nodes appear right behind the root (before it, if it is the graph's output), so that
+    they may read the root itself or all that it reads; values and provenance are filled in by the verbs.
+
+    graph: the engine's working copy.   root: the matched node.   label: "pass/rule", for the trail.
+    made: the nodes made by this builder, so that the engine knows which readers of the root are new.
+    """
+
+    graph: Graph
+    state: dict[str, torch.Tensor]
+    root: fx.Node
+    label: str
+    made: list[fx.Node] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._next = self.root if self.root.op == "output" else self.root.next
+
+    def call(self, target: Callable[..., Any], *args: Any, **kwargs: Any) -> fx.Node:
+        """A new call of an ATen or lowbit operator; names its arguments as the operator's schema does."""
+        with self.graph.fx.inserting_before(self._next):
+            node = self.graph.fx.call_function(target, args, kwargs)
+        return self._stamp(node, fake_call(node))
+
+    def item(self, node: fx.Node, index: int) -> fx.Node:
+        """One of the tensors of a call that returns several."""
+        with self.graph.fx.inserting_before(self._next):
+            picked = self.graph.fx.call_function(operator.getitem, (node, index))
+        return self._stamp(picked, node.meta["val"][index])
+
+    def like(self, node: fx.Node, **changed: Any) -> fx.Node:
+        """The same call with some arguments, named by schema, replaced."""
+        return self.call(node.target, **{**arguments(node), **changed})  # type: ignore[arg-type]
+
+    def parameter(self, name: str, value: torch.Tensor) -> fx.Node:
+        """A new trainable parameter of that dotted name, made unique by a number if it is taken."""
+        return self._tensor(name, torch.nn.Parameter(value.detach().clone()))
+
+    def buffer(self, name: str, value: torch.Tensor) -> fx.Node:
+        """A new buffer of that dotted name, made unique by a number if it is taken."""
+        return self._tensor(name, value.detach().clone())
+
+    def read(self, name: str) -> fx.Node:
+        """A read of a tensor of the state."""
+        with self.graph.fx.inserting_before(self._next):
+            node = self.graph.fx.create_node("get_attr", name)
+        return self._stamp(node, fake_tensor(self.graph, self.state[name]))
+
+    def penalty(self, value: fx.Node) -> None:
+        """Add a scalar to the losses that `regularization()` sums."""
+        outputs, penalties, updates = self.graph.output.args[0]  # type: ignore[misc]
+        self.graph.output.args = ((outputs, (*penalties, value), updates),)  # type: ignore[has-type]
+
+    def update(self, buffer: fx.Node, value: fx.Node) -> None:
+        """Let `step()` set a buffer to the value of a node."""
+        outputs, penalties, updates = self.graph.output.args[0]  # type: ignore[misc]
+        updates = {**updates, str(buffer.target): value}  # type: ignore[has-type]
+        self.graph.output.args = ((outputs, penalties, updates),)  # type: ignore[has-type]
+
+    def _tensor(self, name: str, value: torch.Tensor) -> fx.Node:
+        unique, count = name, 1
+        while unique in self.state:
+            count += 1
+            unique = f"{name}_{count}"
+        self.state[unique] = value
+        return self.read(unique)
+
+    def _stamp(self, node: fx.Node, value: Any) -> fx.Node:
+        source = origin(self.root)
+        layer = source.layer or (str(self.root.target).rpartition(".")[0] if self.root.op == "get_attr" else "")
+        stamp(node, Origin(layer, source.source, (*source.trail, self.label)), value)
+        self.made.append(node)
+        return node
+
+
+def fake_call(node: fx.Node) -> Any:
+    """The fake value of a call, from the fake values of its arguments; nothing is computed."""
+    args, kwargs = fx.map_arg((node.args, node.kwargs), lambda n: n.meta["val"])
+    tensors = [n.meta["val"] for n in node.all_input_nodes if isinstance(n.meta["val"], torch.Tensor)]
+    with fake_mode(tensors), torch.no_grad():
+        return node.target(*args, **kwargs)  # type: ignore[operator]
+
+
+def fake_mode(values: list[torch.Tensor]) -> FakeTensorMode:
+    """The mode that these fake values belong to."""
+    return next(v.fake_mode for v in values if hasattr(v, "fake_mode"))
+
+
+def fake_tensor(graph: Graph, value: torch.Tensor) -> torch.Tensor:
+    """A fake value for a real tensor, in the mode of the graph's other values."""
+    mode = fake_mode([node.meta["val"] for node in graph.fx.nodes if "val" in node.meta])
+    return mode.from_tensor(value.detach(), static_shapes=True)

@@ -1,0 +1,127 @@
+"""The one loop that rewrites graphs: match, guard, build, splice. The only file that splices and erases fx nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import fx
+
+from .edit import Edit
+from .errors import Broken
+from .graph import Graph, is_effect, layer, origin
+from .pattern import Bindings
+from .rule import Match, Rule
+
+ROUNDS = 20
+"""Sweeps over the graph before rules that keep making work for each other are stopped."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """What a rule did at a node: fired (no reason), or refused with its reason."""
+
+    rule: str
+    node: str
+    origin: str
+    reason: str = ""
+
+    @property
+    def fired(self) -> bool:
+        return not self.reason
+
+
+@dataclass(frozen=True)
+class Context:
+    """What the rules of one pass may read beside the match."""
+
+    label: str
+    options: Callable[[str], Any]
+    plan: Any = None
+    steps: int | None = None
+
+
+def rewrite(graph: Graph, rules: Sequence[Rule], context: Context) -> tuple[Graph, list[Event]]:
+    """Apply rules until none fires; the given graph is not touched.
+
+    Raises Broken, naming the rules, when they are still firing after `ROUNDS` sweeps.
+    """
+    working, _ = graph.copy()
+    state: dict[str, torch.Tensor] = dict(working.state)
+    working = replace(working, state=state)
+    by_target = _index(rules)
+    events: list[Event] = []
+    for _ in range(ROUNDS):
+        swept = _sweep(working, state, by_target, context)
+        events = [*(event for event in events if event.fired), *swept]
+        if not any(event.fired for event in swept):
+            return replace(working, state=_reachable(working, state)), events
+    chasing = sorted({event.rule for event in swept if event.fired})
+    raise Broken(f"rules keep firing after {ROUNDS} sweeps: {', '.join(chasing)}", where=context.label)
+
+
+def _index(rules: Sequence[Rule]) -> Mapping[Any, list[Rule]]:
+    table: dict[Any, list[Rule]] = {}
+    for rule in rules:
+        for root in rule.pattern.roots() or {"any"}:
+            table.setdefault(root, []).append(rule)
+    return table
+
+
+def _sweep(
+    graph: Graph, state: dict[str, torch.Tensor], rules: Mapping[Any, list[Rule]], context: Context
+) -> list[Event]:
+    events: list[Event] = []
+    for node in list(graph.fx.nodes):
+        key = node.target if node.op == "call_function" else node.op
+        for rule in (*rules.get(key, ()), *rules.get("any", ())):
+            if node._erased:
+                break
+            event = _try(graph, state, node, rule, context)
+            if event is not None:
+                events.append(event)
+    return events
+
+
+def _try(
+    graph: Graph, state: dict[str, torch.Tensor], node: fx.Node, rule: Rule, context: Context
+) -> Event | None:
+    name, label = node.name, f"{context.label}/{rule.name}"
+    found = Bindings(plan=context.plan)
+    miss = rule.pattern.match(node, found)
+    if miss is not None:
+        return None if miss.shape else Event(label, name, str(origin(node)), miss.reason)
+    match = Match(graph, node, found, context.options(layer(node)), context.plan, context.steps)
+    for guard in rule.guards:
+        reason = guard(match)
+        if reason:
+            return Event(label, name, str(origin(node)), reason)
+    event = Event(label, name, str(origin(node)))
+    _splice(node, rule.build(match, edit := Edit(graph, state, node, label)), edit.made)
+    return event
+
+
+def _splice(root: fx.Node, replacement: fx.Node, made: Sequence[fx.Node]) -> None:
+    new = set(made)
+    if replacement is not root:
+        root.replace_all_uses_with(replacement, delete_user_cb=lambda user: user not in new)
+    _erase_unread([root, *reversed(made)])
+
+
+def _erase_unread(nodes: Sequence[fx.Node]) -> None:
+    """Erase nodes that nobody reads, and what only they read; ports and in-place calls stay."""
+    stack = list(nodes)
+    while stack:
+        node = stack.pop()
+        if node._erased or node.users or is_effect(node):
+            continue
+        stack.extend(node.all_input_nodes)
+        node.graph.erase_node(node)
+
+
+def _reachable(graph: Graph, state: Mapping[str, torch.Tensor]) -> Mapping[str, torch.Tensor]:
+    """The tensors still read, in their old order: what a rewrite made useless leaves the state too."""
+    read = {str(node.target) for node in graph.fx.nodes if node.op == "get_attr"}
+    return {name: tensor for name, tensor in state.items() if name in read or name in graph.updates}

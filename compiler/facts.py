@@ -1,0 +1,85 @@
+"""Named predicates on graphs: the words in which passes say what they need and what they leave."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import fx
+
+from . import grid as _grid  # noqa: F401  registers the lowbit operators that the facts name
+from .graph import Graph, arguments, origin
+
+aten, own = torch.ops.aten, torch.ops.lowbit
+PRODUCERS = frozenset({aten.conv2d.default, aten.linear.default})
+"""Calls that multiply by a weight: what is quantized, regularized and pruned."""
+
+
+@dataclass(frozen=True)
+class Fact:
+    """A named predicate; `exception` returns the first place where it does not hold, or nothing."""
+
+    name: str
+    exception: Callable[[Graph], str]
+
+    def holds(self, graph: Graph) -> bool:
+        return not self.exception(graph)
+
+
+def weight_of(node: fx.Node) -> fx.Node | None:
+    """The parameter or buffer behind a weight operand, through masks and grids; None if it is computed otherwise."""
+    while isinstance(node, fx.Node) and node.op == "call_function":
+        if node.target not in (own.fake_quantize.default, aten.mul.Tensor):
+            return None
+        node = node.args[0] if node.args else node.kwargs["x"]  # type: ignore[assignment]
+    return node if isinstance(node, fx.Node) and node.op == "get_attr" else None
+
+
+def weights_multiplied(graph: Graph) -> list[fx.Node]:
+    """The parameters behind the weights of convolutions and linears, each once, in graph order."""
+    calls = [node for node in graph.fx.nodes if node.op == "call_function" and node.target in PRODUCERS]
+    found = {weight_of(arguments(node)["weight"]): None for node in calls}
+    return [node for node in graph.fx.nodes if node in found]
+
+
+def _first(graph: Graph, wrong: Callable[[fx.Node], bool]) -> str:
+    return next((f"{node.name} ({origin(node)})" for node in graph.fx.nodes if wrong(node)), "")
+
+
+def _weight_off_grid(node: fx.Node) -> bool:
+    if node.op != "call_function" or node.target not in PRODUCERS:
+        return False
+    weight = arguments(node)["weight"]
+    return weight.target not in (own.fake_quantize.default, own.dequantize.default)
+
+
+def _trains(node: fx.Node) -> bool:
+    trained = node.op == "call_function" and node.target in (aten.batch_norm.default, aten.dropout.default)
+    return trained and bool(arguments(node).get("training", arguments(node).get("train")))
+
+
+weights_on_grid = Fact("every weight on a grid", lambda graph: _first(graph, _weight_off_grid))
+weights_frozen = Fact(
+    "no trainable grid",
+    lambda graph: _first(
+        graph,
+        lambda node: (
+            node.target is own.fake_quantize.default
+            and (arguments(node)["scale"].op != "get_attr" or weight_of(node) is not None)
+        ),
+    ),
+)
+inference = Fact("no node in training mode", lambda graph: _first(graph, _trains))
+no_batch_norm = Fact(
+    "no batch norm behind a convolution or linear",
+    lambda graph: _first(
+        graph,
+        lambda node: (
+            node.target is aten.batch_norm.default
+            and not arguments(node)["training"]
+            and getattr(arguments(node)["input"], "target", None) in PRODUCERS
+            and len(arguments(node)["input"].users) == 1
+        ),
+    ),
+)

@@ -1,0 +1,85 @@
+"""The check at capture: does the graph compute what the module computes, forward, backward, in train and in eval?"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+from .errors import UserError
+from .graph import Graph
+from .modes import evaluated
+
+TOLERANCE = 1e-4
+"""Largest relative difference accepted; both sides run the same kernels in the same order, so 0 is usual."""
+
+
+def check_fidelity(graph: Graph, model: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+    """Compare graph and module on the example inputs. Raises UserError naming what differs. Neither is changed."""
+    flat = pytree.tree_leaves((tuple(args), dict(kwargs)))
+    theirs, ours = _observe(_module_call(model, args, kwargs)), _observe(_graph_call(graph, flat))
+    for name, expected in theirs.items():
+        if name in ours and _far(ours[name], expected):
+            raise UserError(
+                f"the captured graph differs from the model in {name}",
+                why="the model does what torch.export cannot record: a custom autograd.Function, Python randomness, "
+                "or state that is not a buffer",
+                fix="rewrite that part with torch operators, or torch.library.custom_op with register_autograd",
+            )
+
+
+def _module_call(model: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Callable[[bool], Any]:
+    twin = copy.deepcopy(model)
+
+    def call(train: bool) -> tuple[nn.Module, list[Any]]:
+        twin.train(train)
+        return twin, pytree.tree_leaves(twin(*copy.deepcopy(args), **copy.deepcopy(kwargs)))
+
+    return call
+
+
+def _graph_call(graph: Graph, flat: Sequence[Any]) -> Callable[[bool], Any]:
+    train = copy.deepcopy(graph.module())
+    state = {**dict(train.named_parameters()), **dict(train.named_buffers())}
+
+    def call(training: bool) -> tuple[nn.Module, list[Any]]:
+        if training:
+            return train, list(train(*copy.deepcopy(flat))[0])
+        module = evaluated(graph).module()
+        for name, tensor in [*module.named_parameters(), *module.named_buffers()]:
+            tensor.data = state[name].data
+        return module, list(module(*copy.deepcopy(flat))[0])
+
+    return call
+
+
+def _observe(call: Callable[[bool], tuple[nn.Module, list[Any]]]) -> dict[str, Tensor]:
+    """Everything compared, by name: training outputs, gradients, buffers after the step, then eval outputs."""
+    seen: dict[str, Tensor] = {}
+    with torch.random.fork_rng(devices=[]), torch.enable_grad():
+        torch.manual_seed(0)
+        module, outputs = call(True)
+        real = [out for out in outputs if isinstance(out, Tensor) and out.is_floating_point()]
+        seen |= {f"training output {i}": out.detach() for i, out in enumerate(real)}
+        if any(out.requires_grad for out in real):
+            sum((out * torch.rand_like(out)).sum() for out in real if out.requires_grad).backward()  # type: ignore[union-attr]
+        grads = [(name, p.grad) for name, p in module.named_parameters() if p.grad is not None]
+        seen |= {f"the gradient of {name}": grad.clone() for name, grad in grads}
+        seen |= {f"buffer {name}": buffer.clone() for name, buffer in module.named_buffers()}
+    with torch.no_grad():
+        torch.manual_seed(0)
+        _, outputs = call(False)
+    return seen | {f"eval output {i}": out for i, out in enumerate(outputs) if isinstance(out, Tensor)}
+
+
+def _far(ours: Tensor, theirs: Tensor) -> bool:
+    if ours.shape != theirs.shape:
+        return True
+    if not theirs.is_floating_point():
+        return not torch.equal(ours, theirs)
+    scale = max(float(theirs.abs().max()) if theirs.numel() else 0.0, 1e-6)
+    return not torch.allclose(ours, theirs, rtol=0, atol=TOLERANCE * scale, equal_nan=True)

@@ -1,0 +1,127 @@
+"""The quantization grid: real <-> integer, defined once and used by training and by the integer program.
+
+A grid holds the integers [lo, hi]; real = scale * (q - zero), and from real to integer there is one rounding, half up:
+
+    q = clamp(floor(x / scale + 1/2) + zero, lo, hi)
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+MAX_BITS = 16
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The integers of a grid: `bits` wide, signed or not; narrow leaves out the lowest signed one (-8 of 4 bits)."""
+
+    bits: int
+    signed: bool
+    narrow: bool = False
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.bits <= MAX_BITS:
+            raise ValueError(f"a grid has 1 to {MAX_BITS} bits, not {self.bits}")
+        if self.lo >= self.hi:
+            raise ValueError("a narrow signed grid needs at least 2 bits")
+
+    @property
+    def lo(self) -> int:
+        return -(2 ** (self.bits - 1)) + self.narrow if self.signed else 0
+
+    @property
+    def hi(self) -> int:
+        return 2 ** (self.bits - 1) - 1 if self.signed else 2**self.bits - 1
+
+
+def along(scale: Tensor, rank: int, axis: int) -> Tensor:
+    """A scale of shape (1,) or (channels,), shaped to broadcast along `axis` of a tensor of that rank."""
+    return scale.reshape([-1 if i == axis else 1 for i in range(rank)]) if scale.numel() > 1 else scale.reshape(())
+
+
+def quantize(x: Tensor, scale: Tensor, zero: int, lo: int, hi: int, axis: int = 0) -> Tensor:
+    """The integers of x on the grid, in x's dtype. x: any shape; scale: (1,) or (x.shape[axis],), positive."""
+    return (torch.floor(x / along(scale, x.dim(), axis) + 0.5) + zero).clamp(lo, hi)
+
+
+@torch.library.custom_op("lowbit::fake_quantize", mutates_args=())
+def fake_quantize(x: Tensor, scale: Tensor, zero: int, lo: int, hi: int, axis: int) -> Tensor:
+    """x rounded to the grid: scale * (q - zero). Differentiable in x and scale, see `_backward`."""
+    return (quantize(x, scale, zero, lo, hi, axis) - zero) * along(scale, x.dim(), axis)
+
+
+@fake_quantize.register_fake
+def _(x: Tensor, scale: Tensor, zero: int, lo: int, hi: int, axis: int) -> Tensor:
+    return torch.empty_like(x)
+
+
+def _setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    x, scale, *ctx.grid = inputs
+    ctx.save_for_backward(x, scale)
+
+
+def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    """Straight-through inside the range, nothing outside; for the scale the exact range gradient.
+
+    d fq / d scale = (q - zero) - x / scale inside, and q - zero where x is clipped (Esser et al. 2019, eq. 3).
+    """
+    x, scale = ctx.saved_tensors
+    zero, lo, hi, axis = ctx.grid
+    real = x / along(scale, x.dim(), axis)
+    inside = (real >= lo - zero) & (real <= hi - zero)
+    grad_scale = None
+    if ctx.needs_input_grad[1]:
+        slope = torch.floor(real + 0.5).clamp(lo - zero, hi - zero) - torch.where(inside, real, 0)
+        grad_scale = reduce_to(grad * slope, scale, axis)
+    return grad * inside, grad_scale, None, None, None, None
+
+
+fake_quantize.register_autograd(_backward, setup_context=_setup)
+
+
+@torch.library.custom_op("lowbit::dequantize", mutates_args=())
+def dequantize(codes: Tensor, scale: Tensor, zero: int, axis: int) -> Tensor:
+    """The real values of integer codes: scale * (codes - zero), in the scale's dtype."""
+    return (codes.to(scale.dtype) - zero) * along(scale, codes.dim(), axis)
+
+
+@dequantize.register_fake
+def _(codes: Tensor, scale: Tensor, zero: int, axis: int) -> Tensor:
+    return torch.empty_like(codes, dtype=scale.dtype)
+
+
+def reduce_to(x: Tensor, scale: Tensor, axis: int) -> Tensor:
+    """x summed to the shape of a scale along `axis`."""
+    if scale.numel() == 1:
+        return x.sum().reshape(scale.shape)
+    return x.sum([i for i in range(x.dim()) if i != axis])
+
+
+def best_scale(x: Tensor, grid: Grid, axis: int | None = None) -> Tensor:
+    """The scale, (1,) or (channels,), with the least mean square quantization error of x on a grid with zero = 0.
+
+    A coarse search over clipping levels, then alternating minimization: given the integers q, the best scale is
+    sum(x q) / sum(q q).
+    """
+    rows = x.detach().reshape(1, -1) if axis is None else x.detach().movedim(axis, 0).flatten(1)
+    top = rows.abs().amax(1, keepdim=True).clamp_min(torch.finfo(rows.dtype).tiny * 2**grid.bits)
+    peak = max(grid.hi, -grid.lo)
+    best, least = top / peak, torch.full_like(top, math.inf)
+    for step in range(1, 41):
+        best, least = _better(rows, top * step / 40 / peak, grid, best, least)
+    for _ in range(8):
+        q = (rows / best + 0.5).floor().clamp(grid.lo, grid.hi)
+        refined = (rows * q).sum(1, keepdim=True) / (q * q).sum(1, keepdim=True).clamp_min(1)
+        best, least = _better(rows, torch.where(refined > 0, refined, best), grid, best, least)
+    return best.reshape(-1)
+
+
+def _better(rows: Tensor, scale: Tensor, grid: Grid, best: Tensor, least: Tensor) -> tuple[Tensor, Tensor]:
+    error = ((rows / scale + 0.5).floor().clamp(grid.lo, grid.hi) * scale - rows).square().sum(1, keepdim=True)
+    return torch.where(error < least, scale, best), torch.minimum(error, least)

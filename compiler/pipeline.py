@@ -1,0 +1,135 @@
+"""Passes in an order that their facts allow, the graph verified around each, and a ledger of what happened."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+import networkx as nx
+import torch
+
+from .contract import Options, Pass
+from .engine import Context, Event, rewrite
+from .errors import Broken, UserError
+from .graph import Graph, layer
+from .verify import verify
+
+
+@dataclass(frozen=True)
+class Use:
+    """A pass as a recipe asks for it: its options, and other options for layers whose path fits a pattern."""
+
+    name: str
+    pass_: Pass
+    options: Options
+    layers: tuple[tuple[str, Options], ...] = ()
+
+    def options_for(self, path: str) -> Options:
+        """The options for a layer; the last pattern that fits its module path wins."""
+        return next((own for pattern, own in reversed(self.layers) if fnmatchcase(path, pattern)), self.options)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What one pass did: its events, and how many layers each of its patterns matched."""
+
+    use: Use
+    events: tuple[Event, ...]
+    matched: Mapping[str, int]
+
+    @property
+    def fired(self) -> int:
+        return sum(event.fired for event in self.events)
+
+
+@dataclass(frozen=True)
+class Result:
+    """The graph after all passes, and the ledger, one entry a pass in the order they ran."""
+
+    graph: Graph
+    ledger: tuple[Entry, ...]
+
+
+def run(
+    graph: Graph,
+    uses: Sequence[Use],
+    steps: int | None = None,
+    between: Callable[[Use, Graph], None] = lambda use, graph: None,
+) -> Result:
+    """Run passes in the order their facts ask for; `between` is called after each with the verified graph.
+
+    Raises UserError for an order that cannot be or a layer pattern that matches nothing, Broken for a pass that
+    leaves an illegal graph or not the facts that it promised.
+    """
+    verify(graph, "the input of the pipeline")
+    ledger = []
+    for use in ordered(uses):
+        _require(graph, use)
+        graph, entry = _apply(graph, use, steps)
+        verify(graph, use.name)
+        _promised(graph, use)
+        ledger.append(entry)
+        between(use, graph)
+    return Result(graph, tuple(ledger))
+
+
+def ordered(uses: Sequence[Use]) -> list[Use]:
+    """The passes so that whoever leaves a fact runs before whoever needs it, else in the order given."""
+    order = nx.DiGraph()
+    order.add_nodes_from(range(len(uses)))
+    for i, user in enumerate(uses):
+        for j, maker in enumerate(uses):
+            shared = {fact.name for fact in user.pass_.needs} & {fact.name for fact in maker.pass_.leaves}
+            if i != j and shared:
+                order.add_edge(j, i, fact=min(shared))
+    try:
+        return [uses[i] for i in nx.lexicographical_topological_sort(order)]
+    except nx.NetworkXUnfeasible:
+        (j, i, fact), *_ = ((j, i, order.edges[j, i]["fact"]) for j, i in nx.find_cycle(order))
+        raise UserError(
+            f"'{uses[i].name}' and '{uses[j].name}' cannot be ordered",
+            why=f"each needs what the other leaves, '{fact}' among it",
+            fix="leave one of them out of the recipe",
+        ) from None
+
+
+def _require(graph: Graph, use: Use) -> None:
+    for fact in use.pass_.needs:
+        place = fact.exception(graph)
+        if place:
+            raise UserError(
+                f"'{use.name}' needs '{fact.name}'",
+                where=place,
+                why="no pass before it left that so",
+                fix="add the pass that leaves it to the recipe, see `lowbit passes`",
+            )
+
+
+def _promised(graph: Graph, use: Use) -> None:
+    for fact in use.pass_.leaves:
+        place = fact.exception(graph)
+        if place:
+            raise Broken(f"'{use.name}' did not leave '{fact.name}'", where=place)
+
+
+def _apply(graph: Graph, use: Use, steps: int | None) -> tuple[Graph, Entry]:
+    matched = _count_layers(graph, use)
+    with torch.no_grad():
+        plan = use.pass_.plan(graph, use.options_for)
+        context = Context(use.name, use.options_for, plan, steps)
+        rewritten, events = rewrite(graph, use.pass_.rules, context)
+    return rewritten, Entry(use, tuple(events), matched)
+
+
+def _count_layers(graph: Graph, use: Use) -> Mapping[str, int]:
+    paths = {layer(node) for node in graph.fx.nodes if node.op != "output"}
+    matched = {pattern: sum(fnmatchcase(path, pattern) for path in paths) for pattern, _ in use.layers}
+    for pattern, count in matched.items():
+        if not count:
+            raise UserError(
+                f"the layer pattern '{pattern}' of '{use.name}' matches nothing",
+                why="no module of the model has such a path",
+                fix=f"use one of: {', '.join(sorted(path for path in paths if path))}",
+            )
+    return matched

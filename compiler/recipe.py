@@ -1,0 +1,123 @@
+"""Recipes: TOML <-> configured passes, in round trip; an error names its place, such as `prepare[1].weight_bits`.
+
+    name = "mine"
+    summary = "4-bit weights"
+
+    [[prepare]]                      # passes before training
+    use = "insert_fake_quant"
+    weight_bits = 4
+    layers."conv1" = { weight_bits = 8 }
+
+    [[lower]]                        # passes after it
+    use = "freeze"
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import tomli_w
+
+from .contract import Options, Pass
+from .errors import UserError
+from .pipeline import Use
+
+DEFAULT_LOWER = ({"use": "freeze"}, {"use": "fold_batch_norm"})
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A named pipeline: the passes before training, and those between training and the integer program."""
+
+    name: str
+    summary: str
+    prepare: tuple[Use, ...]
+    lower: tuple[Use, ...]
+
+
+def parse(text: str, passes: Mapping[str, Pass]) -> Recipe:
+    """Read a recipe. passes: the passes that it may use, by name. Raises UserError with the place of the fault."""
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UserError("the recipe is not valid TOML", why=str(error)) from None
+    unknown = table.keys() - {"name", "summary", "prepare", "lower"}
+    if unknown:
+        raise UserError(f"unknown recipe key '{min(unknown)}'", fix="use name, summary, [[prepare]] and [[lower]]")
+    return Recipe(
+        _string(table, "name"),
+        _string(table, "summary"),
+        _uses(table.get("prepare", []), "prepare", passes),
+        _uses(table.get("lower", list(DEFAULT_LOWER)), "lower", passes),
+    )
+
+
+def dump(recipe: Recipe) -> str:
+    """The recipe as TOML; `parse` gives an equal recipe back."""
+    sections = {"prepare": recipe.prepare, "lower": recipe.lower}
+    tables = {key: [_table(use) for use in uses] for key, uses in sections.items()}
+    return tomli_w.dumps({"name": recipe.name, "summary": recipe.summary, **tables})
+
+
+def _string(table: Mapping[str, Any], key: str) -> str:
+    value = table.get(key, "")
+    if not isinstance(value, str):
+        raise UserError(f"{key} must be text, not {value!r}", where=key)
+    return value
+
+
+def _uses(entries: Any, section: str, passes: Mapping[str, Pass]) -> tuple[Use, ...]:
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise UserError(f"{section} must be a list of tables", fix=f"write [[{section}]] before each pass")
+    return tuple(_use(entry, f"{section}[{i}]", passes) for i, entry in enumerate(entries))
+
+
+def _use(entry: Mapping[str, Any], place: str, passes: Mapping[str, Pass]) -> Use:
+    name, layers = entry.get("use"), entry.get("layers", {})
+    if name not in passes:
+        raise UserError(f"no pass is called {name!r}", where=f"{place}.use", fix=f"one of: {', '.join(passes)}")
+    if not isinstance(layers, dict) or not all(isinstance(own, dict) for own in layers.values()):
+        raise UserError("layers must map patterns to tables of options", where=f"{place}.layers")
+    given = {key: value for key, value in entry.items() if key not in ("use", "layers")}
+    kind = passes[name].options
+    per_layer = tuple(
+        (pattern, _options(kind, {**given, **own}, f'{place}.layers."{pattern}"')) for pattern, own in layers.items()
+    )
+    return Use(name, passes[name], _options(kind, given, place), per_layer)
+
+
+def _options(kind: type[Options], given: Mapping[str, Any], place: str) -> Options:
+    try:
+        return msgspec.convert(dict(given), kind)
+    except msgspec.ValidationError as error:
+        message, _, path = str(error).partition(" - at `$")
+        unknown = re.search(r"unknown field `(\w+)`", message)
+        where = f"{place}.{unknown[1]}" if unknown else place + path.rstrip("`")
+        raise UserError(_sentence(message), where=where, fix=_known(kind)) from None
+
+
+def _sentence(message: str) -> str:
+    return re.sub(r"^Object contains unknown field", "unknown option", message)
+
+
+def _known(kind: type[Options]) -> str:
+    fields = ", ".join(field.name for field in msgspec.structs.fields(kind))
+    return f"the options are: {fields}" if fields else "this pass has no options"
+
+
+def _table(use: Use) -> dict[str, Any]:
+    table: dict[str, Any] = {"use": use.name, **_plain(use.options)}
+    if use.layers:
+        table["layers"] = {pattern: _plain(options) for pattern, options in use.layers}
+    return table
+
+
+def _plain(options: Options) -> dict[str, Any]:
+    """The options as TOML values; TOML has no null, so an absent value is left out."""
+    plain: dict[str, Any] = msgspec.to_builtins(options)
+    return {key: value for key, value in plain.items() if value is not None}

@@ -1,0 +1,70 @@
+"""Numbered invariants of a graph, checked around every pass."""
+
+from __future__ import annotations
+
+import operator
+
+import torch
+from torch import fx
+
+from .errors import Broken
+from .graph import Graph, is_effect, origin, schema_arguments
+
+
+def verify(graph: Graph, after: str) -> None:
+    """Raise Broken, naming the invariant and the node, unless the graph is legal.
+
+    G1 nodes stand before their readers, under unique names.
+    G2 a node is an input, a tensor, a call of a registered operator, or the output.
+    G3 every tensor read is in the state.
+    G4 every node has a value and an origin.
+    G5 every argument given is one of the operator's schema.
+    G6 penalties are scalars; updates name buffers and have their shape.
+    G7 every call is read, or changes something.
+    """
+    try:
+        graph.fx.lint()
+    except RuntimeError as error:
+        raise Broken(f"{after} broke G1", why=str(error)) from error
+    for node in graph.fx.nodes:
+        broken = _node(graph, node)
+        if broken:
+            raise Broken(f"{after} broke {broken}", where=f"{node.format_node()} of {origin(node)}")
+    _output(graph, after)
+
+
+def _node(graph: Graph, node: fx.Node) -> str:
+    if node.op == "output":
+        return ""
+    if node.op not in ("placeholder", "get_attr", "call_function"):
+        return f"G2: a {node.op} node"
+    if node.op == "get_attr" and node.target not in graph.state:
+        return f"G3: no tensor '{node.target}'"
+    if "val" not in node.meta:
+        return "G4: no value"
+    if node.op == "call_function":
+        return _call(node)
+    return ""
+
+
+def _call(node: fx.Node) -> str:
+    if not node.users and not is_effect(node):
+        return "G7: a call that nobody reads"
+    if not isinstance(node.target, torch._ops.OpOverload):
+        # Sizes are computed by Python's own operators on symbolic integers.
+        known = node.target is operator.getitem or getattr(node.target, "__module__", "") in ("_operator", "math")
+        return "" if known or isinstance(node.target, torch._ops.HigherOrderOperator) else "G2: not an operator"
+    known_names = [name for name, _ in schema_arguments(node.target)]
+    if len(node.args) > len(known_names) or not node.kwargs.keys() <= set(known_names[len(node.args) :]):
+        return "G5: an argument that the schema does not have"
+    return ""
+
+
+def _output(graph: Graph, after: str) -> None:
+    for penalty in graph.penalties:
+        if penalty.meta["val"].dim() != 0:
+            raise Broken(f"{after} broke G6: a penalty is not a scalar", where=str(origin(penalty)))
+    for name, node in graph.updates.items():
+        buffer = graph.state.get(name)
+        if buffer is None or isinstance(buffer, torch.nn.Parameter) or buffer.shape != node.meta["val"].shape:
+            raise Broken(f"{after} broke G6: '{name}' cannot take its update", where=str(origin(node)))

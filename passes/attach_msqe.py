@@ -1,0 +1,129 @@
+"""Penalize the distance of weights and activations to their grids: mean square quantization error.
+
+    R = (1/N) sum_layers sum_w (w - Q(w; d))^2,   dR/dw = (2/N) (w - Q(w)),   dR/dd = (2/N) sum (Q(w) - w) q
+
+(Choi, El-Khamy, Lee, arXiv 1809.00095). N counts all weights together. The activation term averages the mean of
+every activation edge over the batch; it trains the scales alone and pushes on no weight. Each of the two is weighted
+by a coefficient of its own, see `compiler/coefficient.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+
+from ..compiler.coefficient import Coefficient, weigh
+from ..compiler.contract import Exact, OptionsFor, Pass
+from ..compiler.edit import Edit
+from ..compiler.facts import weight_of, weights_on_grid
+from ..compiler.graph import Graph, arguments, layer
+from ..compiler.grid import along, quantize, reduce_to
+from ..compiler.pattern import Whole
+from ..compiler.rule import Match, rule
+
+_aten, _own = torch.ops.aten, torch.ops.lowbit
+
+
+class Settings(Coefficient, frozen=True):
+    """weights, activations: which grids are attached to; the keys may differ by layer."""
+
+    weights: bool = True
+    activations: bool = True
+
+
+@torch.library.custom_op("lowbit::msqe", mutates_args=())
+def msqe(x: Tensor, scale: Tensor, zero: int, lo: int, hi: int, axis: int) -> Tensor:
+    """The mean of (x - Q(x))^2, a scalar. Its gradients are the closed forms above, not a graph of small steps."""
+    return _error(x, scale, zero, lo, hi, axis)[0].square().mean()
+
+
+@msqe.register_fake
+def _(x: Tensor, scale: Tensor, zero: int, lo: int, hi: int, axis: int) -> Tensor:
+    return x.new_empty(())
+
+
+def _error(x: Tensor, scale: Tensor, zero: int, lo: int, hi: int, axis: int) -> tuple[Tensor, Tensor]:
+    codes = quantize(x, scale, zero, lo, hi, axis) - zero
+    return x - codes * along(scale, x.dim(), axis), codes
+
+
+def _setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    x, scale, *ctx.grid = inputs
+    ctx.save_for_backward(x, scale)
+
+
+def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    x, scale = ctx.saved_tensors
+    error, codes = _error(x, scale, *ctx.grid)
+    by_x = error * (2 * grad / x.numel())
+    by_scale = reduce_to(-by_x * codes, scale, ctx.grid[-1]) if ctx.needs_input_grad[1] else None
+    return by_x if ctx.needs_input_grad[0] else None, by_scale, None, None, None, None
+
+
+msqe.register_autograd(_backward, setup_context=_setup)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Names of the grids attached to, and the share of each in R."""
+
+    weights: Mapping[str, float]
+    activations: Mapping[str, float]
+
+
+def plan(graph: Graph, options: OptionsFor) -> Plan:
+    """Weights count by their number, activation edges alike."""
+    weights, edges = {}, []
+    for node in graph.nodes:
+        if node.target is not _own.fake_quantize.default:
+            continue
+        source = weight_of(node)
+        if source is None and options(layer(node)).activations:
+            edges.append(node.name)
+        elif source is not None and options(layer(source)).weights:
+            weights[node.name] = graph.tensor(source).numel()
+    total = sum(weights.values())
+    return Plan({name: n / total for name, n in weights.items()}, {name: 1 / len(edges) for name in edges})
+
+
+def _attached(match: Match, to_weights: bool) -> str:
+    for node in match.graph.nodes:
+        if node.target is _own.msqe.default and (weight_of(arguments(node)["x"]) is not None) == to_weights:
+            return "the penalty is attached already"
+    return ""
+
+
+def _attach(match: Match, edit: Edit, kind: str, shares: Mapping[str, float]) -> fx.Node:
+    """Add the penalty sum(share * msqe(edge)), weighted by its coefficient."""
+    total = None
+    for grid in [node for node in match.graph.nodes if node.name in shares]:
+        given = arguments(grid)
+        x = given["x"] if kind == "weights" else edit.call(_aten.detach.default, given["x"])
+        term = edit.call(_aten.mul.Tensor, edit.call(_own.msqe.default, **{**given, "x": x}), shares[grid.name])
+        total = term if total is None else edit.call(_aten.add.Tensor, total, term)
+    if total is not None:
+        edit.penalty(weigh(edit, match.options, f"msqe_{kind}", total))
+    return match.root
+
+
+@rule(Whole(), lambda match: _attached(match, True) or ("" if match.plan.weights else "no weight is on a grid"))
+def weights(match: Match, edit: Edit) -> fx.Node:
+    return _attach(match, edit, "weights", match.plan.weights)
+
+
+@rule(Whole(), lambda match: _attached(match, False) or ("" if match.plan.activations else "no activation is chosen"))
+def activations(match: Match, edit: Edit) -> fx.Node:
+    return _attach(match, edit, "activations", match.plan.activations)
+
+
+PASS = Pass(
+    rules=(weights, activations),
+    law=Exact(),
+    options=Settings,
+    plan=plan,
+    needs=(weights_on_grid,),
+)

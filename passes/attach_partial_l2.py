@@ -1,0 +1,93 @@
+"""Penalize the smallest weights only, so that the chosen share of them falls to zero and the others are left alone.
+
+    P = (1/N) sum_w w^2 [|w| <= theta(r)],   dP/dw = (2/N) w [|w| <= theta(r)],   theta(r): r-th percentile of |w|
+
+(Choi, El-Khamy, Lee, arXiv 1809.00095). theta follows the weights. The paper's scope is not known; "global" takes one
+percentile over all weights together, "layer" one for each tensor. Weighted by a coefficient, see
+`compiler/coefficient.py`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import torch
+from msgspec import Meta
+from torch import Tensor, fx
+
+from ..compiler.coefficient import Coefficient, weigh
+from ..compiler.contract import Exact, OptionsFor, Pass
+from ..compiler.edit import Edit
+from ..compiler.facts import weights_multiplied
+from ..compiler.graph import Graph, layer
+from ..compiler.magnitude import thresholds
+from ..compiler.pattern import Whole
+from ..compiler.rule import Match, rule
+
+_own = torch.ops.lowbit
+
+
+class Settings(Coefficient, frozen=True):
+    """sparsity: the share of weights pulled to zero.   attached: False leaves a layer out."""
+
+    sparsity: Annotated[float, Meta(ge=0, lt=1)] = 0.8
+    scope: Literal["global", "layer"] = "global"
+    attached: bool = True
+
+
+@torch.library.custom_op("lowbit::partial_l2", mutates_args=())
+def partial_l2(weights: list[Tensor], shares: list[float], scope: str) -> Tensor:
+    """P over all the weights, a scalar; its gradient is the closed form above."""
+    limits = thresholds(weights, shares, scope)
+    total = sum(w.square().masked_fill(w.abs() > t, 0).sum() for w, t in zip(weights, limits, strict=True))
+    return torch.as_tensor(total) / sum(w.numel() for w in weights)
+
+
+@partial_l2.register_fake
+def _(weights: list[Tensor], shares: list[float], scope: str) -> Tensor:
+    return weights[0].new_empty(())
+
+
+def _setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    weights, ctx.shares, ctx.scope = inputs
+    ctx.save_for_backward(*weights)
+
+
+def _backward(ctx: Any, grad: Tensor) -> tuple[list[Tensor], None, None]:
+    weights = ctx.saved_tensors
+    pull = 2 * grad / sum(w.numel() for w in weights)
+    limits = thresholds(weights, ctx.shares, ctx.scope)
+    return [(w * pull).masked_fill(w.abs() > t, 0) for w, t in zip(weights, limits, strict=True)], None, None
+
+
+partial_l2.register_autograd(_backward, setup_context=_setup)
+
+
+def plan(graph: Graph, options: OptionsFor) -> dict[str, float]:
+    """Name of each attached weight -> the share of it that is pulled to zero."""
+    chosen = [(node, options(layer(node))) for node in weights_multiplied(graph)]
+    return {str(node.target): own.sparsity for node, own in chosen if own.attached}
+
+
+def _refuses(match: Match) -> str:
+    if any(node.target is _own.partial_l2.default for node in match.graph.nodes):
+        return "the penalty is attached already"
+    return "" if match.plan else "no layer has a weight to attach to"
+
+
+@rule(Whole(), _refuses)
+def attach(match: Match, edit: Edit) -> fx.Node:
+    weights = [edit.read(name) for name in match.plan]
+    penalty = edit.call(_own.partial_l2.default, weights, list(match.plan.values()), match.options.scope)
+    edit.penalty(weigh(edit, match.options, "partial_l2", penalty))
+    return match.root
+
+
+PASS = Pass(
+    rules=(attach,),
+    law=Exact(),
+    options=Settings,
+    plan=plan,
+    fires=("conv(3)", "conv(3) bn relu linear(4)"),
+    refuses={"relu": "no layer has a weight to attach to"},
+)

@@ -1,0 +1,54 @@
+"""Turn trained grids into constants: weights become integer codes, every scale a constant.
+
+    fake_quantize(w, scale) = dequantize(codes, scale),   codes = clamp(floor(w / scale + 1/2), lo, hi)
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import fx
+
+from ..compiler.contract import Exact, Pass
+from ..compiler.edit import Edit
+from ..compiler.facts import inference, weight_of, weights_frozen, weights_on_grid
+from ..compiler.grid import quantize
+from ..compiler.pattern import Anything, own
+from ..compiler.rule import Match, rule
+
+_own = torch.ops.lowbit
+
+grid = own.fake_quantize(x=Anything("x"), scale=Anything("scale"))
+
+
+def _is_weight(match: Match) -> str:
+    return "" if weight_of(match.node("x")) is not None else "it is an activation"
+
+
+def _is_activation(match: Match) -> str:
+    if weight_of(match.node("x")) is not None:
+        return "it is a weight"
+    return "the scale is a constant already" if match.node("scale").op == "get_attr" else ""
+
+
+@rule(grid, _is_weight)
+def freeze_weight(match: Match, edit: Edit) -> fx.Node:
+    name = str(weight_of(match.node("x")).target)  # type: ignore[union-attr]
+    w, scale = match.graph.evaluate(match.node("x")), match.graph.evaluate(match.node("scale"))
+    zero, lo, hi, axis = (match.argument(grid, key) for key in ("zero", "lo", "hi", "axis"))
+    codes = quantize(w, scale, zero, lo, hi, axis).to(torch.int32)
+    constant = edit.buffer(f"{name}_codes", codes), edit.buffer(f"{name}_scale", scale)
+    return edit.call(_own.dequantize.default, *constant, zero, axis)
+
+
+@rule(grid, _is_activation)
+def freeze_scale(match: Match, edit: Edit) -> fx.Node:
+    scale = match.graph.evaluate(match.node("scale"))
+    return edit.like(match.root, scale=edit.buffer(f"lowbit.frozen.{match.node('x').name}", scale))
+
+
+PASS = Pass(
+    rules=(freeze_weight, freeze_scale),
+    law=Exact(),
+    needs=(inference, weights_on_grid),
+    leaves=(weights_frozen,),
+)

@@ -1,0 +1,154 @@
+"""Put a grid on every edge that the target holds as integers: weights, inputs, activations and outputs.
+
+    y = fake_quantize(x, exp2(log2_scale)),  log2_scale a parameter, at first the MSQE-optimal one of the weights
+
+A value that only feeds what is fused with it (batch norm behind a convolution, ReLU behind anything) gets no grid
+of its own; pooling, reshapes and dropout carry the grid of their input. Activations that cannot be negative use an
+unsigned grid. Weights use one scale a layer (Choi et al. 2020) or one a channel, on a symmetric narrow grid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import torch
+from msgspec import Meta
+from torch import fx
+
+from ..compiler.contract import OnGrid, Options, OptionsFor, Pass
+from ..compiler.edit import Edit
+from ..compiler.errors import UserError
+from ..compiler.facts import PRODUCERS, weight_of, weights_on_grid
+from ..compiler.graph import Graph, arguments, layer
+from ..compiler.grid import Grid, best_scale
+from ..compiler.pattern import Planned
+from ..compiler.rule import Match, rule
+
+_aten, _own = torch.ops.aten, torch.ops.lowbit
+
+ActivationBits = Annotated[int, Meta(ge=1, le=16)]
+
+
+class Settings(Options, frozen=True):
+    """Widths of the grids. per_channel: one weight scale for each output channel instead of one a layer."""
+
+    weight_bits: Annotated[int, Meta(ge=2, le=16)] = 8
+    activation_bits: ActivationBits = 8
+    input_bits: ActivationBits = 8
+    output_bits: ActivationBits = 16
+    per_channel: bool = False
+
+
+CARRIERS = frozenset(
+    {
+        _aten.max_pool2d.default,
+        _aten.flatten.using_ints,
+        _aten.view.default,
+        _aten.reshape.default,
+        _aten.dropout.default,
+        _aten.squeeze.dims,
+        _aten.unsqueeze.default,
+        _aten.contiguous.default,
+        _aten.clone.default,
+    }
+)
+"""Calls whose output values are some of their input's values: on a grid if the input is."""
+RECTIFIERS = frozenset({_aten.relu.default, _aten.relu_.default})
+AVERAGES = frozenset({_aten.avg_pool2d.default, _aten.adaptive_avg_pool2d.default, _aten.mean.dim})
+
+
+@dataclass(frozen=True)
+class Edge:
+    """A planned grid: the scale's name in the state and its first value, and the grid itself."""
+
+    name: str
+    log2_scale: torch.Tensor
+    grid: Grid
+
+
+def plan(graph: Graph, options: OptionsFor) -> Mapping[str, Edge]:
+    """Node name -> grid, for every weight and every activation that needs one."""
+    edges: dict[str, Edge] = {}
+    for node in graph.nodes:
+        if node.op == "call_function" and node.target in PRODUCERS:
+            weight = arguments(node)["weight"]
+            edges[weight.name] = _weight_edge(graph, node, weight, options)
+        if _is_activation(node) and _needs_grid(graph, node):
+            edges[node.name] = _activation_edge(graph, node, options)
+    return edges
+
+
+def _weight_edge(graph: Graph, call: fx.Node, weight: fx.Node, options: OptionsFor) -> Edge:
+    source = weight_of(weight)
+    if source is None:
+        raise UserError("a weight is computed from other values", where=str(layer(call)), fix="make it a parameter")
+    chosen = options(layer(source))
+    grid = Grid(chosen.weight_bits, signed=True, narrow=True)
+    scale = best_scale(graph.evaluate(weight), grid, axis=0 if chosen.per_channel else None)
+    return Edge(f"lowbit.scales.weights.{source.target}", torch.log2(scale), grid)
+
+
+def _is_activation(node: fx.Node) -> bool:
+    value = node.meta.get("val")
+    return node.op in ("placeholder", "call_function") and isinstance(value, torch.Tensor) and value.is_floating_point()
+
+
+def _needs_grid(graph: Graph, node: fx.Node) -> bool:
+    if node.target in (_own.fake_quantize.default, _own.dequantize.default) or node in graph.constants():
+        return False
+    carries = node.target in CARRIERS
+    return not carries and any(not _fuses(node, reader) for reader in node.users)
+
+
+def _fuses(node: fx.Node, reader: fx.Node) -> bool:
+    """Whether the integer program computes `reader` together with `node`, before any rounding."""
+    if len(node.users) > 1:
+        return False
+    norm = reader.target is _aten.batch_norm.default and node.target in PRODUCERS
+    return norm or (reader.target in RECTIFIERS and node.op == "call_function")
+
+
+def _activation_edge(graph: Graph, node: fx.Node, options: OptionsFor) -> Edge:
+    chosen = options(layer(node))
+    last = all(reader.op == "output" for reader in node.users)
+    bits = chosen.input_bits if node.op == "placeholder" else chosen.output_bits if last else chosen.activation_bits
+    grid = Grid(bits, signed=not _nonnegative(node))
+    like: torch.Tensor = node.meta["val"]
+    return Edge(f"lowbit.scales.activations.{node.name}", torch.zeros(1, dtype=like.dtype), grid)
+
+
+def _nonnegative(node: Any) -> bool:
+    """Whether no value of the node can be below zero."""
+    if not isinstance(node, fx.Node) or node.op != "call_function":
+        return False
+    if node.target in RECTIFIERS:
+        return True
+    if node.target is _aten.add.Tensor:
+        return all(_nonnegative(operand) for operand in node.args[:2])
+    return node.target in CARRIERS | AVERAGES and _nonnegative(node.args[0])
+
+
+def _already(match: Match) -> str:
+    on_grid = any(reader.target is _own.fake_quantize.default for reader in match.root.users)
+    return "the edge is on a grid already" if on_grid else ""
+
+
+@rule(Planned(), _already)
+def put(match: Match, edit: Edit) -> fx.Node:
+    """x -> fake_quantize(x, exp2(log2_scale), 0, lo, hi, axis 0)."""
+    edge: Edge = match.plan[match.root.name]
+    scale = edit.call(_aten.exp2.default, edit.parameter(edge.name, edge.log2_scale))
+    return edit.call(_own.fake_quantize.default, match.root, scale, 0, edge.grid.lo, edge.grid.hi, 0)
+
+
+PASS = Pass(
+    rules=(put,),
+    law=OnGrid(),
+    options=Settings,
+    plan=plan,
+    leaves=(weights_on_grid,),
+    fires=("conv(3)", "conv(3) bn relu gap linear(4)", "[ conv(3) ] + relu"),
+    refuses={},
+)

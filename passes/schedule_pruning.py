@@ -1,0 +1,133 @@
+"""Prune by magnitude on a cubic schedule: a mask on every weight, recomputed by `step()` until the schedule ends.
+
+    s(t) = s_f (1 - (1 - (t - t0) / (t1 - t0))^3)   between t0 and t1, s_f from t1 on        (Zhu and Gupta 2017, eq. 1)
+
+The weights below the s(t)-th percentile of |w| are masked; a masked weight keeps its value and may return until t1,
+after which the mask stays as it is. Times are shares of the training length that `prepare(..., steps=)` was told.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import torch
+from msgspec import Meta
+from torch import Tensor, fx
+
+from ..compiler.contract import Exact, Options, OptionsFor, Pass
+from ..compiler.edit import Edit
+from ..compiler.errors import UserError
+from ..compiler.facts import weights_multiplied
+from ..compiler.graph import Graph, layer
+from ..compiler.magnitude import thresholds
+from ..compiler.pattern import Planned, Whole
+from ..compiler.rule import Match, rule
+
+_aten, _own = torch.ops.aten, torch.ops.lowbit
+
+Share = Annotated[float, Meta(ge=0, le=1)]
+STEP = "lowbit.step"
+
+
+class Settings(Options, frozen=True):
+    """sparsity: the final share of zeros.   begin, end: when the schedule runs, as shares of the training.
+    every: steps between two changes of the masks.   pruned: False leaves a layer out."""
+
+    sparsity: Annotated[float, Meta(ge=0, lt=1)] = 0.8
+    begin: Share = 0.0
+    end: Share = 0.5
+    every: Annotated[int, Meta(ge=1)] = 10
+    scope: Literal["global", "layer"] = "global"
+    pruned: bool = True
+
+
+@torch.library.custom_op("lowbit::pruning_masks", mutates_args=())
+def pruning_masks(
+    weights: list[Tensor],
+    masks: list[Tensor],
+    step: Tensor,
+    sparsities: list[float],
+    begin: int,
+    end: int,
+    every: int,
+    scope: str,
+) -> list[Tensor]:
+    """The masks, of each weight's shape with values 0 and 1, after training step number `step` (an int64 scalar)."""
+    now = int(step)
+    if now < begin or now > end or (now % every and now != end):
+        return [mask.clone() for mask in masks]
+    left = (1 - (now - begin) / max(1, end - begin)) ** 3
+    limits = thresholds(weights, [s * (1 - left) for s in sparsities], scope)
+    return [(w.abs() > t).to(mask.dtype) for w, t, mask in zip(weights, limits, masks, strict=True)]
+
+
+@pruning_masks.register_fake
+def _(
+    weights: list[Tensor],
+    masks: list[Tensor],
+    step: Tensor,
+    sparsities: list[float],
+    begin: int,
+    end: int,
+    every: int,
+    scope: str,
+) -> list[Tensor]:
+    return [torch.empty_like(mask) for mask in masks]
+
+
+def plan(graph: Graph, options: OptionsFor) -> dict[str, float]:
+    """Node name of each pruned weight -> its final sparsity."""
+    chosen = [(node, options(layer(node))) for node in weights_multiplied(graph)]
+    return {node.name: own.sparsity for node, own in chosen if own.pruned}
+
+
+def _mask_of(weight: fx.Node) -> fx.Node | None:
+    """The mask that multiplies a weight, if there is one."""
+    for reader in weight.users:
+        if reader.target is _aten.mul.Tensor and str(getattr(reader.args[1], "target", "")).startswith("lowbit.masks."):
+            return reader.args[1]  # type: ignore[return-value]
+    return None
+
+
+def _unmasked(match: Match) -> str:
+    return "" if _mask_of(match.root) is None else "the weight is masked already"
+
+
+@rule(Planned(), _unmasked)
+def mask(match: Match, edit: Edit) -> fx.Node:
+    """w -> w * mask, for every reader of w that multiplies by it; penalties go on reading w itself."""
+    ones = torch.ones_like(match.graph.tensor(match.root))
+    return edit.call(_aten.mul.Tensor, match.root, edit.buffer(f"lowbit.masks.{match.root.target}", ones))
+
+
+def _unscheduled(match: Match) -> str:
+    if any(node.target is _own.pruning_masks.default for node in match.graph.nodes):
+        return "the masks are scheduled already"
+    return "" if match.plan else "no layer has a weight to prune"
+
+
+@rule(Whole(), _unscheduled)
+def schedule(match: Match, edit: Edit) -> fx.Node:
+    """step() counts, and sets every mask."""
+    if match.steps is None:
+        raise UserError(
+            "the recipe has a schedule, so it must know how long the training is",
+            where="schedule_pruning",
+            fix="tell the number of optimizer steps: lowbit.prepare(model, inputs, recipe, steps=...)",
+        )
+    begin, end = (round(share * match.steps) for share in (match.options.begin, match.options.end))
+    weights = [node for node in match.graph.nodes if node.name in match.plan]
+    masks = [edit.read(str(_mask_of(node).target)) for node in weights]  # type: ignore[union-attr]
+    counter = edit.buffer(STEP, torch.zeros((), dtype=torch.int64))
+    after = edit.call(_aten.add.Tensor, counter, 1)
+    edit.update(counter, after)
+    sparsities = [match.plan[node.name] for node in weights]
+    reads = [edit.read(str(node.target)) for node in weights]
+    timing = (begin, end, match.options.every, match.options.scope)
+    changed = edit.call(_own.pruning_masks.default, reads, masks, after, sparsities, *timing)
+    for i, buffer in enumerate(masks):
+        edit.update(buffer, edit.item(changed, i))
+    return match.root
+
+
+PASS = Pass(rules=(mask, schedule), law=Exact(), options=Settings, plan=plan)
