@@ -69,10 +69,13 @@ class Op:
 
     code: its number in a `.lowbit` file, never reused.   inputs: names in order.
     constants: the inputs whose data must be known when the program is built.
+    constraints: in the order they are checked; each may rely on those before it. C1 of an op that accumulates is the
+    proof that nothing overflows; it reads shapes and constants, so it comes last.
     shape, range: shape without batch and proven interval of the output; asked only when all constraints hold.
     value: the meaning, on numpy arrays of Python integers with a leading batch axis (constants without), attributes
     as keywords.   edges: operand values where the equation changes branch, given the call.
-    expand: the same in smaller ops (see `program.Builder`); None for a core op, which every target implements.
+    expand: (builder, *inputs, origin, **attributes) -> output index, the same in smaller ops; None for a core op,
+    which every target implements.
     """
 
     code: int

@@ -9,8 +9,9 @@ import numpy as np
 
 from ...compiler.arrays import Integers
 from .op import Attribute, Operand
-from .types import Range
-from .verify import check
+from .registry import op_named
+from .types import INT32, Range
+from .verify import IllegalStep, check
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +80,10 @@ class Builder:
         self._steps: list[Step] = []
 
     def input(self, shape: Sequence[int], range: Range) -> int:
-        """Declare an input of that shape (without batch) whose integers lie in `range`."""
+        """Declare an input of that shape (without batch) whose integers lie in `range`, which fits 32 bits."""
+        # With the clamps and C1 of the ops this makes every value of every program fit 32 bits.
+        if range not in INT32 or any(size < 1 for size in shape):
+            raise IllegalStep(f"an input cannot be {tuple(shape)} in {range}", fix="sizes above 0, integers of 32 bits")
         return self._add(Value(tuple(shape), range))
 
     def constant(self, data: Integers) -> int:
@@ -89,18 +93,32 @@ class Builder:
         return self._add(Value(array.shape, Range.of(array), array))
 
     def step(self, op: str, *inputs: int, origin: str = "", **attributes: Attribute) -> int:
-        """Append `op(*inputs, **attributes)` and return the index of its output. Raises verify.IllegalStep."""
-        operands = tuple(Operand(v.shape, v.range, v.data) for v in map(self._values.__getitem__, inputs))
+        """Append `op(*inputs, **attributes)` and return the index of its output. Raises verify.IllegalStep.
+
+        An op with an expansion is checked as it is, then appended as its expansion: a program holds core ops only, so
+        no target, file or printer ever needs to know of the others.
+        """
+        operands = tuple(Operand(v.shape, v.range, v.data) for v in map(self.__getitem__, inputs))
         shape, range = check(op, operands, attributes, origin)
+        if (expand := op_named(op).expand) is not None:
+            return expand(self, *inputs, origin=origin, **attributes)
         output = self._add(Value(shape, range))
         self._steps.append(Step(op, inputs, output, attributes, origin))
         return output
 
     def build(self, inputs: Sequence[Port], outputs: Sequence[Port]) -> Program:
-        """Close the program."""
+        """Close the program: one port for each declared input, in order, and at least one output."""
+        produced = {step.output for step in self._steps}
+        declared = [i for i, value in enumerate(self._values) if value.data is None and i not in produced]
+        if [port.value for port in inputs] != declared:
+            raise IllegalStep(f"the input ports must be the values {declared}, in order")
+        if not outputs or any(port.value not in produced | set(declared) for port in outputs):
+            raise IllegalStep("every output port must name an input or the output of a step, and there must be one")
         return Program(tuple(self._values), tuple(self._steps), tuple(inputs), tuple(outputs))
 
     def __getitem__(self, index: int) -> Value:
+        if not 0 <= index < len(self._values):
+            raise IllegalStep(f"there is no value {index} yet, only {len(self._values)}")
         return self._values[index]
 
     def _add(self, value: Value) -> int:

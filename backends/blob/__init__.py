@@ -1,0 +1,8 @@
+"""The `.lowbit` file: one fixed-point program, its weights entropy-coded, checked from the first byte to the last."""
+
+from ..wire import FileError
+from .files import load, read, save
+from .reader import MAX_VALUES, Entry, account, loads
+from .writer import dumps
+
+__all__ = ["MAX_VALUES", "Entry", "FileError", "account", "dumps", "load", "loads", "read", "save"]

@@ -1,0 +1,173 @@
+"""Reads the bytes of a `.lowbit` file back into a program, trusting nothing: every step is verified as it is read."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from .. import codec
+from ..codec import Codec
+from ..fixed import registry
+from ..fixed.op import Attribute, Legal
+from ..fixed.program import Builder, Port, Program
+from ..fixed.types import Range
+from ..wire import Cursor, FileError
+from . import layout
+
+MAX_VALUES = 2**28
+"""How many integers a file may hold unless the caller says otherwise: 2 GiB of memory."""
+
+_UPDATE = "update lowbit"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A part of a file: what it is, its bytes, and how many integers they stand for (0 unless it is a tensor)."""
+
+    what: str
+    bytes: int
+    values: int = 0
+
+
+def loads(data: bytes, max_values: int = MAX_VALUES) -> Program:
+    """The program in `data`.
+
+    max_values: the most integers that its constants may hold together, checked before memory is taken for them.
+    Raises FileError for bytes that are not one whole, undamaged, legal file.
+    """
+    return _Reader(data, max_values).program
+
+
+def account(data: bytes, max_values: int = MAX_VALUES) -> list[Entry]:
+    """What every byte of a file is for; the sizes sum to the length of `data`. Raises FileError as `loads` does."""
+    streams = _Reader(data, max_values).streams
+    program = len(data) - layout.HEADER - layout.TRAILER - sum(entry.bytes for entry in streams)
+    ends = Entry("header", layout.HEADER), Entry("program", program)
+    return [*ends, *streams, Entry("checksums", layout.TRAILER)]
+
+
+class _Reader:
+    """One pass over the bytes, front to back; no byte is skipped."""
+
+    def __init__(self, data: bytes, max_values: int) -> None:
+        _check_frame(data)
+        self._cursor = Cursor(memoryview(data)[: -layout.TRAILER])
+        self._cursor.take(layout.HEADER)
+        self._builder, self._digest, self._room = Builder(), 0, max_values
+        self._inputs: list[int] = []
+        self.streams: list[Entry] = []
+        for index in range(self._cursor.varint("the number of values")):
+            self._entry(index)
+        self.program = self._close()
+        self._cursor.finish()
+        if self._digest != int.from_bytes(data[-8:-4], "little"):
+            raise FileError("the decoded integers do not match their checksum", offset=len(data) - 8)
+
+    def _close(self) -> Program:
+        inputs = [self._port(value) for value in self._inputs]
+        size = self._cursor.varint("the number of outputs", self._cursor.left)
+        outputs = [self._port(self._cursor.varint("the value of a port")) for _ in range(size)]
+        with _legal("the program", self._cursor.offset):
+            return self._builder.build(inputs, outputs)
+
+    def _entry(self, index: int) -> None:
+        start = self._cursor.offset
+        kind = self._cursor.varint("the kind of a value")
+        if kind == layout.INPUT:
+            self._input(index)
+        elif kind < layout.STEP:
+            self._constant(index, kind - layout.CONSTANT)
+        else:
+            self._step(index, kind - layout.STEP, start)
+
+    def _input(self, index: int) -> None:
+        shape = self._shape(self._cursor.varint("the rank of an input", layout.RANKS - 1))
+        start = self._cursor.offset
+        lo, hi = self._cursor.signed("the least input"), self._cursor.signed("the greatest input")
+        with _legal(f"input {index}", start):
+            self._inputs.append(self._builder.input(shape, Range(lo, hi)))
+
+    def _constant(self, index: int, rank: int) -> None:
+        shape = self._shape(rank)
+        self._reserve(shape)
+        name, coder = self._codec()
+        stream = self._cursor.take(self._cursor.varint("the length of a stream"))
+        try:
+            values = coder.decode(stream, math.prod(shape))
+        except FileError as error:
+            raise error.placed(base=self._cursor.offset - len(stream)) from None
+        self._digest = layout.digest(values, self._digest)
+        self._builder.constant(values.reshape(shape))
+        self.streams.append(Entry(f"constant {index} {shape} {name}", len(stream), values.size))
+
+    def _shape(self, rank: int) -> tuple[int, ...]:
+        return tuple(self._cursor.varint("a dimension", layout.DIMENSION) for _ in range(rank))
+
+    def _reserve(self, shape: tuple[int, ...]) -> None:
+        # An axis of length 0 counts as 1: numpy refuses absurd shapes even when they hold nothing.
+        size = math.prod(max(length, 1) for length in shape)
+        if size > self._room:
+            raise FileError(
+                f"a constant of shape {shape} holds {size} integers, and the limit leaves {self._room}",
+                offset=self._cursor.offset,
+                fix="raise max_values if you trust the file",
+            )
+        self._room -= size
+
+    def _codec(self) -> tuple[str, Codec]:
+        code = self._cursor.byte()
+        if code not in codec.names_by_code():
+            raise FileError(f"codec {code} is unknown", offset=self._cursor.offset - 1, fix=_UPDATE)
+        name = codec.names_by_code()[code]
+        return name, codec.codecs()[name]
+
+    def _step(self, index: int, code: int, start: int) -> None:
+        if code not in registry.names_by_code():
+            raise FileError(f"op {code} is unknown", offset=start, fix=_UPDATE)
+        name = registry.names_by_code()[code]
+        op = registry.op_named(name)
+        if op.expand is not None:
+            raise FileError(f"op '{name}' should have been written as its expansion", offset=start)
+        inputs = [index - 1 - self._cursor.varint("a reference", index - 1) for _ in op.inputs]
+        attributes: dict[str, Any] = {key: self._attribute(op.attributes[key]) for key in sorted(op.attributes)}
+        with _legal(f"step {index} {name}", start):
+            self._builder.step(name, *inputs, **attributes)
+
+    def _attribute(self, legal: Legal) -> Attribute:
+        if legal.length is None:
+            return self._cursor.signed("an attribute")
+        length = legal.length or self._cursor.varint("the length of an attribute", self._cursor.left)
+        return tuple(self._cursor.signed("an attribute") for _ in range(length))
+
+    def _port(self, value: int) -> Port:
+        multiplier = layout.MULTIPLIER + int.from_bytes(self._cursor.take(3), "little")
+        port = Port(value, multiplier, self._cursor.signed("a shift"), self._cursor.signed("a zero point"))
+        with _legal("a port", self._cursor.offset):
+            layout.check_port(port)
+        return port
+
+
+@contextlib.contextmanager
+def _legal(what: str, offset: int) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        # Not LowbitError alone: the rules of an op meet shapes here that no lowering would make.
+        raise FileError(f"{what} is not legal", offset=offset, why=str(error)) from None
+
+
+def _check_frame(data: bytes) -> None:
+    if data[:4] != layout.MAGIC:
+        raise FileError("this is not a lowbit file", offset=0, why=f"it begins with {bytes(data[:4]).hex(' ')}")
+    if len(data) < layout.HEADER + layout.TRAILER:
+        raise FileError("the file is cut short", offset=len(data))
+    if data[4] != layout.VERSION:
+        raise FileError(f"format version {data[4]} is unknown, only {layout.VERSION} is", offset=4, fix=_UPDATE)
+    if data[5] & ~layout.FEATURES:
+        raise FileError(f"the file needs unknown features {data[5]:#010b}", offset=5, fix=_UPDATE)
+    if zlib.crc32(memoryview(data)[:-4]) != int.from_bytes(data[-4:], "little"):
+        raise FileError("the file is damaged or cut short", why="its checksum does not match")
