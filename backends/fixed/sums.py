@@ -1,0 +1,57 @@
+"""The proof that sums fit: exact bounds on weighted sums, and on every partial sum in any order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from ...compiler.arrays import Integers
+from .types import Range
+
+ZERO = Range(0, 0)
+
+
+def scaled(x: Range, factor: int) -> Range:
+    """The range of `factor * x`."""
+    ends = (factor * x.lo, factor * x.hi)
+    return Range(min(ends), max(ends))
+
+
+def total(terms: Iterable[Range]) -> Range:
+    """The range of a sum of independent terms."""
+    listed = list(terms)
+    return Range(sum(term.lo for term in listed), sum(term.hi for term in listed))
+
+
+def partial(terms: Iterable[Range]) -> Range:
+    """The hull of every partial sum of the terms, in any order.
+
+    A partial sum is the sum of a subset, so it is lowest when it takes exactly the terms that can be negative.
+    """
+    return total(term | ZERO for term in terms)
+
+
+def dot(weight: Integers, bias: Integers, x: Range) -> Range:
+    """The range of `bias[o] + sum(weight[o] * x)` over all o, for x anywhere in its range; one x a weight."""
+    ups, downs = _signed_sums(weight)
+    lows = bias.astype(object) + ups * x.lo + downs * x.hi
+    highs = bias.astype(object) + ups * x.hi + downs * x.lo
+    return Range(min(lows), max(highs))
+
+
+def partial_dot(weight: Integers, bias: Integers, x: Range) -> Range:
+    """The hull of every partial sum of `bias[o] + sum(weight[o] * x)`, in any order and with any term left out."""
+    # Leaving a term out is the same as letting its x be 0; the bias is one more term.
+    lows = dot(weight, np.minimum(bias, 0), x | ZERO)
+    highs = dot(weight, np.maximum(bias, 0), x | ZERO)
+    return Range(lows.lo, highs.hi)
+
+
+def _signed_sums(weight: Integers) -> tuple[Integers, Integers]:
+    """For each output channel the sum of the positive and of the negative weights, as Python integers."""
+    # Weights are proven to fit 32 bits before this is asked, so int64 cannot overflow here.
+    rows = weight.reshape(len(weight), -1)
+    ups = np.maximum(rows, 0).sum(axis=1, dtype=np.int64).astype(object)
+    downs = np.minimum(rows, 0).sum(axis=1, dtype=np.int64).astype(object)
+    return ups, downs

@@ -1,0 +1,174 @@
+"""The core ops on machine integers, once for numpy and torch; exact by the proofs that the program carries.
+
+Every value is held as int32, which the ops' constraints prove wide enough. A product of matrices runs in floating
+point: all partial sums are integers below 2^24 (then float32 is exact) or, by C1, below 2^31 (then float64 is).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from ..compiler.arrays import Integers
+from .fixed.op import Call
+from .fixed.sums import partial_dot
+from .fixed.types import INT32, Range
+from .fixed.window import Window
+from .stepwise import Kernel, KernelMaker
+
+SINGLE = Range(-(2**24), 2**24)
+COLUMN_BYTES = 2**25
+
+
+@dataclass(frozen=True)
+class Arrays:
+    """What numpy and torch spell differently. dtypes are named "int32", "int64", "float32", "float64"."""
+
+    full: Callable[[tuple[int, ...], int, str], Any]
+    cast: Callable[[Any, str], Any]
+    load: Callable[[Integers, str], Any]
+    maximum: Callable[[Any, Any], Any]
+
+
+def makers(arrays: Arrays) -> Mapping[str, KernelMaker]:
+    """The kernel maker of every core op on those arrays."""
+    table = {
+        "conv2d": conv2d, "linear": linear, "rescale": rescale, "add": add, "clamp": clamp, "max_pool2d": max_pool2d,
+        "sum": sum_, "reshape": reshape, "pad2d": pad2d,
+    }  # fmt: skip
+    return {name: partial(maker, arrays) for name, maker in table.items()}
+
+
+def conv2d(arrays: Arrays, call: Call) -> Kernel:
+    """im2col and one matrix product a group; a depthwise convolution sums its taps instead."""
+    outputs, depth, *kernel = call.weight.shape
+    seen = call.x.range | Range(call.pad_value, call.pad_value) if any(call.padding) else call.x.range
+    dtype = _exact_dtype(call.weight.data, seen)
+    bias = arrays.load(call.bias.data.reshape(1, -1, 1, 1), "int32")
+    window, shape = Window.over(call, call.weight.shape[2:]), call.x.shape
+    down, across = window.output(*shape[1:])
+    if depth == 1 and outputs == call.groups:
+        taps = arrays.load(call.weight.data.reshape(1, outputs, -1, 1, 1), "int32")
+        return lambda x: _depthwise(arrays, window, _padded(arrays, window, x, call.pad_value), shape, taps) + bias
+    weight = arrays.load(call.weight.data.reshape(call.groups, outputs // call.groups, -1), dtype)
+    images = max(1, COLUMN_BYTES // (8 * shape[0] * math.prod(kernel) * down * across))
+
+    def run(x: Any) -> Any:
+        y = arrays.full((len(x), outputs, down, across), 0, "int32")
+        for some in _chunks(len(x), images):
+            columns = _columns(arrays, window, _padded(arrays, window, x[some], call.pad_value), shape, dtype)
+            product = weight @ columns.reshape(call.groups, weight.shape[2], -1)
+            y[some] = product.reshape(outputs, -1, down, across).swapaxes(0, 1)
+        y += bias
+        return y
+
+    return run
+
+
+def linear(arrays: Arrays, call: Call) -> Kernel:
+    dtype = _exact_dtype(call.weight.data, call.x.range)
+    weight = arrays.load(call.weight.data.T, dtype)
+    bias = arrays.load(call.bias.data, "int32")
+    return lambda x: arrays.cast(arrays.cast(x, dtype) @ weight, "int32") + bias
+
+
+def rescale(arrays: Arrays, call: Call) -> Kernel:
+    shape = [1] * (len(call.x.shape) + 1)
+    if call.multiplier.data.size > 1:
+        shape[call.axis + 1] = -1
+    multiplier = arrays.load(call.multiplier.data.reshape(shape), "int64")
+    shift = arrays.load(call.shift.data.reshape(shape), "int64")
+    half = arrays.load(1 << (call.shift.data.reshape(shape) - 1), "int64")
+    return lambda x: _requantized(arrays, call, arrays.cast(x, "int64") * multiplier, half, shift)
+
+
+def add(arrays: Arrays, call: Call) -> Kernel:
+    half = call.offset + (1 << (call.shift - 1))
+
+    def run(a: Any, b: Any) -> Any:
+        total = arrays.cast(a, "int64") * call.multiplier_a
+        total += arrays.cast(b, "int64") * call.multiplier_b
+        return _requantized(arrays, call, total, half, call.shift)
+
+    return run
+
+
+def clamp(arrays: Arrays, call: Call) -> Kernel:
+    return lambda x: x.clip(call.lo, call.hi)
+
+
+def max_pool2d(arrays: Arrays, call: Call) -> Kernel:
+    window = Window.over(call)
+
+    def run(x: Any) -> Any:
+        padded = _padded(arrays, window, x, INT32.lo)
+        first, *rest = (padded[:, :, rows, columns] for rows, columns in window.taps(*call.x.shape[1:]))
+        for tap in rest:
+            first = arrays.maximum(first, tap)
+        return first
+
+    return run
+
+
+def sum_(arrays: Arrays, call: Call) -> Kernel:
+    axes = tuple(axis + 1 for axis in call.axes)
+    return lambda x: arrays.cast(x.sum(axis=axes, keepdims=bool(call.keepdim)), "int32")
+
+
+def reshape(arrays: Arrays, call: Call) -> Kernel:
+    shape = call.shape
+    return lambda x: x.reshape((len(x), *shape))
+
+
+def pad2d(arrays: Arrays, call: Call) -> Kernel:
+    window = Window((1, 1), (1, 1), call.padding)
+    return lambda x: _padded(arrays, window, x, call.pad_value)
+
+
+def _exact_dtype(weight: Integers, x: Range) -> str:
+    """The narrowest float in which every partial sum of the products, in any order, is exact."""
+    bias = np.zeros(len(weight), np.int64)
+    return "float32" if partial_dot(weight, bias, x) in SINGLE else "float64"
+
+
+def _requantized(arrays: Arrays, call: Call, total: Any, half: Any, shift: Any) -> Any:
+    """The one rounding, in place: `total` is int64 and ours alone."""
+    total += half
+    total >>= shift
+    total += call.zero
+    return arrays.cast(total.clip(call.lo, call.hi), "int32")
+
+
+def _chunks(batch: int, images: int) -> Iterator[slice]:
+    return (slice(start, start + images) for start in range(0, batch, images))
+
+
+def _padded(arrays: Arrays, window: Window, x: Any, fill: int) -> Any:
+    if not window.pads:
+        return x
+    *outer, height, width = x.shape
+    top, _, left, _ = window.padding
+    padded = arrays.full((*outer, *window.padded(height, width)), fill, "int32")
+    padded[..., top : top + height, left : left + width] = x
+    return padded
+
+
+def _columns(arrays: Arrays, window: Window, padded: Any, shape: tuple[int, ...], dtype: str) -> Any:
+    """(channels, taps, batch, down, across): what each tap of the kernel sees, ready for one product with weights."""
+    sizes = (shape[0], math.prod(window.kernel), len(padded), *window.output(*shape[1:]))
+    columns = arrays.full(sizes, 0, dtype)
+    for place, (rows, across) in enumerate(window.taps(*shape[1:])):
+        columns[:, place] = padded[:, :, rows, across].swapaxes(0, 1)
+    return columns
+
+
+def _depthwise(arrays: Arrays, window: Window, padded: Any, shape: tuple[int, ...], weight: Any) -> Any:
+    y = arrays.full((len(padded), shape[0], *window.output(*shape[1:])), 0, "int32")
+    for place, (rows, columns) in enumerate(window.taps(*shape[1:])):
+        y += padded[:, :, rows, columns] * weight[:, :, place]
+    return y
