@@ -23,7 +23,7 @@ from .wire import Cursor, FileError, signed, varint
 
 SYMBOLS, SPREAD = 2**12, 2**16  # most symbols, and most distance between the least and the greatest
 PRECISIONS = range(8, 17)  # those that the encoder tries; the decoder takes 1..16
-_STEPS = 64  # parts of a bit in which costs are counted
+_FRACTION = 20  # bits after the point of a cost; the zero of a sparse tensor costs a thousandth of a bit
 _ROW = 9  # bytes that bound a symbol in the table: a gap and a frequency of at most 16 bits each, in order 0..15
 
 
@@ -42,8 +42,8 @@ class Table:
 
     def cost(self, counts: Words) -> int:
         """Whole bytes that entropy coding with this table takes, in integers alone so that all machines agree."""
-        lengths = [self.precision * _STEPS - _logarithm(int(f)) for f in self.frequencies]
-        return sum(int(n) * length for n, length in zip(counts, lengths, strict=True)) // (8 * _STEPS)
+        lengths = [(self.precision << _FRACTION) - _logarithm(int(f)) for f in self.frequencies]
+        return sum(int(n) * length for n, length in zip(counts, lengths, strict=True)) >> _FRACTION + 3
 
     def write(self, high: int = 0) -> bytes:
         """The table as bytes, with `high` (0..15) in the spare half of its first byte."""
@@ -118,5 +118,11 @@ def _round(counts: Words, precision: int) -> Words:
 
 @functools.cache
 def _logarithm(value: int) -> int:
-    """floor(_STEPS * log2(value)) without a float."""
-    return int(value**_STEPS).bit_length() - 1
+    """log2(value), rounded down, in 2**-_FRACTION: by squaring, without a float."""
+    found = value.bit_length() - 1
+    mantissa = value << 62 - found
+    for _ in range(_FRACTION):
+        mantissa = mantissa * mantissa >> 62
+        carry = mantissa >> 63
+        found, mantissa = 2 * found + carry, mantissa >> carry
+    return found

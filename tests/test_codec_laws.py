@@ -1,0 +1,207 @@
+"""Every codec's laws: what comes back is what went in, nothing is left over, and bad bytes are a clean error."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from lowbit.backends.codec import Words, codecs, names_by_code, smallest
+from lowbit.backends.codecs import rans
+from lowbit.backends.wire import FileError
+from lowbit.compiler.errors import Unsupported
+
+LEAST, MOST = -(2**63), 2**63 - 1
+LAWS = settings(derandomize=True, deadline=None, database=None, max_examples=80)
+every_codec = pytest.mark.parametrize("name", sorted(codecs()))
+
+
+def words(values: list[int] | Words) -> Words:
+    return np.array(values, dtype=np.int64)
+
+
+def draws(seed: int) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+def sparse(size: int, zeros: float) -> Words:
+    return words(np.where(draws(1).random(size) < zeros, 0, draws(2).integers(-3, 4, size)))
+
+
+def bell(size: int, width: float, most: int) -> Words:
+    return words(np.clip(np.rint(draws(3).normal(0, width, size)), -most - 1, most).astype(np.int64))
+
+
+EDGES = {
+    "empty": words([]),
+    "zero": words([0]),
+    "least": words([LEAST]),
+    "most": words([MOST]),
+    "extremes": words([LEAST, MOST, 0, -1, 1]),
+    "both ends often": words([LEAST, MOST] * 20),
+    "all equal": words([-7] * 1000),
+    "powers of two": words([sign * 2**p for p in range(63) for sign in (1, -1)]),
+    "around powers of two": words([2**p + d for p in range(62) for d in (-1, 0, 1)]),
+    "one rare": words([0] * 70_000 + [5]),
+    "one of each": words(np.arange(4096)),
+    "two far apart": words([0, 65_535]),
+    "many lanes": bell(50_003, 30, 127),
+    "more than a chunk": words(draws(4).integers(-5, 6, 2**16 + 3)),
+}
+
+small = st.lists(st.integers(-8, 7), max_size=200)
+wide = st.lists(st.integers(LEAST, MOST), max_size=40)
+mixed = st.lists(st.one_of(st.just(0), st.integers(-3, 3), st.integers(LEAST, MOST)), max_size=60)
+runs = st.lists(st.tuples(st.integers(-300, 300), st.integers(1, 400)), max_size=6).map(
+    lambda pairs: [value for value, times in pairs for _ in range(times)]
+)
+integers = st.one_of(small, wide, mixed, runs).map(words)
+
+
+def check_round_trip(name: str, values: Words) -> None:
+    codec = codecs()[name]
+    try:
+        data = codec.encode(values)
+    except Unsupported:
+        return
+    found = codec.decode(data, values.size)
+    assert found.dtype == np.int64
+    assert np.array_equal(found, values)
+    assert codec.encode(values.copy()) == data
+
+
+@every_codec
+@LAWS
+@given(values=integers)
+def test_what_comes_back_is_what_went_in(name: str, values: Words) -> None:
+    check_round_trip(name, values)
+
+
+@every_codec
+@pytest.mark.parametrize("edge", EDGES)
+def test_edges_come_back(name: str, edge: str) -> None:
+    check_round_trip(name, EDGES[edge])
+
+
+@LAWS
+@given(values=integers)
+def test_some_codec_takes_any_integers(values: Words) -> None:
+    codec, data = smallest(values)
+    assert np.array_equal(codec.decode(data, values.size), values)
+
+
+@every_codec
+@pytest.mark.parametrize("edge", ["zero", "extremes", "all equal", "around powers of two", "one rare", "many lanes"])
+def test_nothing_is_left_over_and_nothing_may_lack(name: str, edge: str) -> None:
+    values = EDGES[edge]
+    try:
+        data = codecs()[name].encode(values)
+    except Unsupported:
+        return
+    shorter = [data[:size] for size in sorted({*range(min(len(data), 40)), *range(max(len(data) - 9, 0), len(data))})]
+    longer = [data + more for more in (b"\0", b"\xff", b"\0\0", b"\xff\xff", bytes(8))]
+    for changed in [*shorter, *longer]:
+        with pytest.raises(FileError):
+            codecs()[name].decode(changed, values.size)
+
+
+def check_total(name: str, data: bytes, count: int) -> None:
+    """Any bytes are `count` integers or a FileError, never anything else."""
+    try:
+        found = codecs()[name].decode(data, count)
+    except FileError:
+        return
+    assert found.dtype == np.int64
+    assert found.shape == (count,)
+
+
+@every_codec
+@LAWS
+@given(data=st.binary(max_size=60), count=st.integers(0, 200))
+def test_any_bytes_are_integers_or_an_error(name: str, data: bytes, count: int) -> None:
+    check_total(name, data, count)
+
+
+@every_codec
+@pytest.mark.parametrize("edge", ["extremes", "powers of two", "two far apart", "many lanes"])
+def test_damaged_bytes_are_integers_or_an_error(name: str, edge: str) -> None:
+    values, chance = EDGES[edge], random.Random(5)
+    try:
+        data = codecs()[name].encode(values)
+    except Unsupported:
+        return
+    for _ in range(400 if len(data) < 4000 else 40):
+        changed = bytearray(data)
+        changed[chance.randrange(min(len(data), 60))] = chance.randrange(256)
+        check_total(name, bytes(changed), values.size)
+
+
+def entropy(values: Words) -> float:
+    """Bytes of the zeroth-order entropy."""
+    counts = np.unique(values, return_counts=True)[1]
+    return float(-(counts * np.log2(counts / values.size)).sum() / 8)
+
+
+WEIGHTS = {
+    "400k sparse": (sparse(400_000, 0.987), 1.005),
+    "400k sparser": (sparse(400_000, 0.995), 1.01),
+    "60k at 4 bits": (bell(60_000, 2.5, 7), 1.007),
+    "60k at 8 bits": (bell(60_000, 30, 127), 1.01),
+    "25k at 90 %": (sparse(25_000, 0.9), 1.01),
+    "500 at 3 bits": (bell(500, 1.3, 3), 1.12),
+}
+
+
+@pytest.mark.parametrize("kind", WEIGHTS)
+def test_weights_come_near_their_entropy(kind: str) -> None:
+    values, most = WEIGHTS[kind]
+    assert len(smallest(values)[1]) <= most * entropy(values)
+
+
+@pytest.mark.parametrize("value", [0, -1, 5, 63, -64])
+def test_a_constant_tensor_costs_two_bytes(value: int) -> None:
+    assert len(smallest(words([value] * 10_000))[1]) == 2
+
+
+def test_biases_cost_little_more_than_their_spread() -> None:
+    biases = bell(512, 4000, 2**20)
+    assert len(smallest(biases)[1]) <= 512 * (np.log2(4000) + 2.6) / 8
+
+
+@pytest.mark.parametrize("edge", ["many lanes", "more than a chunk"])
+def test_numpy_and_plain_integers_agree_on_every_lane(monkeypatch: pytest.MonkeyPatch, edge: str) -> None:
+    values = EDGES[edge]
+    data = rans.CODEC.encode(values)
+    assert data[0] >> 4 >= 5
+    monkeypatch.setattr(rans, "_write_rows", rans._write_each)
+    monkeypatch.setattr(rans, "_read_rows", rans._read_each)
+    assert rans.CODEC.encode(values) == data
+    assert np.array_equal(rans.CODEC.decode(data, values.size), values)
+
+
+GOLDEN = {
+    ("packed", "empty"): "0000",
+    (
+        "packed",
+        "extremes",
+    ): "40ffffffffffffffffff010000000000000000ffffffffffffffff0000000000000080ffffffffffffff7f0100000000000080",
+    ("packed", "all equal"): "000d",
+    ("gamma", "empty"): "0000",
+    ("gamma", "extremes"): "010000000000000000800000000000000080fbfffffffffffffff7ffffffffffffff0b",
+    ("gamma", "primes"): "020a2e11f13710907f06",
+    ("packed", "primes"): "0504208c92d68b21841100",
+    ("rans", "primes"): "0707040495d24d55090e11d100083aa6050053fedad9",
+    ("rans", "one rare"): "0d0100004801b724eb11003279",
+}
+INPUTS = EDGES | {"primes": words([2, 3, 5, 7, 11, 13, 17, 19, 3, 3, 3, 5, 3])}
+
+
+@pytest.mark.parametrize(("name", "edge"), GOLDEN)
+def test_bytes_never_change(name: str, edge: str) -> None:
+    assert codecs()[name].encode(INPUTS[edge]).hex() == GOLDEN[name, edge]
+
+
+def test_numbers_never_change() -> None:
+    assert dict(names_by_code()) == {0: "packed", 1: "gamma", 2: "rans"}
