@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -12,15 +14,22 @@ import torch
 from torch import nn
 from torch.utils import _pytree as pytree
 
+from .backends import blob
+from .backends.compiled import Compiled
+from .backends.lowering.lower import lower as lower_graph
 from .compiler.calibrate import calibrate as calibrate_graph
 from .compiler.capture import capture
 from .compiler.contract import Pass
 from .compiler.errors import UserError
+from .compiler.graph import Graph
 from .compiler.modes import evaluated
 from .compiler.pipeline import run
 from .compiler.prepared import Prepared
 from .compiler.recipe import Recipe, parse
 from .compiler.registry import members
+from .compiler.training import Data, Plan, Progress, accuracy, batches, train
+
+CALIBRATION_BATCHES = 4
 
 
 def passes() -> Mapping[str, Pass]:
@@ -60,28 +69,95 @@ def prepare(
     example_inputs, kwargs: arguments of one forward; the first axis of each tensor is the batch.
     steps: number of optimizer steps of the training to come, which schedules are measured against.
     Activation scales are set from the example inputs; `calibrate` sets them better from real data.
-    Raises UserError where the model or the recipe cannot be used.
+    Raises UserError where the model or the recipe cannot be used, Unsupported where the prepared model could not be
+    lowered, with every such call: before any training.
     """
     chosen = recipe(recipe_source)
     captured = capture(copy.deepcopy(model), example_inputs, kwargs)
     result = run(captured, chosen.prepare, steps)
     prepared = Prepared(result.graph, chosen, result.ledger)
     calibrate_graph(prepared.graph, [pytree.tree_leaves((tuple(example_inputs), dict(kwargs or {})))])
+    lower(prepared)
     return prepared.train(model.training)
 
 
-def calibrate(prepared: Prepared, batches: Iterable[Any]) -> None:
-    """Set the activation scales to the least mean square error over the batches (inputs, or tuples of inputs)."""
-    calibrate_graph(prepared.graph, (pytree.tree_leaves(batch) for batch in batches))
+def calibrate(prepared: Prepared, examples: Iterable[Any]) -> None:
+    """Set the activation scales to the least mean square error over the examples (inputs, or tuples of inputs).
+
+    Raises UserError when there are none.
+    """
+    calibrate_graph(prepared.graph, (pytree.tree_leaves(example) for example in examples))
 
 
-def lower(prepared: Prepared) -> Any:
-    """The integer program of a prepared module in eval mode. Raises Unsupported for what has no integer form."""
-    from .backends.fixed.lower import lower as lower_graph
-
-    graph = evaluated(prepared.graph)
-    return lower_graph(run(graph, prepared.recipe.lower).graph)
+def deployed(prepared: Prepared) -> Graph:
+    """The graph that is lowered: eval mode, after the recipe's `lower` passes."""
+    return run(evaluated(prepared.graph), prepared.recipe.lower).graph
 
 
-__all__ = ["calibrate", "lower", "passes", "prepare", "recipe", "recipes"]
-_ = torch
+def lower(prepared: Prepared) -> Compiled:
+    """The integer program of a prepared module. Raises Unsupported for what has no integer form."""
+    return Compiled(lower_graph(deployed(prepared)))
+
+
+def load(path: str | os.PathLike[str], max_values: int = blob.MAX_VALUES) -> Compiled:
+    """The program of a `.lowbit` file. max_values: cap on the integers it may hold. Raises UserError (FileError)."""
+    return Compiled(blob.load(path, max_values))
+
+
+@dataclass(frozen=True)
+class Report:
+    """What `compile` made and measured. Accuracies are shares of the whole test set.
+
+    float_accuracy: of the model as it was given or trained.   prepared_accuracy: with fake quantization.
+    parameters: of the float model, 4 bytes each in float32.
+    """
+
+    compiled: Compiled
+    float_accuracy: float
+    prepared_accuracy: float
+    parameters: int
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How long `compile` trains: the float model first (0 epochs: it comes trained), then under the recipe."""
+
+    float_plan: Plan = Plan(epochs=30)
+    plan: Plan = Plan(epochs=40)
+
+
+def compile(
+    model: nn.Module,
+    data: Data,
+    recipe_source: str | Path | Recipe,
+    effort: Effort = Effort(),
+    report: Callable[[str, Progress | None], None] = lambda stage, progress: None,
+) -> Report:
+    """Train a classifier in float, then under a recipe, and lower it. The model is trained in place.
+
+    report: told the stage and, within a training, the progress.   Raises what prepare, train and lower raise.
+    """
+    example = next(iter(batches(data.train, 2)))[0]
+    chosen = recipe(recipe_source)
+    report("preparing", None)
+    prepare(model, (example,), chosen, steps=1)  # whatever cannot be lowered is said before the first epoch
+    train(model, data.train, effort.float_plan, lambda progress: report("training in float", progress))
+    model.eval()
+    float_accuracy = accuracy(model, data.test)
+    prepared = prepare(model, (example,), chosen, steps=effort.plan.steps(data.train))
+    report("calibrating", None)
+    calibrate(prepared, _some_inputs(data, effort.plan.batch_size))
+    train(prepared, data.train, effort.plan, lambda progress: report(f"training under {chosen.name}", progress))
+    prepared.eval()
+    report("lowering", None)
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    return Report(lower(prepared), float_accuracy, accuracy(prepared, data.test), parameters)
+
+
+def _some_inputs(data: Data, batch_size: int) -> list[torch.Tensor]:
+    return [x for (x, _), _ in zip(batches(data.train, batch_size), range(CALIBRATION_BATCHES), strict=False)]
+
+
+def measured(compiled: Compiled, data: Data, target: str) -> float:
+    """The accuracy of the integer program on the test set, run by that target."""
+    return accuracy(lambda x: compiled.run(x, target=target)[0], data.test)

@@ -85,9 +85,7 @@ def _sweep(
     return events
 
 
-def _try(
-    graph: Graph, state: dict[str, torch.Tensor], node: fx.Node, rule: Rule, context: Context
-) -> Event | None:
+def _try(graph: Graph, state: dict[str, torch.Tensor], node: fx.Node, rule: Rule, context: Context) -> Event | None:
     name, label = node.name, f"{context.label}/{rule.name}"
     found = Bindings(plan=context.plan)
     miss = rule.pattern.match(node, found)

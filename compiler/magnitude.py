@@ -20,7 +20,7 @@ def threshold(weights: Sequence[Tensor], share: float) -> Tensor:
 
 
 def thresholds(weights: Sequence[Tensor], shares: Sequence[float], scope: str) -> list[Tensor]:
-    """One threshold a tensor: by its own share of its own weights ("layer"), or by the first share of all ("global")."""
+    """One threshold a tensor: of its own weights by its own share ("layer"), of all by the first share ("global")."""
     if scope == "global":
         return [threshold(weights, shares[0])] * len(weights)
     return [threshold([w], share) for w, share in zip(weights, shares, strict=True)]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-
 from dataclasses import replace
 from typing import Any
 
@@ -125,5 +123,3 @@ def _function(graph: Graph) -> Any:
     tree = nn.Module()
     install(tree, graph.state, graph.transient)
     return type(fx.GraphModule(tree, graph.fx)).forward
-
-

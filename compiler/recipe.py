@@ -1,15 +1,15 @@
 """Recipes: TOML <-> configured passes, in round trip; an error names its place, such as `prepare[1].weight_bits`.
 
-    name = "mine"
-    summary = "4-bit weights"
+name = "mine"
+summary = "4-bit weights"
 
-    [[prepare]]                      # passes before training
-    use = "insert_fake_quant"
-    weight_bits = 4
-    layers."conv1" = { weight_bits = 8 }
+[[prepare]]                      # passes before training
+use = "insert_fake_quant"
+weight_bits = 4
+layers."conv1" = { weight_bits = 8 }
 
-    [[lower]]                        # passes after it
-    use = "freeze"
+[[lower]]                        # passes after it
+use = "freeze"
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from ..compiler.graph import arguments, layer
 from ..compiler.pattern import Pattern, Weight, aten, either, own
 from ..compiler.rule import Match, read_once, rule
 
+
 def _producer(weight: Pattern) -> Pattern:
     bias = Weight("b", optional=True)
     return either(aten.conv2d.default(weight=weight, bias=bias), aten.linear.default(weight=weight, bias=bias))

@@ -1,6 +1,6 @@
 """Turn trained grids into constants: weights become integer codes, every scale a constant.
 
-    fake_quantize(w, scale) = dequantize(codes, scale),   codes = clamp(floor(w / scale + 1/2), lo, hi)
+fake_quantize(w, scale) = dequantize(codes, scale),   codes = clamp(floor(w / scale + 1/2), lo, hi)
 """
 
 from __future__ import annotations

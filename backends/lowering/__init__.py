@@ -1,0 +1,1 @@
+"""From a frozen graph to the integer program."""

@@ -1,0 +1,170 @@
+"""The walk over a frozen graph, in order, one lowering rule a node; and the coverage that it would have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+import numpy as np
+import torch
+from torch import fx
+
+from ...compiler.arrays import Floats
+from ...compiler.errors import Broken, Unsupported
+from ...compiler.graph import Graph, arguments, origin, shape
+from ...compiler.registry import members
+from ...compiler.text import target_name
+from ..fixed.op import Attribute
+from ..fixed.program import Builder, Program
+from ..fixed.verify import IllegalStep
+from .real import Codes, Input, Lowered, Real, Sum, port
+
+
+@dataclass(frozen=True, eq=False)
+class Node:
+    """A call of the graph as its lowering rule sees it.
+
+    given: arguments by schema name; a node among them is replaced by what it became.
+    node: the call itself, for shapes and readers.   builder: takes the steps.
+    """
+
+    given: Mapping[str, Any]
+    node: fx.Node
+    builder: Builder
+
+    def step(self, op: str, *inputs: int, **attributes: Attribute) -> int:
+        """Append a step that comes from this call."""
+        return self.builder.step(op, *inputs, origin=str(origin(self.node)), **attributes)
+
+    def real(self, name: str) -> Real:
+        """An argument that must be integers on a grid, or an accumulator."""
+        value = self.given[name]
+        if isinstance(value, Real):
+            return value
+        raise self.unsupported(
+            f"its {name} is not an integer value" if not isinstance(value, Input) else "an input has no grid"
+        )
+
+    def on_grid(self, name: str) -> Real:
+        """An argument that must be integers with one scale for the whole tensor."""
+        real = self.real(name)
+        if real.scale.size > 1:
+            raise self.unsupported(f"its {name} is not rounded to a grid")
+        return real
+
+    def floats(self, name: str) -> Floats | None:
+        """An argument that must be a constant of real numbers, or absent."""
+        value = self.given[name]
+        if value is None or isinstance(value, np.ndarray):
+            return value
+        raise self.unsupported(f"its {name} is not a constant")
+
+    def pair(self, name: str) -> tuple[int, int]:
+        """An argument of one or two numbers, for height and width; an empty one is that of the kernel."""
+        value = self.given[name]
+        sizes = [value] if isinstance(value, int) else list(value)
+        return (int(sizes[0]), int(sizes[-1])) if sizes else self.pair("kernel_size")
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The output's shape without batch; refuses a call that moves or splits the batch axis."""
+        sizes = shape(self.node)
+        first = next(
+            (n.meta["val"] for n in self.node.all_input_nodes if isinstance(n.meta["val"], torch.Tensor)), None
+        )
+        fixed = all(isinstance(size, int) for size in sizes[1:])
+        if first is None or not sizes or not fixed or str(sizes[0]) != str(first.shape[0]):
+            raise self.unsupported("it does not keep the batch as its first axis")
+        return tuple(int(size) for size in sizes[1:])
+
+    def unsupported(self, why: str) -> Unsupported:
+        """The refusal of this call, for that reason."""
+        return Unsupported(
+            f"{target_name(self.node.target)} cannot become integers", where=str(origin(self.node)), why=why
+        )
+
+
+@dataclass(frozen=True)
+class Lowering:
+    """How calls of `targets` become integer steps: `build` returns what the call became."""
+
+    targets: frozenset[Any]
+    build: Callable[[Node], Lowered]
+    summary: str = field(default="", compare=False)
+
+
+@cache
+def table() -> Mapping[Any, Lowering]:
+    """Call target -> its lowering."""
+    found: dict[Any, Lowering] = {}
+    for name, lowering in members(f"{__package__}.rules", Lowering).items():
+        for target in lowering.targets:
+            if target in found:
+                raise Broken(f"two lowering rules take {target}, one in '{name}'")
+            found[target] = lowering
+    return found
+
+
+def coverage(graph: Graph) -> list[fx.Node]:
+    """The calls that have no lowering rule, in graph order."""
+    fixed = graph.constants()
+    calls = [node for node in graph.nodes if node.op == "call_function" and node not in fixed]
+    return [node for node in calls if node.target not in table()]
+
+
+def lower(graph: Graph) -> Program:
+    """The integer program of a frozen graph. Raises Unsupported with every call that has no integer form, and why."""
+    missing = coverage(graph)
+    if missing:
+        places = "\n".join(f"{target_name(node.target)}: {origin(node)}" for node in missing)
+        raise Unsupported(
+            f"{len(missing)} calls of the model have no integer form",
+            where=places,
+            fix="replace them in the model; `lowbit ops` lists what there is",
+        )
+    builder = Builder()
+    became: dict[fx.Node, Lowered] = {}
+    fixed = graph.constants()
+    for node in graph.nodes:
+        if node.op != "output":
+            became[node] = _lower_node(graph, node, became, builder, fixed)
+    inputs = [_input_port(node, became) for node in graph.inputs]
+    outputs = [_output_port(node, became[node]) for node in graph.outputs]
+    return builder.build(inputs, outputs)
+
+
+def _lower_node(
+    graph: Graph, node: fx.Node, became: Mapping[fx.Node, Lowered], builder: Builder, fixed: set[fx.Node]
+) -> Lowered:
+    if node.op == "placeholder":
+        return Input(tuple(int(size) for size in shape(node)[1:]))
+    if node.op == "get_attr" or (node in fixed and node.target not in table()):
+        return graph.evaluate(node).detach().cpu().numpy()
+    given = {name: fx.map_arg(value, became.__getitem__) for name, value in arguments(node).items()}
+    try:
+        return table()[node.target].build(Node(given, node, builder))
+    except IllegalStep as error:
+        why = f"{error.what}\n{error.why}" if error.why else error.what
+        fix = "use fewer bits, or calibrate the activations on real data"
+        raise Unsupported("a step of the program would be illegal", where=str(origin(node)), why=why, fix=fix) from None
+
+
+def _input_port(node: fx.Node, became: Mapping[fx.Node, Lowered]) -> Any:
+    readers = list(node.users)
+    grid = became.get(readers[0]) if len(readers) == 1 else None
+    if not isinstance(grid, Real):
+        raise Unsupported(
+            f"input '{node.name}' is not read through one grid", fix="add insert_fake_quant to the recipe"
+        )
+    return port(grid, f"input {node.name}")
+
+
+def _output_port(node: fx.Node, lowered: Lowered) -> Any:
+    if not isinstance(lowered, Real):
+        raise Unsupported("an output is not rounded to a grid", where=str(origin(node)))
+    return port(lowered, str(origin(node)))
+
+
+__all__ = ["Codes", "Lowering", "Node", "Sum", "coverage", "lower", "table"]

@@ -1,0 +1,81 @@
+"""What the integers of a value stand for while a graph is lowered. The only floats below the compiler live here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+
+from ...compiler.arrays import Floats, Integers
+from ...compiler.errors import Unsupported
+from ..fixed.program import Port
+
+
+@dataclass(frozen=True, eq=False)
+class Real:
+    """real = scale * (q - zero) for the integers q of a value of the program.
+
+    scale: float64 of shape (1,), or (channels,) along `axis`, which is counted without the batch.
+    """
+
+    value: int
+    scale: Floats
+    zero: int = 0
+    axis: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Sum:
+    """a + b, not yet rounded to a grid: the grid that reads it does both in one step."""
+
+    a: Real
+    b: Real
+
+
+@dataclass(frozen=True, eq=False)
+class Input:
+    """A model input that no grid has read yet."""
+
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Codes:
+    """A constant on a grid: real = scale * (integers - zero), scale along axis 0."""
+
+    integers: Integers
+    scale: Floats
+    zero: int
+
+
+Lowered: TypeAlias = Real | Sum | Input | Codes | Floats
+"""What a node of the graph becomes: integers, or a constant of the graph that integers will be made of."""
+
+
+def significand(scale: Floats) -> tuple[Integers, Integers]:
+    """(M, s) with M * 2^-s = float32(scale), 2^23 <= M < 2^24, 1 <= s <= 62, elementwise. scale: positive.
+
+    A scale below 2^-39 takes a 32-bit accumulator to 0 whatever its digits, so its shift stays at 62.
+    Raises Unsupported for a scale of 2^23 or more, or one that is not finite and positive.
+    """
+    single = np.asarray(scale, dtype=np.float32).astype(np.float64)
+    if not (np.isfinite(single).all() and (np.asarray(scale) > 0).all()):
+        raise Unsupported("a scale is not a positive number", fix="calibrate the activations on real data first")
+    mantissa, exponent = np.frexp(single)
+    multiplier = (mantissa * 2**24).astype(np.int64)
+    shift = 24 - exponent.astype(np.int64)
+    if (shift < 1).any():
+        raise Unsupported(
+            f"a ratio of scales is {float(single.max()):g}", why="a requantization multiplier must be below 2^23"
+        )
+    tiny = (shift > 62) | (multiplier == 0)
+    return np.where(tiny, 2**23, multiplier), np.where(tiny, 62, shift)
+
+
+def port(real: Real, where: str) -> Port:
+    """The boundary value of the program for a value on one scale."""
+    if real.scale.size > 1:
+        raise Unsupported("an output has one scale a channel", where=where, fix="put a grid on the model's outputs")
+    multiplier, shift = significand(real.scale)
+    return Port(real.value, int(multiplier[0]), int(shift[0]), real.zero)

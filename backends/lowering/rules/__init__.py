@@ -1,0 +1,1 @@
+"""One file, one kind of call and how it becomes integer steps."""

@@ -1,0 +1,19 @@
+"""linear: integer weights times the last axis, the bias on the accumulator's own scale."""
+
+from __future__ import annotations
+
+import torch
+
+from ..accumulate import accumulator
+from ..lower import Lowering, Node
+from ..real import Lowered, Real
+
+
+def _build(node: Node) -> Lowered:
+    x = node.on_grid("input")
+    weight, bias, scale = accumulator(node, x)
+    value = node.step("linear", x.value, node.builder.constant(weight), node.builder.constant(bias))
+    return Real(value, scale, 0, axis=len(node.shape) - 1)
+
+
+LOWERING = Lowering(frozenset({torch.ops.aten.linear.default}), _build)
