@@ -280,7 +280,7 @@ def test_a_draft_never_stands_under_the_final_name(tmp_path: Path, monkeypatch: 
     assert seen == [False]
 
 
-@pytest.mark.parametrize("where", ["missing/net.lowbit", "file/net.lowbit", "."])
+@pytest.mark.parametrize("where", ["missing/net.lowbit", "file/net.lowbit", ".", "a\0b", "n" * 300])
 def test_a_path_that_cannot_be_written_is_the_users_error(tmp_path: Path, where: str) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(UserError, match="cannot be written") as caught:
@@ -289,10 +289,27 @@ def test_a_path_that_cannot_be_written_is_the_users_error(tmp_path: Path, where:
     assert os.listdir(tmp_path) == ["file"]
 
 
+def test_a_device_is_never_replaced(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UserError, match="cannot be written"):
+        blob.save(tiny(), tmp_path / "pipe")
+    assert (tmp_path / "pipe").is_fifo()
+
+
+def test_a_constant_beyond_memory_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> NoReturn:
+        raise MemoryError
+
+    monkeypatch.setattr(np, "full", full)
+    with pytest.raises(FileError, match="does not fit in memory"):
+        blob.loads(body_of(b"\x01\x02\x05\x00\x02\x00\x00"))
+
+
 def test_errors_name_the_path_and_the_byte(tmp_path: Path) -> None:
     path = tmp_path / "net.lowbit"
-    with pytest.raises(FileError, match="cannot be read"):
-        blob.load(path)
+    for unreadable in (path, tmp_path, "a\0b"):
+        with pytest.raises(FileError, match="cannot be read"):
+            blob.load(unreadable)
     path.write_bytes(body_of(b"\x01\x7f"))
     with pytest.raises(FileError) as caught:
         blob.load(path)

@@ -22,10 +22,9 @@ def save(program: Program, path: str | os.PathLike[str]) -> int:
     Raises UserError when the path cannot be written; then nothing has changed.
     """
     data = dumps(program)
-    target = Path(os.path.realpath(path))  # a link stays a link
     try:
-        _replace(target, data)
-    except OSError as error:
+        _replace(_target(path), data)
+    except (OSError, ValueError) as error:
         raise UserError(
             "the file cannot be written", where=os.fspath(path), why=_reason(error), fix="choose another path"
         ) from None
@@ -46,11 +45,18 @@ def read(path: str | os.PathLike[str], max_values: int = MAX_VALUES) -> bytes:
     try:
         with open(path, "rb") as file:
             data = file.read(most + 1)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise FileError("the file cannot be read", path=os.fspath(path), why=_reason(error), fix="check it") from None
     if len(data) > most:
         raise FileError("the file is too long", path=os.fspath(path), fix="raise max_values if you trust the file")
     return data
+
+
+def _target(path: str | os.PathLike[str]) -> Path:
+    target = Path(os.path.realpath(path))  # a link stays a link
+    if target.exists() and not target.is_file():
+        raise FileExistsError(None, "it is there already and is not a file")  # a device must not be replaced
+    return target
 
 
 def _replace(target: Path, data: bytes) -> None:
@@ -67,5 +73,5 @@ def _replace(target: Path, data: bytes) -> None:
         raise
 
 
-def _reason(error: OSError) -> str:
-    return error.strerror or type(error).__name__
+def _reason(error: OSError | ValueError) -> str:
+    return getattr(error, "strerror", None) or str(error)  # a ValueError is a zero byte in the path

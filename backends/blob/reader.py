@@ -19,7 +19,7 @@ from ..wire import Cursor, FileError
 from . import layout
 
 MAX_VALUES = 2**28
-"""How many integers a file may hold unless the caller says otherwise: 2 GiB of memory."""
+"""How many integers a file may hold unless the caller says otherwise: 2 GiB, and a few times that to decode."""
 
 _UPDATE = "update lowbit"
 
@@ -100,6 +100,8 @@ class _Reader:
             values = coder.decode(stream, math.prod(shape))
         except FileError as error:
             raise error.placed(base=self._cursor.offset - len(stream)) from None
+        except MemoryError:
+            raise FileError(f"a constant of shape {shape} does not fit in memory", fix="lower max_values") from None
         self._digest = layout.digest(values, self._digest)
         self._builder.constant(values.reshape(shape))
         self.streams.append(Entry(f"constant {index} {shape} {name}", len(stream), values.size))
@@ -156,8 +158,8 @@ def _legal(what: str, offset: int) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        # Not LowbitError alone: the rules of an op meet shapes here that no lowering would make.
-        raise FileError(f"{what} is not legal", offset=offset, why=str(error)) from None
+        # Not LowbitError alone: an op's rules meet shapes and ranges here that no lowering would make.
+        raise FileError(f"{what} is not legal", offset=offset, why=str(error) or type(error).__name__) from None
 
 
 def _check_frame(data: bytes) -> None:

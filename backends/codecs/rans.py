@@ -43,7 +43,7 @@ def _encode(values: Words) -> bytes:
 
 
 def _write_rows(table: Table, indices: Words, lanes: int) -> tuple[Words, Words]:
-    states, words = np.full(lanes, 1 << _LOW), []
+    states, words, start = np.full(lanes, 1 << _LOW), [], table.starts
     for row in range((indices.size - 1) // lanes, -1, -1):
         here = indices[row * lanes : (row + 1) * lanes]
         view, frequency = states[: here.size], table.frequencies[here]
@@ -51,7 +51,7 @@ def _write_rows(table: Table, indices: Words, lanes: int) -> tuple[Words, Words]
         words.append(view[full] & 0xFFFF)
         view[full] >>= _WORD
         whole, part = np.divmod(view, frequency)
-        view[:] = (whole << table.precision) + part + table.starts[here]
+        view[:] = (whole << table.precision) + part + start[here]
     return states, np.concatenate(words[::-1])
 
 
