@@ -128,7 +128,7 @@ def test_every_truncation_is_an_error(name: str) -> None:
 @every_program
 def test_bytes_after_the_end_are_an_error(name: str) -> None:
     data = blob.dumps(PROGRAMS[name]())
-    for longer in (data + b"\0", sealed(data + bytes(4)), data + data):
+    for longer in (data + b"\0", sealed(data + bytes(4)), sealed(data[:-8] + b"\0" + data[-8:]), data + data):
         with pytest.raises(FileError):
             blob.loads(longer)
 

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from lowbit.backends import frequencies
+from lowbit.backends.bits import gamma, pack
 from lowbit.backends.codec import Words, codecs, names_by_code, smallest
 from lowbit.backends.codecs import rans
-from lowbit.backends.wire import FileError
+from lowbit.backends.wire import Cursor, FileError
 from lowbit.compiler.errors import Unsupported
 
 LEAST, MOST = -(2**63), 2**63 - 1
@@ -136,6 +138,35 @@ def test_damaged_bytes_are_integers_or_an_error(name: str, edge: str) -> None:
         changed = bytearray(data)
         changed[chance.randrange(min(len(data), 60))] = chance.randrange(256)
         check_total(name, bytes(changed), values.size)
+
+
+def test_a_value_past_int64_is_an_error() -> None:
+    most = codecs()["packed"].encode(words([MOST]))
+    with pytest.raises(FileError, match="more than 64 bits"):
+        codecs()["packed"].decode(b"\x01" + most[1:] + b"\x01", 1)
+
+
+def test_an_integer_of_too_many_bits_is_an_error() -> None:
+    with pytest.raises(FileError, match="more than 64 bits"):
+        codecs()["gamma"].decode(bytes([0, 0, *[0] * 8, 2, *[255] * 8, 1]), 1)
+
+
+@pytest.mark.parametrize(
+    ("shown", "says"),
+    [([0, 0, 5], "do not sum"), ([1, 255, 5], "do not sum"), ([0, 200, 56], "do not sum"), ([0, 256, 0], "do not sum")],
+)
+def test_a_table_has_one_most_frequent_symbol(shown: list[int], says: str) -> None:
+    written = pack(np.concatenate([gamma(np.zeros(2, dtype=np.uint64), 0), gamma(np.array(shown, dtype=np.uint64), 0)]))
+    with pytest.raises(FileError, match=says):
+        frequencies.read(Cursor(bytes([7, 2, 0, 0]) + written))
+
+
+def test_lanes_must_end_where_they_began() -> None:
+    data = bytearray(rans.CODEC.encode(words([0, 1, 0, 0])))
+    assert data[-1] == 0  # the top of the only state: no words follow
+    data[-2] += 1
+    with pytest.raises(FileError, match="do not end where they should"):
+        rans.CODEC.decode(bytes(data), 4)
 
 
 def entropy(values: Words) -> float:
