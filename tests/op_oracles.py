@@ -1,0 +1,89 @@
+"""A second, independent statement of what each integer op computes: torch in float64, or exact rational numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+Array = np.ndarray[Any, Any]
+
+
+def _double(values: Array) -> torch.Tensor:
+    return torch.tensor(values.astype(np.float64))
+
+
+def _whole(values: torch.Tensor) -> Array:
+    return values.numpy().astype(np.int64)
+
+
+def _pad(x: Array, padding: tuple[int, ...], fill: float) -> torch.Tensor:
+    top, bottom, left, right = padding
+    return F.pad(_double(x), (left, right, top, bottom), value=fill)
+
+
+def _nearest(exact: Fraction, zero: int, lo: int, hi: int) -> int:
+    """The nearest integer, halves up, moved and saturated."""
+    return min(max(math.floor(exact + Fraction(1, 2)) + zero, lo), hi)
+
+
+def _conv2d(
+    x: Array, weight: Array, bias: Array, stride: Any, padding: Any, dilation: Any, groups: int, pad_value: int
+) -> Array:
+    padded = _pad(x, padding, pad_value)
+    return _whole(F.conv2d(padded, _double(weight), _double(bias), stride, 0, dilation, groups))
+
+
+def _linear(x: Array, weight: Array, bias: Array) -> Array:
+    return _whole(F.linear(_double(x), _double(weight), _double(bias)))
+
+
+def _rescale(x: Array, multiplier: Array, shift: Array, axis: int, zero: int, lo: int, hi: int) -> Array:
+    result = np.zeros(x.shape, np.int64)
+    for place in np.ndindex(*x.shape):
+        channel = place[axis + 1] if len(multiplier) > 1 else 0
+        exact = Fraction(int(x[place]) * int(multiplier[channel]), 2 ** int(shift[channel]))
+        result[place] = _nearest(exact, zero, lo, hi)
+    return result
+
+
+def _add(
+    a: Array, b: Array, multiplier_a: int, multiplier_b: int, shift: int, zero: int, lo: int, hi: int, offset: int
+) -> Array:
+    result = np.zeros(a.shape, np.int64)
+    for place in np.ndindex(*a.shape):
+        total = int(a[place]) * multiplier_a + int(b[place]) * multiplier_b + offset
+        result[place] = _nearest(Fraction(total, 2**shift), zero, lo, hi)
+    return result
+
+
+def _max_pool2d(x: Array, kernel: Any, stride: Any, padding: Any, dilation: Any) -> Array:
+    return _whole(F.max_pool2d(_pad(x, padding, -math.inf), kernel, stride, 0, dilation))
+
+
+def _sum_pool2d(x: Array, kernel: Any, stride: Any, padding: Any, pad_value: int) -> Array:
+    return _whole(F.avg_pool2d(_pad(x, padding, pad_value), kernel, stride, divisor_override=1))
+
+
+def _sum(x: Array, axes: tuple[int, ...], keepdim: int) -> Array:
+    return _whole(torch.sum(_double(x), [axis + 1 for axis in axes], keepdim=bool(keepdim)))
+
+
+ORACLES: Mapping[str, Callable[..., Array]] = {
+    "conv2d": _conv2d,
+    "linear": _linear,
+    "rescale": _rescale,
+    "add": _add,
+    "clamp": lambda x, lo, hi: _whole(torch.clamp(_double(x), lo, hi)),
+    "max_pool2d": _max_pool2d,
+    "sum_pool2d": _sum_pool2d,
+    "sum": _sum,
+    "reshape": lambda x, shape: _whole(torch.reshape(_double(x), (len(x), *shape))),
+    "pad2d": lambda x, padding, pad_value: _whole(_pad(x, padding, pad_value)),
+}
+"""On int64 arrays with a leading batch axis, attributes as keywords."""
