@@ -11,16 +11,17 @@ from typing import NoReturn
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from lowbit.backends import blob
 from lowbit.backends.blob import FileError, writer
 from lowbit.backends.fixed.program import Builder, Port, Program
 from lowbit.backends.fixed.types import Range
 from lowbit.compiler.errors import Broken, Unsupported, UserError
+from programs import Drawn, every_op, laws, programs, steps
 
 GOLDEN = Path(__file__).parent / "golden" / "tiny-v1.blob"
-LAWS = settings(derandomize=True, deadline=None, database=None, max_examples=60)
+LAWS = laws(60)
 INPUT = Port(0, 2**23 + 77, 31, -128)
 
 
@@ -70,6 +71,25 @@ def test_the_same_program_comes_back(name: str) -> None:
     assert_same(blob.loads(data), program)
     assert blob.dumps(blob.loads(data)) == data
     assert blob.dumps(PROGRAMS[name]()) == data
+
+
+@laws(100)
+@given(drawn=programs(), at=st.integers(0, 2**20), byte=st.integers(0, 255))
+def test_drawn_programs_come_back(drawn: Drawn, at: int, byte: int) -> None:
+    data = blob.dumps(drawn.program)
+    assert_same(blob.loads(data), drawn.program)
+    assert blob.dumps(blob.loads(data)) == data
+    check_hostile(sealed(data[: (at := at % len(data))] + bytes([byte]) + data[at + 1 :]))
+
+
+@pytest.mark.parametrize("op", every_op())
+def test_every_op_comes_back(op: str) -> None:
+    @laws(8)
+    @given(drawn=steps(op))
+    def law(drawn: Drawn) -> None:
+        assert_same(blob.loads(blob.dumps(drawn.program)), drawn.program)
+
+    law()
 
 
 @LAWS

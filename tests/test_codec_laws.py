@@ -6,7 +6,7 @@ import random
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from lowbit.backends import frequencies
 from lowbit.backends.bits import gamma, pack
@@ -14,9 +14,10 @@ from lowbit.backends.codec import Words, codecs, names_by_code, smallest
 from lowbit.backends.codecs import rans
 from lowbit.backends.wire import Cursor, FileError
 from lowbit.compiler.errors import Unsupported
+from programs import laws
 
 LEAST, MOST = -(2**63), 2**63 - 1
-LAWS = settings(derandomize=True, deadline=None, database=None, max_examples=80)
+LAWS = laws(80)
 every_codec = pytest.mark.parametrize("name", sorted(codecs()))
 
 
