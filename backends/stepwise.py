@@ -40,7 +40,7 @@ class Stepwise:
     makers: Mapping[str, KernelMaker]
     load: Callable[[Integers], Any]
     store: Callable[[Any], Integers]
-    _plans: WeakKeyDictionary[Program, list[Planned]] = field(default_factory=WeakKeyDictionary, repr=False)
+    _plans: WeakKeyDictionary[Program, list[Planned]] = field(default_factory=WeakKeyDictionary, init=False, repr=False)
 
     def __call__(self, program: Program, inputs: Sequence[Integers], watch: Watch | None = None) -> list[Integers]:
         held = {port.value: self.load(given) for port, given in zip(program.inputs, inputs, strict=True)}
