@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
+from .checkpoint import restore, save
 from .errors import UserError
 from .prepared import Prepared
 
@@ -49,23 +51,35 @@ class Progress:
 
 
 def train(
-    module: nn.Module, dataset: Dataset[Any], plan: Plan, report: Callable[[Progress], None] = lambda progress: None
+    module: nn.Module,
+    dataset: Dataset[Any],
+    plan: Plan,
+    report: Callable[[Progress], None] = lambda progress: None,
+    checkpoint: Path | None = None,
 ) -> None:
-    """Train a classifier in place with cross-entropy, and the penalties of a Prepared. Raises UserError for no data."""
-    steps = plan.steps(dataset)
+    """Train a classifier in place with cross-entropy, and the penalties of a Prepared.
+
+    checkpoint: a file written after each epoch; where it exists, training goes on from it to the same weights as an
+    unbroken run.   Raises UserError for no data, or a checkpoint of another training.
+    """
     if not _length(dataset):
         raise UserError("the training data is empty")
     torch.manual_seed(plan.seed)
+    steps = plan.steps(dataset)
     optimizer = torch.optim.Adam(_groups(module, plan))
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, steps))
+    parts = {"module": module, "optimizer": optimizer, "schedule": schedule}
+    done = restore(checkpoint, parts) if checkpoint is not None else 0
     module.train()
-    step = 0
-    for _ in range(plan.epochs):
+    step = done * (steps // plan.epochs) if plan.epochs else 0
+    for epoch in range(done, plan.epochs):
         for x, y in batches(dataset, plan.batch_size, shuffle=True):
             step += 1
             loss, penalty = _step(module, x, y, optimizer)
             schedule.step()
             report(Progress(step, steps, loss, penalty))
+        if checkpoint is not None:
+            save(checkpoint, parts, epoch + 1)
 
 
 def _groups(module: nn.Module, plan: Plan) -> list[dict[str, Any]]:
@@ -91,7 +105,7 @@ def batches(dataset: Dataset[Any], size: int, shuffle: bool = False) -> Iterator
         yield from DataLoader(dataset, size, shuffle=shuffle)
         return
     x, y = dataset.tensors
-    order = torch.randperm(len(x)) if shuffle else torch.arange(len(x))
+    order = (torch.randperm(len(x)) if shuffle else torch.arange(len(x))).to(x.device)
     for chosen in order.split(size):
         yield x[chosen], y[chosen]
 
