@@ -5,6 +5,7 @@ from __future__ import annotations
 from .mutant import Mutant
 
 LAWS, BLOB = "tests/test_codec_laws.py", "tests/test_blob.py"
+DAMAGE, DISK = "tests/test_blob_damage.py", "tests/test_blob_disk.py"
 
 MUTANTS: list[Mutant] = [
     Mutant(
@@ -131,63 +132,63 @@ MUTANTS: list[Mutant] = [
         "backends/wire.py",
         "if shift and not byte:",
         "if shift > 63 and not byte:",
-        f"{BLOB}::test_hostile_bodies_are_named",
+        f"{DAMAGE}::test_hostile_bodies_are_named",
     ),
     Mutant(
         "cursor-reads-past-the-end",
         "backends/wire.py",
         "if size > self.left:",
         "if size > self.left + 1:",
-        f"{BLOB}::test_every_truncation_is_an_error",
+        f"{DAMAGE}::test_every_truncation_is_an_error",
     ),
     Mutant(
         "reader-forgets-what-is-reserved",
         "backends/blob/reader.py",
         "        self._room -= size\n",
         "",
-        f"{BLOB}::test_hostile_bodies_are_named",
+        f"{DAMAGE}::test_hostile_bodies_are_named",
     ),
     Mutant(
         "reader-lets-empty-axes-hide-long-ones",
         "backends/blob/reader.py",
         "size = math.prod(max(length, 1) for length in shape)",
         "size = math.prod(shape)",
-        f"{BLOB}::test_hostile_bodies_are_named",
+        f"{DAMAGE}::test_hostile_bodies_are_named",
     ),
     Mutant(
         "reader-ignores-unknown-features",
         "backends/blob/reader.py",
         "if data[5] & ~layout.FEATURES:",
         "if data[5] & layout.FEATURES:",
-        f"{BLOB}::test_the_frame_says_what_is_wrong",
+        f"{DAMAGE}::test_the_frame_says_what_is_wrong",
     ),
     Mutant(
         "reader-ignores-the-file-checksum",
         "backends/blob/reader.py",
         'if zlib.crc32(memoryview(data)[:-4]) != int.from_bytes(data[-4:], "little"):',
         "if False:",
-        f"{BLOB}::test_every_flipped_bit_is_an_error",
+        f"{DAMAGE}::test_every_flipped_bit_is_an_error",
     ),
     Mutant(
         "reader-ignores-the-integers-checksum",
         "backends/blob/reader.py",
         'if self._digest != int.from_bytes(data[-8:-4], "little"):',
         "if False:",
-        f"{BLOB}::test_damage_behind_the_checksum_never_changes_a_constant",
+        f"{DAMAGE}::test_damage_behind_the_checksum_never_changes_a_constant",
     ),
     Mutant(
         "reader-leaves-bytes-over",
         "backends/blob/reader.py",
         "        self._cursor.finish()\n",
         "",
-        f"{BLOB}::test_bytes_after_the_end_are_an_error",
+        f"{DAMAGE}::test_bytes_after_the_end_are_an_error",
     ),
     Mutant(
         "reader-counts-offsets-from-the-stream",
         "backends/blob/reader.py",
         "raise error.placed(base=self._cursor.offset - len(stream)) from None",
         "raise error.placed() from None",
-        f"{BLOB}::test_an_error_inside_a_stream_is_told_from_the_start_of_the_file",
+        f"{DISK}::test_an_error_inside_a_stream_is_told_from_the_start_of_the_file",
     ),
     Mutant(
         "writer-attributes-in-dictionary-order",
@@ -201,20 +202,20 @@ MUTANTS: list[Mutant] = [
         "backends/blob/files.py",
         'draft = target.with_name(f".{target.name}.{secrets.token_hex(4)}")',
         "draft = target; target.unlink(missing_ok=True)",
-        f"{BLOB}::test_what_was_there_stays_when_saving_fails",
+        f"{DISK}::test_what_was_there_stays_when_saving_fails",
     ),
     Mutant(
         "save-leaves-its-draft",
         "backends/blob/files.py",
         "            draft.unlink()\n",
         "            pass\n",
-        f"{BLOB}::test_what_was_there_stays_when_saving_fails",
+        f"{DISK}::test_what_was_there_stays_when_saving_fails",
     ),
     Mutant(
         "save-replaces-a-device",
         "backends/blob/files.py",
         "if target.exists() and not target.is_file():",
         "if target.is_dir():",
-        f"{BLOB}::test_a_device_is_never_replaced",
+        f"{DISK}::test_a_device_is_never_replaced",
     ),
 ]

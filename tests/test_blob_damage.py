@@ -1,0 +1,107 @@
+"""Bad `.lowbit` files, damaged or hostile: each is a FileError or a legal program, and never a surprise."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+from blobs import GOLDEN, PROGRAMS, body_of, check_hostile, every_program, sealed, tiny
+from hypothesis import given
+from hypothesis import strategies as st
+from lowbit.backends import blob
+from lowbit.backends.blob import FileError
+from programs import laws
+
+LAWS = laws(60)
+
+
+@every_program
+def test_every_truncation_is_an_error(name: str) -> None:
+    data = blob.dumps(PROGRAMS[name]())
+    for size in range(len(data)):
+        for cut in (data[:size], sealed(data[:size]) if size >= 14 else b""):
+            with pytest.raises(FileError):
+                blob.loads(cut)
+
+
+@every_program
+def test_bytes_after_the_end_are_an_error(name: str) -> None:
+    data = blob.dumps(PROGRAMS[name]())
+    for longer in (data + b"\0", sealed(data + bytes(4)), sealed(data[:-8] + b"\0" + data[-8:]), data + data):
+        with pytest.raises(FileError):
+            blob.loads(longer)
+
+
+def test_every_flipped_bit_is_an_error() -> None:
+    data = GOLDEN.read_bytes()
+    for at in range(8 * len(data)):
+        changed = bytearray(data)
+        changed[at // 8] ^= 1 << at % 8
+        with pytest.raises(FileError):
+            blob.loads(bytes(changed))
+
+
+def test_damage_behind_the_checksum_never_changes_a_constant() -> None:
+    data, chance = GOLDEN.read_bytes(), random.Random(11)
+    whole = [v.data for v in tiny().values if v.data is not None]
+    for _ in range(800):
+        changed = bytearray(data)
+        changed[chance.randrange(6, len(data) - 8)] = chance.randrange(256)
+        if program := check_hostile(sealed(bytes(changed))):
+            found = [v.data for v in program.values if v.data is not None]
+            assert b"".join(map(np.ndarray.tobytes, found)) == b"".join(map(np.ndarray.tobytes, whole))
+
+
+def test_spliced_and_shuffled_bytes_are_an_error_or_a_program() -> None:
+    data, chance = GOLDEN.read_bytes(), random.Random(12)
+    for _ in range(1000):
+        start, end, to = (chance.randrange(6, len(data) - 8) for _ in range(3))
+        check_hostile(sealed(data[:to] + data[min(start, end) : max(start, end)] + data[to:]))
+        check_hostile(sealed(data[: min(start, end)] + data[max(start, end) :]))
+
+
+@LAWS
+@given(body=st.binary(max_size=80))
+def test_any_body_is_an_error_or_a_program(body: bytes) -> None:
+    check_hostile(sealed(b"\x89LBT\x01\x00" + body + bytes(8)))
+
+
+@pytest.mark.parametrize(
+    ("at", "byte", "says"),
+    [(0, 0x88, "not a lowbit file"), (4, 2, "version 2"), (5, 1, "unknown features"), (9, 0, "damaged")],
+)
+def test_the_frame_says_what_is_wrong(at: int, byte: int, says: str) -> None:
+    changed = bytearray(GOLDEN.read_bytes())
+    changed[at] = byte
+    with pytest.raises(FileError, match=says):
+        blob.loads(bytes(changed))
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        (b"\x01\x02\xff\xff\xff\xff\x07\x00\x02\x00\x00", r"limit leaves 100"),  # 2**31 - 1 zeros in 2 bytes
+        (b"\x02\x02\x50\x00\x02\x00\x00\x02\x50\x00\x02\x00\x00", r"limit leaves 20"),  # 80 and 80
+        (
+            b"\x01\x04\x00\xff\xff\xff\xff\x07\xff\xff\xff\xff\x07\x00\x02\x00\x00",
+            r"limit leaves 100",
+        ),  # nothing, widely
+        (b"\x01\x02\x01\x09\x02\x00\x00", "codec 9 is unknown"),
+        (b"\x01\x7f", "op 111 is unknown"),
+        (b"\x01\x80\x00", "needless zero byte"),
+        (b"\x01\x02\x81\x80\x80\x80\x08", "a dimension is 2147483649"),
+        (b"\x01\x00\x01\x01\x02\x00", "input 0 is not legal"),  # the range [1, 0]
+        (b"\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01\x05", "a reference|a port|bytes should follow|not legal"),
+    ],
+)
+def test_hostile_bodies_are_named(body: bytes, says: str) -> None:
+    with pytest.raises(FileError, match=says):
+        blob.loads(body_of(body), max_values=100)
+
+
+def test_the_cap_counts_what_a_file_decodes_to() -> None:
+    size = sum(v.data.size for v in tiny().values if v.data is not None)
+    blob.loads(GOLDEN.read_bytes(), max_values=size)
+    with pytest.raises(FileError, match="max_values"):
+        blob.loads(GOLDEN.read_bytes(), max_values=size - 1)
