@@ -47,13 +47,23 @@ def along(scale: Tensor, rank: int, axis: int) -> Tensor:
 
 def quantize(x: Tensor, scale: Tensor, zero: int, lo: int, hi: int, axis: int = 0) -> Tensor:
     """The integers of x on the grid, in x's dtype. x: any shape; scale: (1,) or (x.shape[axis],), positive."""
-    return (torch.floor(x / along(scale, x.dim(), axis) + 0.5) + zero).clamp(lo, hi)
+    return centred(x, scale, zero, lo, hi, axis).add_(zero)
+
+
+def centred(x: Tensor, scale: Tensor, zero: int, lo: int, hi: int, axis: int) -> Tensor:
+    """The integers of x less the zero point: what times the scale is the rounded x."""
+    return _round(x / along(scale, x.dim(), axis), lo - zero, hi - zero)
+
+
+def _round(steps: Tensor, lo: int, hi: int) -> Tensor:
+    """x / scale, rounded half up and clamped, in place: a training step has few passes over memory to spare."""
+    return steps.add_(0.5).floor_().clamp_(lo, hi)
 
 
 @torch.library.custom_op("lowbit::fake_quantize", mutates_args=())
 def fake_quantize(x: Tensor, scale: Tensor, zero: int, lo: int, hi: int, axis: int) -> Tensor:
     """x rounded to the grid: scale * (q - zero). Differentiable in x and scale, see `_backward`."""
-    return (quantize(x, scale, zero, lo, hi, axis) - zero) * along(scale, x.dim(), axis)
+    return centred(x, scale, zero, lo, hi, axis).mul_(along(scale, x.dim(), axis))
 
 
 @fake_quantize.register_fake
@@ -73,13 +83,15 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     """
     x, scale = ctx.saved_tensors
     zero, lo, hi, axis = ctx.grid
-    real = x / along(scale, x.dim(), axis)
-    inside = (real >= lo - zero) & (real <= hi - zero)
+    steps = x / along(scale, x.dim(), axis)
+    outside = (steps < lo - zero).logical_or_(steps > hi - zero)
+    through = grad.masked_fill(outside, 0)
     grad_scale = None
     if ctx.needs_input_grad[1]:
-        slope = torch.floor(real + 0.5).clamp(lo - zero, hi - zero) - torch.where(inside, real, 0)
-        grad_scale = reduce_to(grad * slope, scale, axis)
-    return grad * inside, grad_scale, None, None, None, None
+        # sum(grad * q) - sum(grad * x / scale, inside): two dot products instead of a tensor of slopes.
+        by_x = reduce_to(through * steps, scale, axis)
+        grad_scale = reduce_to(_round(steps, lo - zero, hi - zero).mul_(grad), scale, axis) - by_x
+    return through, grad_scale, None, None, None, None
 
 
 fake_quantize.register_autograd(_backward, setup_context=_setup)

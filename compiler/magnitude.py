@@ -7,20 +7,21 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-SAMPLED = 1 << 20
-"""Weights looked at for one threshold; a larger set is sampled at a fixed stride, exact to about 0.1 % of its share."""
 
+def threshold(weights: Sequence[Tensor], share: float, samples: int = 0) -> Tensor:
+    """The magnitude, a scalar, that `share` (0..1) of all the weights together do not exceed; -1 for a share of 0.
 
-def threshold(weights: Sequence[Tensor], share: float) -> Tensor:
-    """The magnitude, a scalar, that `share` (0..1) of all the weights together do not exceed; -1 for a share of 0."""
-    flat = torch.cat([w.detach().abs().reshape(-1) for w in weights])
-    flat = flat[:: max(1, flat.numel() // SAMPLED)]
+    samples: look at about so many of them, at a fixed stride; 0 looks at all.
+    """
+    total = sum(w.numel() for w in weights)
+    stride = max(1, total // samples) if samples else 1
+    flat = torch.cat([w.detach().reshape(-1)[::stride] for w in weights]).abs_()
     rank = round(share * flat.numel())
     return flat.kthvalue(rank).values if rank else flat.new_full((), -1.0)
 
 
-def thresholds(weights: Sequence[Tensor], shares: Sequence[float], scope: str) -> list[Tensor]:
+def thresholds(weights: Sequence[Tensor], shares: Sequence[float], scope: str, samples: int = 0) -> list[Tensor]:
     """One threshold a tensor: of its own weights by its own share ("layer"), of all by the first share ("global")."""
     if scope == "global":
-        return [threshold(weights, shares[0])] * len(weights)
-    return [threshold([w], share) for w, share in zip(weights, shares, strict=True)]
+        return [threshold(weights, shares[0], samples)] * len(weights)
+    return [threshold([w], share, samples) for w, share in zip(weights, shares, strict=True)]

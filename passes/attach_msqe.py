@@ -3,8 +3,8 @@
     R = (1/N) sum_layers sum_w (w - Q(w; d))^2,   dR/dw = (2/N) (w - Q(w)),   dR/dd = (2/N) sum (Q(w) - w) q
 
 (Choi, El-Khamy, Lee, arXiv 1809.00095). N counts all weights together. The activation term averages the mean of
-every activation edge over the batch; it trains the scales alone and pushes on no weight. Each of the two is weighted
-by a coefficient of its own, see `compiler/coefficient.py`.
+every activation edge over a sample of the batch; it trains the scales alone and pushes on no weight. Each of the two
+is weighted by a coefficient of its own, see `compiler/coefficient.py`.
 """
 
 from __future__ import annotations
@@ -21,11 +21,15 @@ from ..compiler.contract import Exact, OptionsFor, Pass
 from ..compiler.edit import Edit
 from ..compiler.facts import weight_of, weights_on_grid
 from ..compiler.graph import Graph, arguments, layer
-from ..compiler.grid import along, quantize, reduce_to
+from ..compiler.grid import along, centred, reduce_to
 from ..compiler.pattern import Whole
 from ..compiler.rule import Match, rule
 
 _aten, _own = torch.ops.aten, torch.ops.lowbit
+
+
+SAMPLES = 1 << 14
+"""Values looked at of an activation edge in a step; its scale has one number to learn from them."""
 
 
 class Settings(Coefficient, frozen=True):
@@ -36,32 +40,40 @@ class Settings(Coefficient, frozen=True):
 
 
 @torch.library.custom_op("lowbit::msqe", mutates_args=())
-def msqe(x: Tensor, scale: Tensor, zero: int, lo: int, hi: int, axis: int) -> Tensor:
-    """The mean of (x - Q(x))^2, a scalar. Its gradients are the closed forms above, not a graph of small steps."""
-    return _error(x, scale, zero, lo, hi, axis)[0].square().mean()
+def msqe(x: Tensor, scale: Tensor, zero: int, lo: int, hi: int, axis: int, samples: int) -> Tensor:
+    """The mean of (x - Q(x))^2, a scalar, over all of x, or about `samples` values of an x that needs no gradient.
+
+    Its gradients are the closed forms above, not a graph of small steps.
+    """
+    return _error(_sampled(x, samples), scale, zero, lo, hi, axis)[0].square().mean()
 
 
 @msqe.register_fake
-def _(x: Tensor, scale: Tensor, zero: int, lo: int, hi: int, axis: int) -> Tensor:
+def _(x: Tensor, scale: Tensor, zero: int, lo: int, hi: int, axis: int, samples: int) -> Tensor:
     return x.new_empty(())
 
 
+def _sampled(x: Tensor, samples: int) -> Tensor:
+    """About `samples` values at a fixed stride, or all of x for 0."""
+    return x.reshape(-1)[:: max(1, x.numel() // samples)] if samples else x
+
+
 def _error(x: Tensor, scale: Tensor, zero: int, lo: int, hi: int, axis: int) -> tuple[Tensor, Tensor]:
-    codes = quantize(x, scale, zero, lo, hi, axis) - zero
-    return x - codes * along(scale, x.dim(), axis), codes
+    codes = centred(x, scale, zero, lo, hi, axis)
+    return torch.addcmul(x, codes, along(scale, x.dim(), axis), value=-1), codes
 
 
 def _setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    x, scale, *ctx.grid = inputs
-    ctx.save_for_backward(x, scale)
+    x, scale, *ctx.grid, samples = inputs
+    ctx.save_for_backward(_sampled(x, samples), scale)
 
 
 def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     x, scale = ctx.saved_tensors
     error, codes = _error(x, scale, *ctx.grid)
     by_x = error * (2 * grad / x.numel())
-    by_scale = reduce_to(-by_x * codes, scale, ctx.grid[-1]) if ctx.needs_input_grad[1] else None
-    return by_x if ctx.needs_input_grad[0] else None, by_scale, None, None, None, None
+    by_scale = reduce_to(codes.mul_(by_x).neg_(), scale, ctx.grid[-1]) if ctx.needs_input_grad[1] else None
+    return by_x if ctx.needs_input_grad[0] else None, by_scale, None, None, None, None, None
 
 
 msqe.register_autograd(_backward, setup_context=_setup)
@@ -102,8 +114,12 @@ def _attach(match: Match, edit: Edit, kind: str, shares: Mapping[str, float]) ->
     total = None
     for grid in [node for node in match.graph.nodes if node.name in shares]:
         given = arguments(grid)
-        x = given["x"] if kind == "weights" else edit.call(_aten.detach.default, given["x"])
-        term = edit.call(_aten.mul.Tensor, edit.call(_own.msqe.default, **{**given, "x": x}), shares[grid.name])
+        if kind == "weights":
+            error = edit.call(_own.msqe.default, **given, samples=0)
+        else:
+            given["x"] = edit.call(_aten.detach.default, given["x"])
+            error = edit.call(_own.msqe.default, **given, samples=SAMPLES)
+        term = edit.call(_aten.mul.Tensor, error, shares[grid.name])
         total = term if total is None else edit.call(_aten.add.Tensor, total, term)
     if total is not None:
         edit.penalty(weigh(edit, match.options, f"msqe_{kind}", total))
@@ -126,4 +142,14 @@ PASS = Pass(
     options=Settings,
     plan=plan,
     needs=(weights_on_grid,),
+    fires=(
+        "conv(3) bn relu linear(4) | insert_fake_quant | attach_msqe",
+        "conv(3) | insert_fake_quant(per_channel=true, weight_bits=4) | attach_msqe",
+        "conv(3) linear(4) | schedule_pruning | insert_fake_quant | attach_msqe",
+    ),
+    refuses={
+        "relu | insert_fake_quant | attach_msqe": "no weight is on a grid",
+        "conv(3) | insert_fake_quant | attach_msqe(activations=false)": "no activation is chosen",
+        "conv(3) | insert_fake_quant | attach_msqe | attach_msqe": "the penalty is attached already",
+    },
 )

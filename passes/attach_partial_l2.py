@@ -26,6 +26,9 @@ from ..compiler.rule import Match, rule
 
 _own = torch.ops.lowbit
 
+SAMPLES = 1 << 16
+"""Weights looked at for the percentile, which is taken anew every step: its share is right to about 0.2 points."""
+
 
 class Settings(Coefficient, frozen=True):
     """sparsity: the share of weights pulled to zero.   attached: False leaves a layer out."""
@@ -36,28 +39,32 @@ class Settings(Coefficient, frozen=True):
 
 
 @torch.library.custom_op("lowbit::partial_l2", mutates_args=())
-def partial_l2(weights: list[Tensor], shares: list[float], scope: str) -> Tensor:
-    """P over all the weights, a scalar; its gradient is the closed form above."""
-    limits = thresholds(weights, shares, scope)
-    total = sum(w.square().masked_fill(w.abs() > t, 0).sum() for w, t in zip(weights, limits, strict=True))
-    return torch.as_tensor(total) / sum(w.numel() for w in weights)
+def partial_l2(weights: list[Tensor], shares: list[float], scope: str) -> tuple[Tensor, Tensor]:
+    """(P over all the weights, a scalar; the thresholds, one a weight). The gradient of P is the closed form above."""
+    limits = thresholds(weights, shares, scope, SAMPLES)
+    total = sum(_small(w, t).square().sum() for w, t in zip(weights, limits, strict=True))
+    return torch.as_tensor(total) / sum(w.numel() for w in weights), torch.stack(limits)
 
 
 @partial_l2.register_fake
-def _(weights: list[Tensor], shares: list[float], scope: str) -> Tensor:
-    return weights[0].new_empty(())
+def _(weights: list[Tensor], shares: list[float], scope: str) -> tuple[Tensor, Tensor]:
+    return weights[0].new_empty(()), weights[0].new_empty(len(weights))
 
 
-def _setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    weights, ctx.shares, ctx.scope = inputs
-    ctx.save_for_backward(*weights)
+def _small(w: Tensor, limit: Tensor) -> Tensor:
+    """w where its magnitude does not exceed the limit, else 0."""
+    return w.masked_fill(w.abs() > limit, 0)
 
 
-def _backward(ctx: Any, grad: Tensor) -> tuple[list[Tensor], None, None]:
-    weights = ctx.saved_tensors
+def _setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+    weights, *_ = inputs
+    ctx.save_for_backward(*weights, output[1])
+
+
+def _backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[list[Tensor], None, None]:
+    *weights, limits = ctx.saved_tensors
     pull = 2 * grad / sum(w.numel() for w in weights)
-    limits = thresholds(weights, ctx.shares, ctx.scope)
-    return [(w * pull).masked_fill(w.abs() > t, 0) for w, t in zip(weights, limits, strict=True)], None, None
+    return [_small(w, limit).mul_(pull) for w, limit in zip(weights, limits, strict=True)], None, None
 
 
 partial_l2.register_autograd(_backward, setup_context=_setup)
@@ -78,8 +85,8 @@ def _refuses(match: Match) -> str:
 @rule(Whole(), _refuses)
 def attach(match: Match, edit: Edit) -> fx.Node:
     weights = [edit.read(name) for name in match.plan]
-    penalty = edit.call(_own.partial_l2.default, weights, list(match.plan.values()), match.options.scope)
-    edit.penalty(weigh(edit, match.options, "partial_l2", penalty))
+    both = edit.call(_own.partial_l2.default, weights, list(match.plan.values()), match.options.scope)
+    edit.penalty(weigh(edit, match.options, "partial_l2", edit.item(both, 0)))
     return match.root
 
 
@@ -88,6 +95,14 @@ PASS = Pass(
     law=Exact(),
     options=Settings,
     plan=plan,
-    fires=("conv(3)", "conv(3) bn relu linear(4)"),
-    refuses={"relu": "no layer has a weight to attach to"},
+    fires=(
+        "conv(3) bn relu linear(4) | attach_partial_l2",
+        "conv(3) linear(4) | schedule_pruning | attach_partial_l2",
+        "conv(3) | insert_fake_quant | attach_partial_l2",
+    ),
+    refuses={
+        "relu | attach_partial_l2": "no layer has a weight to attach to",
+        "conv(3) | attach_partial_l2(attached=false)": "no layer has a weight to attach to",
+        "conv(3) | attach_partial_l2 | attach_partial_l2": "the penalty is attached already",
+    },
 )

@@ -56,6 +56,7 @@ CARRIERS = frozenset(
 )
 """Calls whose output values are some of their input's values: on a grid if the input is."""
 RECTIFIERS = frozenset({_aten.relu.default, _aten.relu_.default})
+GRIDS = frozenset({_own.fake_quantize.default, _own.dequantize.default})
 AVERAGES = frozenset({_aten.avg_pool2d.default, _aten.adaptive_avg_pool2d.default, _aten.mean.dim})
 
 
@@ -71,12 +72,14 @@ class Edge:
 def plan(graph: Graph, options: OptionsFor) -> Mapping[str, Edge]:
     """Node name -> grid, for every weight and every activation that needs one."""
     edges: dict[str, Edge] = {}
+    fixed = graph.constants()
     for node in graph.nodes:
         if node.op == "call_function" and node.target in PRODUCERS:
             weight = arguments(node)["weight"]
-            edges[weight.name] = _weight_edge(graph, node, weight, options)
-        if _is_activation(node) and _needs_grid(graph, node):
-            edges[node.name] = _activation_edge(graph, node, options)
+            if weight.target not in GRIDS:
+                edges[weight.name] = _weight_edge(graph, node, weight, options)
+        if node not in fixed and _is_activation(node) and _needs_grid(node):
+            edges[node.name] = _activation_edge(node, options)
     return edges
 
 
@@ -95,22 +98,35 @@ def _is_activation(node: fx.Node) -> bool:
     return node.op in ("placeholder", "call_function") and isinstance(value, torch.Tensor) and value.is_floating_point()
 
 
-def _needs_grid(graph: Graph, node: fx.Node) -> bool:
-    if node.target in (_own.fake_quantize.default, _own.dequantize.default) or node in graph.constants():
-        return False
-    carries = node.target in CARRIERS
-    return not carries and any(not _fuses(node, reader) for reader in node.users)
+def _needs_grid(node: fx.Node) -> bool:
+    settled = node.target in GRIDS or (node.target in CARRIERS and not _pools_accumulator(node))
+    return not settled and any(not _fuses(node, reader) for reader in node.users)
+
+
+def _pools_accumulator(node: fx.Node) -> bool:
+    source = node.args[0]
+    pools = node.target is _aten.max_pool2d.default and isinstance(source, fx.Node)
+    return pools and len(source.users) == 1 and _accumulates(source)
 
 
 def _fuses(node: fx.Node, reader: fx.Node) -> bool:
     """Whether the integer program computes `reader` together with `node`, before any rounding."""
     if len(node.users) > 1:
         return False
+    if reader.target is _aten.max_pool2d.default:
+        return _accumulates(node)  # rounding keeps order, so the maximum may go first, and a smaller tensor is rounded
     norm = reader.target is _aten.batch_norm.default and node.target in PRODUCERS
     return norm or (reader.target in RECTIFIERS and node.op == "call_function")
 
 
-def _activation_edge(graph: Graph, node: fx.Node, options: OptionsFor) -> Edge:
+def _accumulates(node: Any) -> bool:
+    """Whether the node is a multiplication by weights, up to batch norm and rectifiers."""
+    while isinstance(node, fx.Node) and node.target in RECTIFIERS | {_aten.batch_norm.default, _aten.max_pool2d.default}:
+        node = node.args[0]
+    return isinstance(node, fx.Node) and node.target in PRODUCERS
+
+
+def _activation_edge(node: fx.Node, options: OptionsFor) -> Edge:
     chosen = options(layer(node))
     last = all(reader.op == "output" for reader in node.users)
     bits = chosen.input_bits if node.op == "placeholder" else chosen.output_bits if last else chosen.activation_bits
@@ -126,8 +142,9 @@ def _nonnegative(node: Any) -> bool:
     if node.target in RECTIFIERS:
         return True
     if node.target is _aten.add.Tensor:
-        return all(_nonnegative(operand) for operand in node.args[:2])
-    return node.target in CARRIERS | AVERAGES and _nonnegative(node.args[0])
+        given = arguments(node)
+        return given["alpha"] >= 0 and _nonnegative(given["self"]) and _nonnegative(given["other"])
+    return node.target in CARRIERS | AVERAGES and _nonnegative(next(iter(arguments(node).values())))
 
 
 def _already(match: Match) -> str:
@@ -149,6 +166,13 @@ PASS = Pass(
     options=Settings,
     plan=plan,
     leaves=(weights_on_grid,),
-    fires=("conv(3)", "conv(3) bn relu gap linear(4)", "[ conv(3) ] + relu"),
-    refuses={},
+    fires=(
+        "conv(3) | insert_fake_quant",
+        "conv(3) bn relu gap linear(4) | insert_fake_quant(per_channel=true)",
+        "[ conv(3) ] + relu linear(4) | schedule_pruning | insert_fake_quant(weight_bits=3, activation_bits=5)",
+    ),
+    refuses={
+        "conv(3) | insert_fake_quant": "the edge is on a grid already",
+        "conv(3) | insert_fake_quant | eval | freeze | insert_fake_quant": "the edge is on a grid already",
+    },
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from torch import fx
 
 from ....compiler.graph import arguments
 from ..lower import Lowering, Node
@@ -10,16 +11,26 @@ from ..real import Lowered, Sum
 
 
 def _build(node: Node) -> Lowered:
-    readers = list(node.node.users)
-    if len(readers) == 1 and readers[0].target is torch.ops.lowbit.fake_quantize.default:
-        grid = arguments(readers[0])
-        if grid["lo"] >= grid["zero"]:
-            return node.given["self"]  # type: ignore[no-any-return]  # saturation at lo is the rectifier
+    if _saturates_at_zero(node.node):
+        return node.given["self"]  # type: ignore[no-any-return]
     if isinstance(node.given["self"], Sum):
         raise node.unsupported("it reads a sum, and is read by something other than one unsigned grid")
     x = node.real("self")
     top = max(node.builder[x.value].range.hi, x.zero)
     return type(x)(node.step("clamp", x.value, lo=x.zero, hi=top), x.scale, x.zero, x.axis)
+
+
+def _saturates_at_zero(node: fx.Node) -> bool:
+    """Whether the only reader, behind maxima perhaps, is a grid whose least value stands for zero: the same clamp."""
+    while len(node.users) == 1:
+        (reader,) = node.users
+        if reader.target is torch.ops.lowbit.fake_quantize.default:
+            grid = arguments(reader)
+            return bool(grid["lo"] >= grid["zero"])
+        if reader.target is not torch.ops.aten.max_pool2d.default:
+            return False
+        node = reader
+    return False
 
 
 LOWERING = Lowering(frozenset({torch.ops.aten.relu.default, torch.ops.aten.relu_.default}), _build)
