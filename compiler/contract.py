@@ -43,11 +43,11 @@ OptionsFor: TypeAlias = Callable[[str], Any]
 class Pass:
     """A graph pass. The file's docstring says what it does; the file's name is its name.
 
-    rules: what it rewrites.   law: what it preserves.   options: its settings.
+    rules: what it rewrites, in the order they are tried at a node.   law: what it preserves.   options: its settings.
     plan: an analysis of the whole graph before any rule, handed to the rules as `match.plan`.
     needs, leaves: facts that must hold before, and that hold after.
-    fires, refuses: sketches (see `sketch`) on which a rule must fire, and on which one must refuse for that reason.
-    options_shown: options under which the evidence holds, where the defaults would not do.
+    fires, refuses: the evidence, trials (see `trial`) that end in this pass: on these a rule fires, on those one
+        refuses for the given reason. The laws hold the pass to drawn networks behind the stages that `fires` shows.
     """
 
     rules: tuple[Rule, ...]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import fx
 
 from . import grid as _grid  # noqa: F401  registers the lowbit operators that the facts name
-from .graph import Graph, arguments, origin
+from .graph import Graph, arguments, origin, shape
 
 aten, own = torch.ops.aten, torch.ops.lowbit
 PRODUCERS = frozenset({aten.conv2d.default, aten.linear.default})
@@ -27,12 +28,16 @@ class Fact:
         return not self.exception(graph)
 
 
-def weight_of(node: fx.Node) -> fx.Node | None:
+def weight_of(node: Any) -> fx.Node | None:
     """The parameter or buffer behind a weight operand, through masks and grids; None if it is computed otherwise."""
     while isinstance(node, fx.Node) and node.op == "call_function":
-        if node.target not in (own.fake_quantize.default, aten.mul.Tensor):
-            return None
-        node = node.args[0] if node.args else node.kwargs["x"]  # type: ignore[assignment]
+        match node.target:
+            case own.fake_quantize.default:
+                node = arguments(node)["x"]
+            case aten.mul.Tensor if getattr(arguments(node)["other"], "op", "") == "get_attr":
+                node = arguments(node)["self"]
+            case _:
+                return None
     return node if isinstance(node, fx.Node) and node.op == "get_attr" else None
 
 
@@ -55,8 +60,30 @@ def _weight_off_grid(node: fx.Node) -> bool:
 
 
 def _trains(node: fx.Node) -> bool:
-    trained = node.op == "call_function" and node.target in (aten.batch_norm.default, aten.dropout.default)
-    return trained and bool(arguments(node).get("training", arguments(node).get("train")))
+    match node.target:
+        case aten.batch_norm.default:
+            # Without running statistics a norm takes those of its batch in eval mode too.
+            return bool(arguments(node)["training"]) and arguments(node)["running_mean"] is not None
+        case aten.dropout.default:
+            return bool(arguments(node)["train"])
+        case _:
+            return False
+
+
+def over_outputs(norm: fx.Node) -> bool:
+    """Whether a batch norm behind a convolution or linear normalizes its output channels: axis 1 of both."""
+    producer: fx.Node = arguments(norm)["input"]
+    return producer.target is not aten.linear.default or len(shape(producer)) == 2
+
+
+def _foldable(node: fx.Node) -> bool:
+    if node.target is not aten.batch_norm.default or arguments(node)["training"]:
+        return False
+    producer = arguments(node)["input"]
+    if producer.target not in PRODUCERS or len(producer.users) > 1 or not over_outputs(node):
+        return False
+    weight = arguments(producer)["weight"]
+    return weight.op == "get_attr" or weight.target is own.dequantize.default
 
 
 weights_on_grid = Fact("every weight on a grid", lambda graph: _first(graph, _weight_off_grid))
@@ -71,15 +98,4 @@ weights_frozen = Fact(
     ),
 )
 inference = Fact("no node in training mode", lambda graph: _first(graph, _trains))
-no_batch_norm = Fact(
-    "no batch norm behind a convolution or linear",
-    lambda graph: _first(
-        graph,
-        lambda node: (
-            node.target is aten.batch_norm.default
-            and not arguments(node)["training"]
-            and getattr(arguments(node)["input"], "target", None) in PRODUCERS
-            and len(arguments(node)["input"].users) == 1
-        ),
-    ),
-)
+no_batch_norm = Fact("no batch norm behind a convolution or linear", lambda graph: _first(graph, _foldable))

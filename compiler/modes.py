@@ -19,12 +19,12 @@ def evaluated(graph: Graph) -> Graph:
     Batch norm without running statistics is weight standardisation and keeps its batch; counters are not advanced.
     """
     derived = graph.select(outputs=graph.outputs)
-    for node in derived.nodes:
+    for node in reversed(derived.nodes):  # a norm used twice counts on what it counted before
         if node.op != "call_function":
             continue
         for name, value in _eval_arguments(node).items():
             _set(node, name, value)
-        if _counts_batches(derived, node):
+        if _counts_batches(node):
             derived.fx.erase_node(node)
     derived.fx.eliminate_dead_code()
     read = {str(node.target) for node in derived.fx.nodes if node.op == "get_attr"}
@@ -64,12 +64,9 @@ def _set(node: fx.Node, name: str, value: Any) -> None:
         node.update_kwarg(name, value)
 
 
-def _counts_batches(graph: Graph, node: fx.Node) -> bool:
-    counter = node.args[0] if node.args else None
-    return (
-        node.target is aten.add_.Tensor
-        and isinstance(counter, fx.Node)
-        and counter.op == "get_attr"
-        and str(counter.target).endswith("num_batches_tracked")
-        and not node.users
-    )
+def _counts_batches(node: fx.Node) -> bool:
+    counter = node
+    while counter.op == "call_function" and counter.target is aten.add_.Tensor and counter.args:
+        counter = counter.args[0]  # type: ignore[assignment]
+    counts = counter.op == "get_attr" and str(counter.target).endswith("num_batches_tracked")
+    return counts and counter is not node and not node.users

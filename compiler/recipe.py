@@ -74,10 +74,11 @@ def _string(table: Mapping[str, Any], key: str) -> str:
 def _uses(entries: Any, section: str, passes: Mapping[str, Pass]) -> tuple[Use, ...]:
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise UserError(f"{section} must be a list of tables", fix=f"write [[{section}]] before each pass")
-    return tuple(_use(entry, f"{section}[{i}]", passes) for i, entry in enumerate(entries))
+    return tuple(use(entry, f"{section}[{i}]", passes) for i, entry in enumerate(entries))
 
 
-def _use(entry: Mapping[str, Any], place: str, passes: Mapping[str, Pass]) -> Use:
+def use(entry: Mapping[str, Any], place: str, passes: Mapping[str, Pass]) -> Use:
+    """One pass with its options, from a table of the recipe. place: how an error names that table."""
     name, layers = entry.get("use"), entry.get("layers", {})
     if name not in passes:
         raise UserError(f"no pass is called {name!r}", where=f"{place}.use", fix=f"one of: {', '.join(passes)}")

@@ -76,11 +76,11 @@ def rule(pattern: Pattern, *guards: Guard) -> Callable[[Build], Rule]:
     return lambda build: Rule(build.__name__, pattern, guards, build)
 
 
-def read_once(pattern: Pattern, what: str) -> Guard:
-    """Refuses where the node bound by `pattern`, called `what` in the reason, has more than one reader."""
+def read_once(argument: str, what: str) -> Guard:
+    """Refuses where the root's `argument`, called `what` in the reason, has more than one reader."""
 
     def guard(match: Match) -> str:
-        readers = len(match[pattern].users)
+        readers = len(arguments(match.root)[argument].users)
         return "" if readers == 1 else f"the {what} has {readers} readers"
 
     return guard

@@ -2,8 +2,12 @@
 
     "conv(8) bn relu [ conv(8) bn ] + relu gap linear(10)"
 
-Words: input(c,h,w) (first; default 3,8,8), conv(channels,k=3,stride=1,groups=1,nobias), linear(n,nobias), bn,
-bn(eval), relu, maxpool, avgpool, gap, flatten, dropout, id; `[ ... ] +` adds the bracketed branch to its input.
+Words: input(c,h,w) (first; default 3,8,8), conv(channels,k=3,stride=1,groups=1,nobias,coarse), linear(n,nobias,coarse)
+of the flattened input, mix(n) a linear over the last axis, bn(eval,noaffine,nostats,tiny,huge), relu, relu(inplace),
+maxpool, avgpool, gap, flatten, rows, dropout, gain, id. `[ ... ] +` adds the bracketed branch to its input, and `twice`
+applies the part before it once more. coarse: weights in eighths, so that many are equal.   eval: stays in eval mode.
+nostats: always the batch's own statistics.   tiny, huge: the variances.   rows: flattened from axis 2.   gain: times a
+parameter.
 """
 
 from __future__ import annotations
@@ -46,7 +50,6 @@ def network(sketch: str, seed: int = 0) -> tuple[nn.Module, Tensor]:
         torch.manual_seed(seed)
         x = torch.randn(2, *shape)
         module, _ = _sequence(iter(words), x)
-        _randomize(module)
     return module.train(), x
 
 
@@ -65,6 +68,10 @@ def _sequence(words: Iterator[tuple[str, str, str]], x: Tensor) -> tuple[nn.Modu
         if symbol == "+":
             parts.append(Residual(parts.pop()))
             continue
+        if name == "twice":
+            parts.append(parts[-1])
+            x = parts[-1](x)
+            continue
         part = _sequence(words, x)[0] if symbol == "[" else _layer(name, options.split(","), x)
         parts.append(part)
         x = part(x)
@@ -72,33 +79,70 @@ def _sequence(words: Iterator[tuple[str, str, str]], x: Tensor) -> tuple[nn.Modu
 
 
 def _layer(name: str, options: list[str], x: Tensor) -> nn.Module:
-    bias = "nobias" not in options
     named = dict(option.split("=") for option in options if "=" in option)
     size = next((int(option) for option in options if option.isdigit()), x.shape[1])
     match name:
         case "conv":
             k, stride, groups = (int(named.get(key, value)) for key, value in (("k", 3), ("stride", 1), ("groups", 1)))
-            return nn.Conv2d(x.shape[1], size, k, stride, k // 2, groups=groups, bias=bias)
+            bias = "nobias" not in options
+            return _weights(nn.Conv2d(x.shape[1], size, k, stride, k // 2, groups=groups, bias=bias), options)
         case "linear":
             flat = nn.Flatten() if x.dim() > 2 else nn.Identity()
-            return nn.Sequential(flat, nn.Linear(x[0].numel(), size, bias))
+            return nn.Sequential(flat, _weights(nn.Linear(x[0].numel(), size, "nobias" not in options), options))
+        case "mix":
+            return _weights(nn.Linear(x.shape[-1], size), options)
         case "bn":
-            norm = nn.BatchNorm2d(x.shape[1]) if x.dim() == 4 else nn.BatchNorm1d(x.shape[1])
-            return Frozen(norm) if "eval" in options else norm
+            return _norm(x, options)
+        case "relu":
+            return nn.ReLU(inplace="inplace" in options)
         case _ if name in _SIMPLE:
             return _SIMPLE[name]()
-    raise UserError(f"unknown word '{name}' in a sketch", fix=f"one of: conv, linear, bn, {', '.join(_SIMPLE)}")
+    known = ", ".join(sorted({"conv", "linear", "mix", "bn", "relu", *_SIMPLE}))
+    raise UserError(f"unknown word '{name}' in a sketch", fix=f"one of: {known}")
+
+
+def _weights(module: nn.Conv2d | nn.Linear, options: list[str]) -> nn.Module:
+    if "coarse" in options:
+        with torch.no_grad():
+            module.weight.copy_((module.weight * 8).round() / 8)
+    return module
+
+
+def _norm(x: Tensor, options: list[str]) -> nn.Module:
+    """Statistics and affine parts away from their defaults, so that forgetting one of them shows."""
+    kind = nn.BatchNorm2d if x.dim() == 4 else nn.BatchNorm1d
+    norm = kind(x.shape[1], affine="noaffine" not in options, track_running_stats="nostats" not in options)
+    if norm.affine:
+        nn.init.normal_(norm.weight)
+        nn.init.normal_(norm.bias)
+    if norm.running_mean is not None and norm.running_var is not None:
+        size = 1e-9 if "tiny" in options else 1e9 if "huge" in options else 1.0
+        nn.init.normal_(norm.running_mean)
+        nn.init.uniform_(norm.running_var, 0.1 * size, 2.0 * size)
+    return Frozen(norm) if "eval" in options else norm
 
 
 _SIMPLE = {
-    "relu": nn.ReLU,
     "maxpool": lambda: nn.MaxPool2d(2),
     "avgpool": lambda: nn.AvgPool2d(2),
     "gap": lambda: nn.AdaptiveAvgPool2d(1),
     "flatten": nn.Flatten,
+    "rows": lambda: nn.Flatten(2),
+    "gain": lambda: Gain(),
     "dropout": nn.Dropout,
     "id": nn.Identity,
 }
+
+
+class Gain(nn.Module):
+    """A parameter times x: a product with a parameter that is no weight of a convolution or linear."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gain = nn.Parameter(torch.tensor(0.75))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.gain * x
 
 
 class Frozen(nn.Module):
@@ -114,14 +158,3 @@ class Frozen(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.inner(x)
         return y
-
-
-def _randomize(module: nn.Module) -> None:
-    """Statistics and affine parts away from their defaults, so that forgetting one of them shows."""
-    for part in module.modules():
-        if isinstance(part, (nn.BatchNorm1d, nn.BatchNorm2d)):
-            nn.init.normal_(part.weight, 0.0, 1.0)
-            nn.init.normal_(part.bias)
-            nn.init.normal_(part.running_mean)  # type: ignore[arg-type]
-            nn.init.uniform_(part.running_var, 0.1, 2.0)  # type: ignore[arg-type]
-            part.num_batches_tracked.zero_()  # type: ignore[union-attr]

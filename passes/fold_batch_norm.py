@@ -12,7 +12,7 @@ from torch import Tensor, fx
 
 from ..compiler.contract import Close, Pass
 from ..compiler.edit import Edit
-from ..compiler.facts import inference, no_batch_norm
+from ..compiler.facts import inference, no_batch_norm, over_outputs, weights_frozen
 from ..compiler.graph import arguments, layer
 from ..compiler.pattern import Pattern, Weight, aten, either, own
 from ..compiler.rule import Match, read_once, rule
@@ -25,12 +25,12 @@ def _producer(weight: Pattern) -> Pattern:
 
 def _norm(producer: Pattern) -> Pattern:
     return aten.batch_norm(
+        training=False,
         input=producer,
         weight=Weight("g", optional=True),
         bias=Weight("beta", optional=True),
         running_mean=Weight("mu"),
         running_var=Weight("var"),
-        training=False,
     )
 
 
@@ -57,7 +57,14 @@ def _along(k: Tensor, weight: Tensor) -> Tensor:
     return k.reshape(-1, *[1] * (weight.dim() - 1))
 
 
-@rule(float_norm, read_once(in_float, "convolution or linear"))
+_alone = read_once("input", "convolution or linear")
+
+
+def _same_axis(match: Match) -> str:
+    return "" if over_outputs(match.root) else "it does not normalize the output channels of the linear"
+
+
+@rule(float_norm, _alone, _same_axis)
 def fold_float(match: Match, edit: Edit) -> fx.Node:
     k, w, name = _factor(match), match.tensor("w"), layer(match.node("w"))
     weight = edit.parameter(f"{name}.folded_weight", w * _along(k, w))
@@ -65,7 +72,7 @@ def fold_float(match: Match, edit: Edit) -> fx.Node:
     return edit.like(match[in_float], weight=weight, bias=bias)
 
 
-@rule(grid_norm, read_once(on_grid, "convolution or linear"))
+@rule(grid_norm, _alone, _same_axis)
 def fold_codes(match: Match, edit: Edit) -> fx.Node:
     k, codes, name = _factor(match), match.tensor("codes"), layer(match.node("codes"))
     signs = _along(torch.where(k < 0, -1, 1).to(codes.dtype), codes)
@@ -78,8 +85,19 @@ def fold_codes(match: Match, edit: Edit) -> fx.Node:
 PASS = Pass(
     rules=(fold_float, fold_codes),
     law=Close(1e-9),
-    needs=(inference,),
+    needs=(inference, weights_frozen),
     leaves=(no_batch_norm,),
-    fires=("conv(3) bn", "conv(3,nobias) bn relu", "linear(5) bn"),
-    refuses={"[ conv(3) bn ] +": ""},
+    fires=(
+        "conv(3) bn | eval | fold_batch_norm",
+        "conv(4,nobias) bn(noaffine) relu | eval | fold_batch_norm",
+        "linear(5) bn | eval | fold_batch_norm",
+        "conv(4) bn | insert_fake_quant | eval | freeze | fold_batch_norm",
+        "conv(4) bn | insert_fake_quant(per_channel=true) | eval | freeze | fold_batch_norm",
+    ),
+    refuses={
+        "conv(3) [ bn ] + | eval | fold_batch_norm": "the convolution or linear has 2 readers",
+        "rows mix(3) bn | eval | fold_batch_norm": "it does not normalize the output channels of the linear",
+        "conv(3) bn(nostats) | eval | fold_batch_norm": "training is True",
+        "conv(3) bn | schedule_pruning | eval | fold_batch_norm": "'w' is not a parameter or buffer",
+    },
 )

@@ -24,9 +24,7 @@ def _is_weight(match: Match) -> str:
     return "" if weight_of(match.node("x")) is not None else "it is an activation"
 
 
-def _is_activation(match: Match) -> str:
-    if weight_of(match.node("x")) is not None:
-        return "it is a weight"
+def _trained(match: Match) -> str:
     return "the scale is a constant already" if match.node("scale").op == "get_attr" else ""
 
 
@@ -40,8 +38,9 @@ def freeze_weight(match: Match, edit: Edit) -> fx.Node:
     return edit.call(_own.dequantize.default, *constant, zero, axis)
 
 
-@rule(grid, _is_activation)
+@rule(grid, _trained)
 def freeze_scale(match: Match, edit: Edit) -> fx.Node:
+    """Rules are tried in order, so a weight does not come here."""
     scale = match.graph.evaluate(match.node("scale"))
     return edit.like(match.root, scale=edit.buffer(f"lowbit.frozen.{match.node('x').name}", scale))
 
@@ -51,4 +50,12 @@ PASS = Pass(
     law=Exact(),
     needs=(inference, weights_on_grid),
     leaves=(weights_frozen,),
+    fires=(
+        "conv(3) bn | insert_fake_quant | eval | freeze",
+        "conv(3) relu linear(4) | schedule_pruning | insert_fake_quant(per_channel=true) | eval | freeze",
+    ),
+    refuses={
+        "conv(3) | insert_fake_quant | eval | freeze": "it is an activation",
+        "conv(3) | insert_fake_quant | eval | freeze | freeze": "the scale is a constant already",
+    },
 )

@@ -130,4 +130,20 @@ def schedule(match: Match, edit: Edit) -> fx.Node:
     return match.root
 
 
-PASS = Pass(rules=(mask, schedule), law=Exact(), options=Settings, plan=plan)
+PASS = Pass(
+    rules=(mask, schedule),
+    law=Exact(),
+    options=Settings,
+    plan=plan,
+    fires=(
+        "conv(3) bn linear(4) | schedule_pruning",
+        "conv(3) | insert_fake_quant | schedule_pruning",
+        "conv(3) linear(4) | attach_partial_l2 | schedule_pruning",
+    ),
+    refuses={
+        "relu | schedule_pruning": "no layer has a weight to prune",
+        "conv(3) | schedule_pruning(pruned=false)": "no layer has a weight to prune",
+        "conv(3) | schedule_pruning": "the weight is masked already",
+        "conv(3) | schedule_pruning | schedule_pruning": "the masks are scheduled already",
+    },
+)

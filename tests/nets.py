@@ -1,0 +1,72 @@
+"""Drawn networks, as sketch text, and what the passes make of them, computed once."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from hypothesis import strategies as st
+from lowbit.api import passes
+from lowbit.compiler.graph import Graph
+from lowbit.compiler.pipeline import Result
+from lowbit.compiler.sketch import build
+from lowbit.compiler.trial import advance
+
+NORMS = ("bn", "bn(eval)", "bn(noaffine)", "bn(tiny)", "bn(huge)", "bn(nostats)")
+ACTS = ("relu", "relu(inplace)", "id", "gain", "dropout")
+
+
+@st.composite
+def _conv(draw: st.DrawFn, channels: int) -> str:
+    """A convolution, whose input has that many channels."""
+    grouped = draw(st.booleans())
+    options = [str(channels if grouped else draw(st.sampled_from((1, 2, 4))))]
+    options += [f"groups={channels}"] * grouped
+    options += draw(st.lists(st.sampled_from(("k=1", "stride=2", "nobias", "coarse")), unique=True, max_size=2))
+    return f"conv({','.join(options)})"
+
+
+def _same(channels: int) -> st.SearchStrategy[str]:
+    """A convolution that keeps the shape."""
+    return st.sampled_from((f"conv({channels})", f"conv({channels},k=1,nobias)", f"conv({channels},groups={channels})"))
+
+
+@st.composite
+def _block(draw: st.DrawFn, channels: int) -> tuple[list[str], int]:
+    """A few words, and the channels behind them. Norms are read once or twice; weights are shared by `twice`."""
+    norm, act = draw(st.sampled_from(NORMS)), draw(st.sampled_from(ACTS))
+    match draw(st.sampled_from(("conv", "residual", "skipped norm", "twice", "act"))):
+        case "conv":
+            word = draw(_conv(channels))
+            return [word, norm, act], int(word[5:].split(",")[0].rstrip(")"))
+        case "residual":
+            return ["[", draw(_same(channels)), norm, act, "]", "+"], channels
+        case "skipped norm":
+            return [draw(_same(channels)), "[", norm, "]", "+"], channels
+        case "twice":
+            return ["[", draw(_same(channels)), norm, act, "]", "twice"], channels
+    return [norm, act], channels
+
+
+@st.composite
+def sketches(draw: st.DrawFn) -> str:
+    """A small network; it reaches both sides of every guard (the census checks that)."""
+    channels = draw(st.sampled_from((1, 2, 3)))
+    words = [f"input({channels},5,5)"]
+    for _ in range(draw(st.integers(1, 2))):
+        block, channels = draw(_block(channels))
+        words += block
+    words += draw(st.sampled_from(((), ("maxpool",), ("avgpool", "relu"))))
+    tails = ((), ("gap", "linear(3)"), ("linear(3)", "bn"), ("rows", "mix(4)", "bn"), ("linear(2,coarse)", "relu"))
+    return " ".join([*words, *draw(st.sampled_from(tails))])
+
+
+@cache
+def result(line: str, copy: int = 0) -> Result:
+    """What a trial comes to; passes are pure, so every part of a line is computed once. copy: names other captures."""
+    before, bar, stage = line.rpartition("|")
+    return advance(result(before, copy).graph, stage, passes()) if bar else Result(build(line), ())
+
+
+def graph(line: str) -> Graph:
+    """The graph of a trial."""
+    return result(line).graph

@@ -1,0 +1,175 @@
+"""The laws of passes: each takes a trial, a line that ends in the pass under test, and asserts."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from lowbit.api import passes
+from lowbit.compiler import facts
+from lowbit.compiler.contract import Close, Exact, OnGrid, Pass
+from lowbit.compiler.facts import Fact
+from lowbit.compiler.graph import Graph, arguments, origin
+from lowbit.compiler.modes import evaluated
+from lowbit.compiler.text import digest, text
+from lowbit.compiler.trial import advance
+from lowbit.compiler.verify import verify
+from nets import graph, result
+from runs import RESAMPLED, inputs, observe, penalty_slope, rounded, values
+from torch import fx
+
+_own = torch.ops.lowbit
+
+
+def split(line: str) -> tuple[str, str, str]:
+    """(the line before its last stage, that stage, the name of its pass)."""
+    before, _, stage = line.rpartition("|")
+    return before, stage, stage.split("(")[0].strip()
+
+
+def legal(line: str) -> None:
+    """The graph is legal before and after."""
+    before, _, name = split(line)
+    verify(graph(before), "the stages before")
+    verify(graph(line), name)
+
+
+def pure(line: str) -> None:
+    """The input does not change: neither its text nor any tensor of its state, read or not."""
+    before, stage, _ = split(line)
+    given = graph(before)
+    seen = text(given, origins=True), {name: digest(tensor) for name, tensor in given.state.items()}
+    advance(given, stage, passes())
+    assert seen == (text(given, origins=True), {name: digest(tensor) for name, tensor in given.state.items()})
+
+
+def deterministic(line: str) -> None:
+    """Two runs, and two equal captures, give the same text, names and origins."""
+    before, stage, _ = split(line)
+    shown = text(graph(line), origins=True)
+    assert text(advance(graph(before), stage, passes()).graph, origins=True) == shown
+    assert text(result(line, RESAMPLED).graph, origins=True) == shown
+
+
+def idempotent(line: str) -> None:
+    """Once more changes nothing."""
+    _, stage, _ = split(line)
+    assert text(advance(graph(line), stage, passes()).graph) == text(graph(line))
+
+
+def frugal(line: str) -> None:
+    """Multiplications by weights do not grow."""
+    assert _multiplications(graph(line)) <= _multiplications(graph(split(line)[0]))
+
+
+def _multiplications(given: Graph) -> int:
+    """Multiply-accumulates of convolutions and linears for one sample."""
+    total = 0
+    for node in given.nodes:
+        if node.target in facts.PRODUCERS:
+            weight, out = arguments(node)["weight"].meta["val"], node.meta["val"]
+            channels = 1 if node.target is torch.ops.aten.conv2d.default else -1
+            total += weight.numel() * out[0].numel() // out.shape[channels]
+    return total
+
+
+def provenance(line: str) -> None:
+    """A node that was not there before names the rule that made it, at a place of the user's model."""
+    before, _, name = split(line)
+    labels = {f"{name}/{rule.name}" for rule in passes()[name].rules}
+    old = {(node.name, origin(node)) for node in graph(before).nodes}
+    places = {(layer, origin(node).source) for node in graph(before).nodes for layer in _layers(node)} | {("", "")}
+    for node in graph(line).nodes:
+        came = origin(node)
+        if node.op != "output" and (node.name, came) not in old:
+            assert came.trail, node.name
+            assert came.trail[-1] in labels
+            assert (came.layer, came.source) in places
+
+
+def _layers(node: fx.Node) -> tuple[str, ...]:
+    return origin(node).layer, str(node.target).rpartition(".")[0]
+
+
+def order(line: str) -> None:
+    """What the pass leaves holds, and no fact that a pass before it left is lost."""
+    before, _, name = split(line)
+    owed = [fact for fact in _facts_left(before) if fact.holds(graph(before))]
+    for fact in (*passes()[name].leaves, *owed):
+        assert fact.holds(graph(line)), fact.exception(graph(line))
+
+
+def _facts_left(line: str) -> list[Fact]:
+    names = [part.split("(")[0].strip() for part in line.split("|")[1:]]
+    return [fact for name in names if name != "eval" for fact in passes()[name].leaves]
+
+
+def meaning(line: str) -> None:
+    """What the pass's own law says, in float64."""
+    before, _, name = split(line)
+    old, new = graph(before), graph(line)
+    match passes()[name].law:
+        case Exact():
+            _same(observe(old), observe(new))
+            _same(observe(evaluated(old)), observe(evaluated(new)))
+        case Close(relative):
+            _near(values(old), values(new), relative)
+        case OnGrid():
+            _on_grid(old, new)
+
+
+def _same(old: dict[str, torch.Tensor], new: dict[str, torch.Tensor]) -> None:
+    """Outputs, and the buffers and gradients of what both have, bit for bit."""
+    for name, tensor in old.items():
+        if name in new or name.startswith("output"):
+            assert torch.equal(new[name], tensor), name
+
+
+def _near(old: list[torch.Tensor], new: list[torch.Tensor], relative: float) -> None:
+    for ours, theirs in zip(new, old, strict=True):
+        assert float((ours - theirs).abs().max()) <= relative * float(theirs.abs().max())
+
+
+def _on_grid(old: Graph, new: Graph) -> None:
+    """Without its rounding the graph is what it was; with it, whatever reads an edge reads the nearest grid value."""
+    _same(observe(old), observe(new, rounding=False))
+    for node, x, y, scale in rounded(new):
+        given = arguments(node)
+        codes = y / scale + given["zero"]
+        assert torch.equal(codes, codes.round())
+        assert given["lo"] <= float(codes.min())
+        assert float(codes.max()) <= given["hi"]
+        clipped = (codes == given["lo"]) & (x < y) | (codes == given["hi"]) & (x > y)
+        assert bool((clipped | ((x - y).abs() <= scale / 2 * (1 + 2**-50))).all())
+        assert _only_readers(arguments(node)["x"])
+
+
+def _only_readers(edge: fx.Node) -> bool:
+    """Whether everything that reads an edge reads it through its grid; penalties and masks read it as it is."""
+    own = (_own.fake_quantize.default, _own.msqe.default, _own.partial_l2.default, _own.pruning_masks.default)
+    return all(reader.target in own for reader in edge.users)
+
+
+def gradient(line: str) -> None:
+    """The gradient of the penalties is their slope, by central differences, along a random direction.
+
+    A percentile has no derivative where magnitudes are equal, so coarse weights are left out.
+    """
+    if "coarse" in line or len(graph(line).penalties) == len(graph(split(line)[0]).penalties):
+        return
+    slope, difference, bound = penalty_slope(graph(line))
+    assert abs(slope - difference) <= bound
+
+
+LAWS: dict[str, Callable[[str], None]] = {
+    law.__name__: law
+    for law in (legal, pure, deterministic, idempotent, frugal, provenance, order, meaning, gradient)
+}
+
+
+def settings_of(pass_: Pass) -> list[tuple[str, str]]:
+    """(stages before, own stage) of every trial that shows the pass firing."""
+    parts: list[Any] = [copy.copy(line.split("|")) for line in pass_.fires]
+    return sorted({("|".join(["", *stages[1:-1]]), stages[-1].strip()) for stages in parts})
