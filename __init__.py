@@ -1,14 +1,23 @@
 """lowbit: compile any PyTorch module into a small, exact, integer-only program."""
 
-from .api import Effort, Report, calibrate, compile, load, lower, passes, prepare, recipe, recipes
-from .backends.compiled import Compiled
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
 from .compiler.errors import Broken, LowbitError, Unsupported, UserError
-from .compiler.prepared import Prepared
-from .compiler.recipe import Recipe
-from .compiler.training import Data, Plan, Progress
+
+if TYPE_CHECKING:
+    from .api import Effort, Report, calibrate, check, compile, load, lower, measured, prepare, recipe
+    from .backends.check import Comparison
+    from .backends.compiled import Compiled
+    from .compiler.prepared import Prepared
+    from .compiler.recipe import Recipe
+    from .compiler.training import Data, Plan, Progress
 
 __all__ = [
     "Broken",
+    "Comparison",
     "Compiled",
     "Data",
     "Effort",
@@ -21,11 +30,19 @@ __all__ = [
     "Unsupported",
     "UserError",
     "calibrate",
+    "check",
     "compile",
     "load",
     "lower",
-    "passes",
+    "measured",
     "prepare",
     "recipe",
-    "recipes",
 ]
+
+if not TYPE_CHECKING:  # a checker would take any name for granted
+
+    def __getattr__(name: str) -> object:
+        """The other public names, all held by `api`: importing it takes seconds, and `lowbit --help` has no need."""
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(importlib.import_module(".api", __name__), name)

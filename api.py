@@ -1,4 +1,4 @@
-"""The front door: prepare, calibrate, lower, compile, load. The only file that joins passes and backends."""
+"""The front door: prepare, calibrate, lower, compile, load, check. The only file that joins passes and backends."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import copy
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -15,21 +14,24 @@ from torch import nn
 from torch.utils import _pytree as pytree
 
 from .backends import blob
+from .backends.check import Comparison, compare
 from .backends.compiled import Compiled
 from .backends.lowering.lower import lower as lower_graph
+from .compiler.arrays import Integers
 from .compiler.calibrate import calibrate as calibrate_graph
 from .compiler.capture import capture
 from .compiler.contract import Pass
 from .compiler.errors import UserError
-from .compiler.graph import Graph
 from .compiler.modes import evaluated
-from .compiler.pipeline import run
+from .compiler.pipeline import Entry, Result, run
 from .compiler.prepared import Prepared
 from .compiler.recipe import Recipe, parse
 from .compiler.registry import members
 from .compiler.training import Data, Plan, Progress, accuracy, batches, train
+from .recipes import shipped
 
 CALIBRATION_BATCHES = 4
+FLOAT_PLAN, RECIPE_PLAN = Plan(epochs=30), Plan(epochs=40)
 
 
 def passes() -> Mapping[str, Pass]:
@@ -37,21 +39,15 @@ def passes() -> Mapping[str, Pass]:
     return members(f"{__package__}.passes", Pass)
 
 
-def recipes() -> dict[str, Path]:
-    """The shipped recipes: name -> TOML file."""
-    folder = Path(str(resources.files(f"{__package__}.recipes")))
-    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
-
-
 def recipe(source: str | Path | Recipe) -> Recipe:
     """A recipe from a shipped name or a path of a TOML file. Raises UserError if there is neither, or it is wrong."""
     if isinstance(source, Recipe):
         return source
-    path = recipes().get(str(source), Path(source))
+    path = shipped().get(str(source), Path(source))
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        known = ", ".join(recipes())
+        known = ", ".join(shipped())
         raise UserError(f"no recipe '{source}'", why=str(error), fix=f"a path, or one of: {known}") from None
     return parse(text, passes())
 
@@ -89,14 +85,14 @@ def calibrate(prepared: Prepared, examples: Iterable[Any]) -> None:
     calibrate_graph(prepared.graph, (pytree.tree_leaves(example) for example in examples))
 
 
-def deployed(prepared: Prepared) -> Graph:
-    """The graph that is lowered: eval mode, after the recipe's `lower` passes."""
-    return run(evaluated(prepared.graph), prepared.recipe.lower).graph
+def deployed(prepared: Prepared) -> Result:
+    """The graph that is lowered, in eval mode after the recipe's `lower` passes, and what each of them did."""
+    return run(evaluated(prepared.graph), prepared.recipe.lower)
 
 
 def lower(prepared: Prepared) -> Compiled:
     """The integer program of a prepared module. Raises Unsupported for what has no integer form."""
-    return Compiled(lower_graph(deployed(prepared)))
+    return Compiled(lower_graph(deployed(prepared).graph))
 
 
 def load(path: str | os.PathLike[str], max_values: int = blob.MAX_VALUES) -> Compiled:
@@ -109,28 +105,32 @@ class Report:
     """What `compile` made and measured. Accuracies are shares of the whole test set.
 
     float_accuracy: of the model as it was given or trained.   prepared_accuracy: with fake quantization.
-    parameters: of the float model, 4 bytes each in float32.
+    parameters: of the float model, 4 bytes each in float32.   ledger: what each pass did, before training and after.
     """
 
     compiled: Compiled
     float_accuracy: float
     prepared_accuracy: float
     parameters: int
+    ledger: tuple[Entry, ...]
 
 
 @dataclass(frozen=True)
 class Effort:
     """How long `compile` trains: the float model first (0 epochs: it comes trained), then under the recipe."""
 
-    float_plan: Plan = Plan(epochs=30)
-    plan: Plan = Plan(epochs=40)
+    float_plan: Plan = FLOAT_PLAN
+    plan: Plan = RECIPE_PLAN
+
+
+EFFORT = Effort()
 
 
 def compile(
     model: nn.Module,
     data: Data,
     recipe_source: str | Path | Recipe,
-    effort: Effort = Effort(),
+    effort: Effort = EFFORT,
     report: Callable[[str, Progress | None], None] = lambda stage, progress: None,
 ) -> Report:
     """Train a classifier in float, then under a recipe, and lower it. The model is trained in place.
@@ -150,8 +150,10 @@ def compile(
     train(prepared, data.train, effort.plan, lambda progress: report(f"training under {chosen.name}", progress))
     prepared.eval()
     report("lowering", None)
+    frozen = deployed(prepared)
+    compiled, ledger = Compiled(lower_graph(frozen.graph)), prepared.ledger + frozen.ledger
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    return Report(lower(prepared), float_accuracy, accuracy(prepared, data.test), parameters)
+    return Report(compiled, float_accuracy, accuracy(prepared, data.test), parameters, ledger)
 
 
 def _some_inputs(data: Data, batch_size: int) -> list[torch.Tensor]:
@@ -161,3 +163,8 @@ def _some_inputs(data: Data, batch_size: int) -> list[torch.Tensor]:
 def measured(compiled: Compiled, data: Data, target: str) -> float:
     """The accuracy of the integer program on the test set, run by that target."""
     return accuracy(lambda x: compiled.run(x, target=target)[0], data.test)
+
+
+def check(compiled: Compiled, *inputs: Integers) -> tuple[Comparison, ...]:
+    """Each other target beside the interpreter, on every intermediate tensor of these input integers, batch first."""
+    return compare(compiled.program, inputs)

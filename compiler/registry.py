@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import functools
 import importlib
+import importlib.util
 import pkgutil
+from pathlib import Path
 from types import MappingProxyType
 from typing import TypeVar
 
@@ -25,9 +28,7 @@ def members(package: str, kind: type[Record]) -> MappingProxyType[str, Record]:
 
 @functools.cache
 def _scan(package: str, kind: type[Record]) -> MappingProxyType[str, Record]:
-    folder = importlib.import_module(package).__path__
-    names = sorted(info.name for info in pkgutil.iter_modules(folder))
-    return MappingProxyType({name: _record(f"{package}.{name}", kind) for name in names})
+    return MappingProxyType({name: _record(f"{package}.{name}", kind) for name in names(package)})
 
 
 def _record(module_name: str, kind: type[Record]) -> Record:
@@ -42,6 +43,14 @@ def _record(module_name: str, kind: type[Record]) -> Record:
     return records[0]
 
 
-def summary(package: str, name: str) -> str:
-    """The first line of a member's file: what it is for."""
-    return (importlib.import_module(f"{package}.{name}").__doc__ or "").strip().split("\n")[0]
+def names(package: str) -> list[str]:
+    """The names of the members of `package`, in order; none of them is imported."""
+    return sorted(info.name for info in pkgutil.iter_modules(importlib.import_module(package).__path__))
+
+
+def explanation(package: str, name: str) -> str:
+    """A member's docstring: what it is for. The member is not imported, which can take seconds."""
+    spec = importlib.util.find_spec(f"{package}.{name}")
+    if spec is None or spec.origin is None:
+        raise Broken(f"{package}.{name} has no file")
+    return ast.get_docstring(ast.parse(Path(spec.origin).read_text(encoding="utf-8"))) or ""

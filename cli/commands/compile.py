@@ -1,0 +1,125 @@
+"""compile: train a model under a recipe and write it as one integer-only file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from .. import source
+from ..render import Screen, Work
+
+if TYPE_CHECKING:
+    from ...api import Report
+    from ...backends.compiled import Compiled
+    from ...compiler.training import Data, Progress
+
+COMPARED = 8
+"""Test samples on which every intermediate tensor is compared; the interpreter counts on Python integers."""
+
+
+@click.command()
+@click.argument("model", metavar="SOURCE")
+@click.option("--recipe", required=True, metavar="RECIPE", help="A shipped recipe, or a TOML file.")
+@click.option("--data", required=True, metavar="DATA", help="'digits', or a factory of lowbit.Data, like SOURCE.")
+@click.option("-o", "--output", required=True, metavar="FILE", help="The .lowbit file to write.")
+@click.option("--float-epochs", type=click.IntRange(0), default=30, show_default=True, help="Epochs in float; 0: none.")
+@click.option("--epochs", type=click.IntRange(0), default=40, show_default=True, help="Epochs under the recipe.")
+@click.option("--batch-size", type=click.IntRange(1), default=64, show_default=True, help="Samples in a step.")
+@click.option("--lr", type=click.FloatRange(0, min_open=True), default=1e-3, show_default=True, help="Learning rate.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of weights, order and dropout.")
+@click.pass_obj
+def compile(
+    screen: Screen, model: str, recipe: str, data: str, output: str, float_epochs: int, epochs: int,
+    batch_size: int, lr: float, seed: int,
+) -> int:  # fmt: skip
+    """Train SOURCE under a recipe, lower it to integers and write FILE.
+
+    SOURCE is package.module:factory or file.py:factory; the factory takes no arguments and returns the model. Naming a
+    Python file runs it. The model is trained in float first, then under the recipe. The table at the end is of the
+    program as it was read back from FILE.
+
+    \b
+    Examples:
+      lowbit compile lowbit.cli.demo:digits_net --recipe choi2020 --data digits -o digits.lowbit
+      lowbit compile net.py:make --recipe mine.toml --data net.py:data -o net.lowbit --float-epochs 0
+    """
+    from ...compiler.disk import check_writable
+
+    check_writable(output)
+    with screen.work() as work:
+        work("loading torch")
+        from ... import api
+        from ...compiler.training import Plan
+
+        chosen = api.recipe(recipe)
+        effort = api.Effort(*(Plan(count, batch_size, lr, seed=seed) for count in (float_epochs, epochs)))
+        module, task = source.model(model, seed), source.data(data)
+        report = api.compile(module, task, chosen, effort, lambda stage, at: _tell(work, stage, at))
+        size = report.compiled.save(output)
+        rows, equal = _measure(output, size, report, task, work)
+    _ledger(screen, report)
+    screen.table(("", ""), rows)
+    return 0 if equal else 1
+
+
+def _tell(work: Work, stage: str, at: Progress | None) -> None:
+    if at is None:
+        work(stage)
+    else:
+        work(stage, at.step, at.steps, f"loss {at.loss:.4f}  penalty {at.penalty:.4f}")
+
+
+def _measure(path: str, size: int, report: Report, task: Data, work: Work) -> tuple[list[tuple[str, str]], bool]:
+    """The rows of the result, measured on the program in the file, and whether all targets agree on it."""
+    from ... import api
+    from ...backends.compiled import zeros
+
+    compiled = api.load(path)
+    rows = [
+        ("float accuracy", _percent(report.float_accuracy)),
+        ("fake-quant accuracy", _percent(report.prepared_accuracy)),
+    ]
+    for target in ("numpy", "torch"):
+        work(f"measuring the integer program with {target}")
+        rows.append((f"integer accuracy, {target}", _percent(api.measured(compiled, task, target))))
+    none, weights = zeros(compiled.program)
+    rows += [
+        ("file", f"{size:,} bytes"),
+        ("float32 weights / file", f"{4 * report.parameters / size:.1f}"),
+        ("zeros", f"{_percent(none / max(1, weights))} ({none:,} of {weights:,} weights)"),
+    ]
+    work("comparing every intermediate tensor")
+    verdict, equal = _verdict(compiled, task)
+    return [*rows, ("bit-exact", verdict)], equal
+
+
+def _verdict(compiled: Compiled, task: Data) -> tuple[str, bool]:
+    """Whether all targets compute the same integers on some test samples, in words and as a truth value."""
+    from ... import api
+    from ...compiler.training import batches
+
+    samples = next(iter(batches(task.test, COMPARED)))[0]
+    comparisons = [c for c in api.check(compiled, *compiled.quantize(samples)) if not c.unavailable]
+    for comparison in comparisons:
+        if comparison.difference:
+            return f"no: {comparison.target} differs at {comparison.difference}", False
+    names, values = ", ".join(["interpreter", *(c.target for c in comparisons)]), max(c.values for c in comparisons)
+    return f"yes ({names} agree on all {values} tensors of {len(samples)} samples)", True
+
+
+def _ledger(screen: Screen, report: Report) -> None:
+    rows = [
+        (
+            entry.use.name,
+            entry.fired,
+            ", ".join(f"'{pattern}' {count}" for pattern, count in entry.matched.items()),
+        )
+        for entry in report.ledger
+    ]
+    screen.table(("pass", "touched", "layers matched"), rows)
+    screen.text("")
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2f} %"

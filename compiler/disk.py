@@ -1,0 +1,54 @@
+"""Files that are written whole or not at all, and a look beforehand at whether they can be."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import tempfile
+from pathlib import Path
+
+from .errors import UserError
+
+
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """Raise UserError where `write` would fail: to be asked before hours of work, not after. Nothing is left behind."""
+    try:
+        with tempfile.TemporaryFile(dir=_target(path).parent):
+            pass
+    except (OSError, ValueError) as error:
+        raise _unwritable(path, error) from None
+
+
+def write(path: str | os.PathLike[str], data: bytes) -> None:
+    """Write a file; what was there stays until the new one is whole. Raises UserError, and then nothing has changed."""
+    try:
+        _replace(_target(path), data)
+    except (OSError, ValueError) as error:
+        raise _unwritable(path, error) from None
+
+
+def _target(path: str | os.PathLike[str]) -> Path:
+    target = Path(os.path.realpath(path))  # a link stays a link
+    if target.exists() and not target.is_file():
+        raise FileExistsError(None, "it is there already and is not a file")  # a device must not be replaced
+    return target
+
+
+def _replace(target: Path, data: bytes) -> None:
+    draft = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+    try:
+        with open(draft, "xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(draft, target)
+    except BaseException:  # an interrupt leaves no draft behind either
+        with contextlib.suppress(OSError):
+            draft.unlink()
+        raise
+
+
+def _unwritable(path: str | os.PathLike[str], error: OSError | ValueError) -> UserError:
+    why = getattr(error, "strerror", None) or str(error)  # a ValueError is a zero byte in the path
+    return UserError("the file cannot be written", where=os.fspath(path), why=why, fix="choose another path")
