@@ -106,7 +106,8 @@ class Work:
 
     def close(self) -> None:
         """Take the bar away."""
-        self._bar.stop()
+        if self._bar.live.is_started:  # stopping one that is not would print an empty line
+            self._bar.stop()
 
     def _say(self, stage: str, done: int, total: int, note: str) -> None:
         place = f" {done}/{total}" if total else ""

@@ -49,7 +49,7 @@ def _graph_call(graph: Graph, flat: Sequence[Any]) -> Callable[[bool], Any]:
     def call(training: bool) -> tuple[nn.Module, list[Any]]:
         if training:
             return train, list(train(*copy.deepcopy(flat))[0])
-        module = evaluated(graph).module()
+        module = copy.deepcopy(evaluated(graph).module())  # else the next lines would change the model's own buffers
         for name, tensor in [*module.named_parameters(), *module.named_buffers()]:
             tensor.data = state[name].data
         return module, list(module(*copy.deepcopy(flat))[0])

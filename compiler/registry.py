@@ -9,7 +9,7 @@ import importlib.util
 import pkgutil
 from pathlib import Path
 from types import MappingProxyType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from .errors import Broken
 
@@ -22,12 +22,12 @@ def members(package: str, kind: type[Record]) -> MappingProxyType[str, Record]:
     package: absolute dotted name.   kind: the record's type.
     Raises Broken for a module without exactly one module-level `kind`; an import error passes through.
     """
-    found: MappingProxyType[str, Record] = _scan(package, kind)
+    found: MappingProxyType[str, Record] = _scan(package, kind)  # type: ignore[arg-type]  # a class is hashable
     return found
 
 
 @functools.cache
-def _scan(package: str, kind: type[Record]) -> MappingProxyType[str, Record]:
+def _scan(package: str, kind: type[Any]) -> MappingProxyType[str, Any]:
     return MappingProxyType({name: _record(f"{package}.{name}", kind) for name in names(package)})
 
 

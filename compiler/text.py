@@ -1,8 +1,9 @@
-"""Canonical text of a graph: equal text means equal program, weights included by digest."""
+"""Canonical text of a graph, and the same as plain data: equal text means equal program, weights by digest."""
 
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,6 +22,47 @@ def text(graph: Graph, origins: bool = False) -> str:
         lines.append(f"{line}  # {origin(node)}" if origins and node.op != "output" else line)
         numbers[node] = f"%{len(numbers)}"
     return "\n".join(lines)
+
+
+def described(graph: Graph) -> dict[str, Any]:
+    """The same facts as `text`, and the origins, in dicts, lists, strings and numbers, for JSON; a node is "%3"."""
+    numbers: dict[fx.Node, str] = {}
+    nodes = []
+    for node in graph.fx.nodes:
+        if node.op != "output":
+            nodes.append(_described(graph, node, numbers))
+            numbers[node] = f"%{len(numbers)}"
+    return {
+        "nodes": nodes,
+        "outputs": [numbers[node] for node in graph.outputs],
+        "penalties": [numbers[node] for node in graph.penalties],
+        "updates": {name: numbers[node] for name, node in graph.updates.items()},
+    }
+
+
+def _described(graph: Graph, node: fx.Node, numbers: Mapping[fx.Node, str]) -> dict[str, Any]:
+    place = origin(node)
+    entry = {"node": f"%{len(numbers)}", "type": _type(node.meta.get("val")), "op": "input", "arguments": {}}
+    if node.op == "get_attr":
+        entry |= {"op": "state", "name": str(node.target), "digest": digest(graph.tensor(node))}
+    elif node.op == "call_function":
+        entry |= {"op": target_name(node.target), "arguments": _arguments(node, numbers)}
+    return {**entry, "layer": place.layer, "source": place.source, "trail": list(place.trail)}
+
+
+def _arguments(node: fx.Node, numbers: Mapping[fx.Node, str]) -> dict[str, Any]:
+    given = arguments(node) if hasattr(node.target, "_schema") else dict(enumerate(node.args))
+    return {str(key): _plain(value, numbers) for key, value in given.items()}
+
+
+def _plain(value: Any, numbers: Mapping[fx.Node, str]) -> Any:
+    if isinstance(value, (list, tuple)):
+        return [_plain(item, numbers) for item in value]
+    if value is None or isinstance(value, (bool, int, str)):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)  # JSON has no infinity
+    return _shown(value, numbers)
 
 
 def _line(graph: Graph, node: fx.Node, numbers: Mapping[fx.Node, str]) -> str:
