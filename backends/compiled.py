@@ -55,7 +55,8 @@ class Compiled:
         legal = self.program.values[port.value].range
         # float32 division and addition, exactly as the fake quantizer computes them.
         steps = np.floor(real.astype(np.float32) / np.float32(port.scale) + np.float32(0.5))
-        return (np.clip(steps, legal.lo - port.zero, legal.hi - port.zero) + port.zero).astype(np.int64)
+        codes: Integers = (np.clip(steps, legal.lo - port.zero, legal.hi - port.zero) + port.zero).astype(np.int64)
+        return codes
 
     def save(self, path: str | os.PathLike[str]) -> int:
         """Write the `.lowbit` file, whole or not at all, and return its size in bytes. Raises UserError."""

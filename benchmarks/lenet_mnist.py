@@ -2,8 +2,8 @@
 
     python benchmarks/lenet_mnist.py --data DIR [--seeds 0,1,2] [--out runs/lenet] [--device cuda]
 
-DIR holds the four classic IDX `.gz` files of MNIST, or a folder `mnist` with them. Every epoch is kept under --out, so a
-run that was stopped goes on where it was; a finished seed is only measured again.
+DIR holds the four classic IDX `.gz` files of MNIST, or a folder `mnist` with them. Every epoch is kept under --out, so
+a run that was stopped goes on where it was; a finished seed is only measured again.
 """
 
 from __future__ import annotations
@@ -47,8 +47,9 @@ def mnist(folder: Path, split: str, device: str) -> TensorDataset:
     """The images of "train" or "t10k" with mean 0 and deviation 1, and their classes."""
     folder = folder / "mnist" if (folder / "mnist").is_dir() else folder
     try:
-        pixels = gzip.open(folder / f"{split}-images-idx3-ubyte.gz").read()
-        classes = gzip.open(folder / f"{split}-labels-idx1-ubyte.gz").read()
+        pixels, classes = (
+            gzip.decompress((folder / f"{split}-{part}-ubyte.gz").read_bytes()) for part in ("images-idx3", "labels-idx1")
+        )
     except OSError as error:
         raise SystemExit(f"MNIST is not in {folder}: {error}") from None
     images = np.frombuffer(pixels, np.uint8, offset=16).reshape(-1, 1, 28, 28).astype(np.float32) / 255
@@ -131,8 +132,8 @@ def table(rows: list[tuple[int, int, float, float]]) -> str:
     mean = [statistics.fmean(column) for column in (sizes, errors, shares)]
     lines.append(f"| mean | {mean[0]:,.0f} | {FLOAT_BYTES / mean[0]:.0f}x | {mean[1]:.2f} % | {mean[2]:.2f} % |")
     lines.append(f"| worst | {max(sizes):,} | {FLOAT_BYTES / max(sizes):.0f}x | {max(errors):.2f} % | |")
-    head = "| seed | bytes of the file | ratio to float32 | test error, integers | zeros |\n| --- | --- | --- | --- | --- |"
-    return f"torch {torch.__version__}, Python {platform.python_version()}\n\n{head}\n" + "\n".join(lines)
+    head = ["| seed | bytes of the file | ratio to float32 | test error, integers | zeros |", "| --- " * 5 + "|"]
+    return "\n".join([f"torch {torch.__version__}, Python {platform.python_version()}", "", *head, *lines])
 
 
 if __name__ == "__main__":

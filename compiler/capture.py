@@ -35,18 +35,19 @@ def capture(
     doubled, since torch.export would fix it.   verify: compare outputs, buffers, gradients and the eval mode with the
     module on these inputs.   Raises UserError with the user's line where the module cannot be captured.
     """
-    args, kwargs = pytree.tree_map_only(torch.Tensor, _at_least_two, (tuple(args), dict(kwargs or {})))
+    given: tuple[tuple[Any, ...], dict[str, Any]] = (tuple(args), dict(kwargs or {}))
+    positional, named = pytree.tree_map_only(torch.Tensor, _at_least_two, given)
     modes = {module: module.training for module in model.modules()}
     model.train()
     try:
-        program = _export(model, args, kwargs)
+        program = _export(model, positional, named)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             exported = program.module(check_guards=False)
         graph = _plain(exported, model)
         verify_graph(graph, "capture")
         if verify:
-            check_fidelity(graph, model, args, kwargs)
+            check_fidelity(graph, model, positional, named)
     finally:
         for module, training in modes.items():
             module.training = training

@@ -9,9 +9,9 @@ from typing import Any
 
 import torch
 from torch import fx
-from torch._subclasses.fake_tensor import FakeTensorMode
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
-from .graph import Graph, Origin, arguments, origin, stamp
+from .graph import Graph, Origin, arguments, call, origin, stamp
 
 
 @dataclass
@@ -64,14 +64,13 @@ class Edit:
 
     def penalty(self, value: fx.Node) -> None:
         """Add a scalar to the losses that `regularization()` sums."""
-        outputs, penalties, updates = self.graph.output.args[0]  # type: ignore[misc]
-        self.graph.output.args = ((outputs, (*penalties, value), updates),)  # type: ignore[has-type]
+        graph = self.graph
+        graph.output.args = ((graph.outputs, (*graph.penalties, value), graph.updates),)
 
     def update(self, buffer: fx.Node, value: fx.Node) -> None:
         """Let `step()` set a buffer to the value of a node."""
-        outputs, penalties, updates = self.graph.output.args[0]  # type: ignore[misc]
-        updates = {**updates, str(buffer.target): value}  # type: ignore[has-type]
-        self.graph.output.args = ((outputs, penalties, updates),)  # type: ignore[has-type]
+        graph = self.graph
+        graph.output.args = ((graph.outputs, graph.penalties, {**graph.updates, str(buffer.target): value}),)
 
     def _tensor(self, name: str, value: torch.Tensor) -> fx.Node:
         unique, count = name, 1
@@ -94,12 +93,12 @@ def fake_call(node: fx.Node) -> Any:
     args, kwargs = fx.map_arg((node.args, node.kwargs), lambda n: n.meta["val"])
     tensors = [n.meta["val"] for n in node.all_input_nodes if isinstance(n.meta["val"], torch.Tensor)]
     with fake_mode(tensors), torch.no_grad():
-        return node.target(*args, **kwargs)  # type: ignore[operator]
+        return call(node, args, kwargs)
 
 
 def fake_mode(values: list[torch.Tensor]) -> FakeTensorMode:
     """The mode that these fake values belong to."""
-    return next(v.fake_mode for v in values if hasattr(v, "fake_mode"))
+    return next(value.fake_mode for value in values if isinstance(value, FakeTensor))
 
 
 def fake_tensor(graph: Graph, value: torch.Tensor) -> torch.Tensor:

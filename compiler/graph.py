@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
-from torch import fx
+from torch.fx import Graph as FxGraph
+from torch.fx import GraphModule, Node, map_arg
 from torch.utils._pytree import TreeSpec
 
 from .errors import Broken
@@ -46,43 +47,46 @@ class Graph:
     state: dotted name -> parameter or buffer.   transient: names of buffers that stay out of `state_dict`.
     """
 
-    fx: fx.Graph
+    fx: FxGraph
     state: Mapping[str, torch.Tensor]
     signature: Signature
     transient: frozenset[str] = field(default_factory=frozenset)
 
-    def copy(self) -> tuple[Graph, dict[fx.Node, fx.Node]]:
+    def copy(self) -> tuple[Graph, dict[Node, Node]]:
         """A graph with nodes of its own over the same tensors, and the map from old nodes to new."""
-        nodes: dict[fx.Node, fx.Node] = {}
-        graph = fx.Graph()
+        nodes: dict[Node, Node] = {}
+        graph = FxGraph()
         graph.output(graph.graph_copy(self.fx, nodes))
         return replace(self, fx=graph, state=dict(self.state)), nodes
 
     @property
-    def nodes(self) -> list[fx.Node]:
+    def nodes(self) -> list[Node]:
         return list(self.fx.nodes)
 
     @property
-    def inputs(self) -> list[fx.Node]:
+    def inputs(self) -> list[Node]:
         return [node for node in self.fx.nodes if node.op == "placeholder"]
 
     @property
-    def output(self) -> fx.Node:
+    def output(self) -> Node:
         return self.fx.output_node()
 
     @property
-    def outputs(self) -> tuple[fx.Node, ...]:
-        return tuple(self.output.args[0][0])  # type: ignore[index, arg-type, union-attr]
+    def outputs(self) -> tuple[Node, ...]:
+        return tuple(self._sections()[0])
 
     @property
-    def penalties(self) -> tuple[fx.Node, ...]:
-        return tuple(self.output.args[0][1])  # type: ignore[index, arg-type, union-attr]
+    def penalties(self) -> tuple[Node, ...]:
+        return tuple(self._sections()[1])
 
     @property
-    def updates(self) -> Mapping[str, fx.Node]:
-        return dict(self.output.args[0][2])  # type: ignore[index, arg-type, union-attr, call-overload]
+    def updates(self) -> Mapping[str, Node]:
+        return dict(self._sections()[2])
 
-    def tensor(self, node: fx.Node) -> torch.Tensor:
+    def _sections(self) -> Any:
+        return self.output.args[0]
+
+    def tensor(self, node: Node) -> torch.Tensor:
         """The parameter or buffer behind a get_attr node."""
         if node.op != "get_attr":
             raise Broken(f"{node.name} is a {node.op}, not a parameter or buffer")
@@ -90,9 +94,9 @@ class Graph:
 
     def select(
         self,
-        outputs: tuple[fx.Node, ...] = (),
-        penalties: tuple[fx.Node, ...] = (),
-        updates: Mapping[str, fx.Node] | None = None,
+        outputs: tuple[Node, ...] = (),
+        penalties: tuple[Node, ...] = (),
+        updates: Mapping[str, Node] | None = None,
     ) -> Graph:
         """The part of the graph that computes these nodes; inputs and in-place calls stay only with `outputs`."""
         kept, nodes = self.copy()
@@ -106,7 +110,7 @@ class Graph:
         kept.fx.eliminate_dead_code(lambda node: node.op == "output" or (bool(outputs) and is_effect(node)))
         return kept
 
-    def evaluate(self, node: fx.Node) -> torch.Tensor:
+    def evaluate(self, node: Node) -> torch.Tensor:
         """The value of a node that no input reaches, computed from the present state without gradient."""
         with torch.no_grad():
             value = self._evaluate(node)
@@ -114,28 +118,28 @@ class Graph:
             raise Broken(f"{node.name} is not a tensor")
         return value
 
-    def _evaluate(self, node: fx.Node) -> Any:
+    def _evaluate(self, node: Node) -> Any:
         if node.op == "get_attr":
             return self.tensor(node)
         if node.op != "call_function":
             raise Broken(f"{node.name} depends on an input", where=str(origin(node)))
-        args, kwargs = fx.map_arg((node.args, node.kwargs), self._evaluate)
-        return node.target(*args, **kwargs)  # type: ignore[operator]
+        args, kwargs = map_arg((node.args, node.kwargs), self._evaluate)
+        return call(node, args, kwargs)
 
-    def constants(self) -> set[fx.Node]:
+    def constants(self) -> set[Node]:
         """The nodes that no input reaches and that change nothing."""
-        found: set[fx.Node] = set()
+        found: set[Node] = set()
         for node in self.fx.nodes:
             pure = node.op == "call_function" and not is_effect(node)
             if node.op == "get_attr" or (pure and all(n in found for n in node.all_input_nodes)):
                 found.add(node)
         return found
 
-    def module(self) -> fx.GraphModule:
+    def module(self) -> GraphModule:
         """The graph as a module that takes flat inputs and returns (outputs, penalties, updates)."""
         root = torch.nn.Module()
         install(root, self.state, self.transient)
-        return fx.GraphModule(root, self.fx)
+        return GraphModule(root, self.fx)
 
 
 def install(root: torch.nn.Module, state: Mapping[str, torch.Tensor], transient: frozenset[str]) -> None:
@@ -153,7 +157,13 @@ def install(root: torch.nn.Module, state: Mapping[str, torch.Tensor], transient:
             owner.register_buffer(leaf, tensor, persistent=name not in transient)
 
 
-def is_effect(node: fx.Node) -> bool:
+def call(node: Node, args: Any, kwargs: Any) -> Any:
+    """What the node's operator returns for these arguments."""
+    target: Any = node.target
+    return target(*args, **kwargs)
+
+
+def is_effect(node: Node) -> bool:
     """Whether a node must stay although nobody reads it: ports, and calls that mutate an argument."""
     if node.op in ("placeholder", "output"):
         return True
@@ -161,24 +171,24 @@ def is_effect(node: fx.Node) -> bool:
     return schema is not None and bool(schema.is_mutable)
 
 
-def origin(node: fx.Node) -> Origin:
+def origin(node: Node) -> Origin:
     """Where the node comes from."""
     found: Origin = node.meta.get(_ORIGIN, Origin())
     return found
 
 
-def stamp(node: fx.Node, origin: Origin, value: Any) -> None:
+def stamp(node: Node, origin: Origin, value: Any) -> None:
     """Record where a node comes from and the (fake) value it has; only capture, sketch and engine call this."""
     node.meta = {_ORIGIN: origin, "val": value}
 
 
-def shape(node: fx.Node) -> torch.Size:
+def shape(node: Node) -> torch.Size:
     """The shape of a node's tensor; a symbolic batch stays symbolic."""
     size: torch.Size = node.meta["val"].shape
     return size
 
 
-def layer(node: fx.Node) -> str:
+def layer(node: Node) -> str:
     """The path of the module that owns a node: of the weight for a get_attr, of the call otherwise."""
     if node.op == "get_attr":
         return str(node.target).rpartition(".")[0]
@@ -191,7 +201,7 @@ def schema_arguments(target: Any) -> Iterator[tuple[str, Any]]:
         yield item.name, (item.default_value if item.has_default_value() else None)
 
 
-def arguments(node: fx.Node) -> dict[str, Any]:
+def arguments(node: Node) -> dict[str, Any]:
     """The arguments of a call by schema name, defaults filled in, whichever way the call spelt them."""
     given = dict(node.kwargs)
     names = list(schema_arguments(node.target))

@@ -33,11 +33,11 @@ class Grid:
 
     @property
     def lo(self) -> int:
-        return -(2 ** (self.bits - 1)) + self.narrow if self.signed else 0
+        return self.narrow - (1 << self.bits - 1) if self.signed else 0
 
     @property
     def hi(self) -> int:
-        return 2 ** (self.bits - 1) - 1 if self.signed else 2**self.bits - 1
+        return (1 << self.bits - self.signed) - 1
 
 
 def along(scale: Tensor, rank: int, axis: int) -> Tensor:

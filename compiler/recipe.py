@@ -80,7 +80,7 @@ def _uses(entries: Any, section: str, passes: Mapping[str, Pass]) -> tuple[Use, 
 def use(entry: Mapping[str, Any], place: str, passes: Mapping[str, Pass]) -> Use:
     """One pass with its options, from a table of the recipe. place: how an error names that table."""
     name, layers = entry.get("use"), entry.get("layers", {})
-    if name not in passes:
+    if not isinstance(name, str) or name not in passes:
         raise UserError(f"no pass is called {name!r}", where=f"{place}.use", fix=f"one of: {', '.join(passes)}")
     if not isinstance(layers, dict) or not all(isinstance(own, dict) for own in layers.values()):
         raise UserError("layers must map patterns to tables of options", where=f"{place}.layers")

@@ -91,7 +91,7 @@ def _groups(module: nn.Module, plan: Plan) -> list[dict[str, Any]]:
 def _step(module: nn.Module, x: Tensor, y: Tensor, optimizer: torch.optim.Optimizer) -> tuple[float, float]:
     loss = F.cross_entropy(module(x), y)
     penalty = module.regularization() if isinstance(module, Prepared) else torch.zeros(())
-    (loss + penalty).backward()
+    torch.autograd.backward(loss + penalty)
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
     if isinstance(module, Prepared):
@@ -106,7 +106,7 @@ def batches(dataset: Dataset[Any], size: int, shuffle: bool = False) -> Iterator
         return
     x, y = dataset.tensors
     order = (torch.randperm(len(x)) if shuffle else torch.arange(len(x))).to(x.device)
-    for chosen in order.split(size):
+    for chosen in torch.split(order, size):
         yield x[chosen], y[chosen]
 
 

@@ -41,7 +41,8 @@ float_norm, grid_norm = _norm(in_float), _norm(on_grid)
 
 def _factor(match: Match) -> Tensor:
     """k, (channels,)."""
-    k = (match.tensor("var") + arguments(match.root)["eps"]).rsqrt()
+    eps: float = arguments(match.root)["eps"]
+    k = (match.tensor("var") + eps).rsqrt()
     g = match.optional("g")
     return k if g is None else g * k
 

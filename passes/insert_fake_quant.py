@@ -104,9 +104,8 @@ def _needs_grid(node: fx.Node) -> bool:
 
 
 def _pools_accumulator(node: fx.Node) -> bool:
-    source = node.args[0]
-    pools = node.target is _aten.max_pool2d.default and isinstance(source, fx.Node)
-    return pools and len(source.users) == 1 and _accumulates(source)
+    (source,) = node.all_input_nodes
+    return node.target is _aten.max_pool2d.default and len(source.users) == 1 and _accumulates(source)
 
 
 def _fuses(node: fx.Node, reader: fx.Node) -> bool:
@@ -121,7 +120,8 @@ def _fuses(node: fx.Node, reader: fx.Node) -> bool:
 
 def _accumulates(node: Any) -> bool:
     """Whether the node is a multiplication by weights, up to batch norm and rectifiers."""
-    while isinstance(node, fx.Node) and node.target in RECTIFIERS | {_aten.batch_norm.default, _aten.max_pool2d.default}:
+    monotone = RECTIFIERS | {_aten.batch_norm.default, _aten.max_pool2d.default}
+    while isinstance(node, fx.Node) and node.target in monotone:
         node = node.args[0]
     return isinstance(node, fx.Node) and node.target in PRODUCERS
 

@@ -48,10 +48,10 @@ class Node:
         )
 
     def on_grid(self, name: str) -> Real:
-        """An argument that must be integers with one scale for the whole tensor."""
+        """An argument that must be rounded to a grid with one scale, not an accumulator."""
         real = self.real(name)
-        if real.scale.size > 1:
-            raise self.unsupported(f"its {name} is not rounded to a grid")
+        if real.wide or real.scale.size > 1:
+            raise self.unsupported(f"its {name} is an accumulator that no grid has rounded")
         return real
 
     def floats(self, name: str) -> Floats | None:
@@ -142,13 +142,19 @@ def _lower_node(
         return Input(tuple(int(size) for size in shape(node)[1:]))
     if node.op == "get_attr" or (node in fixed and node.target not in table()):
         return graph.evaluate(node).detach().cpu().numpy()
-    given = {name: fx.map_arg(value, became.__getitem__) for name, value in arguments(node).items()}
+    given = {name: _became(value, became) for name, value in arguments(node).items()}
     try:
         return table()[node.target].build(Node(given, node, builder))
     except IllegalStep as error:
         why = f"{error.what}\n{error.why}" if error.why else error.what
         fix = "use fewer bits, or calibrate the activations on real data"
         raise Unsupported("a step of the program would be illegal", where=str(origin(node)), why=why, fix=fix) from None
+
+
+def _became(argument: Any, became: Mapping[fx.Node, Lowered]) -> Any:
+    if isinstance(argument, (list, tuple)):
+        return [_became(item, became) for item in argument]
+    return became[argument] if isinstance(argument, fx.Node) else argument
 
 
 def _input_port(node: fx.Node, became: Mapping[fx.Node, Lowered]) -> Any:

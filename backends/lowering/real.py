@@ -17,12 +17,14 @@ class Real:
     """real = scale * (q - zero) for the integers q of a value of the program.
 
     scale: float64 of shape (1,), or (channels,) along `axis`, which is counted without the batch.
+    wide: it is an accumulator, whose next reader must be a grid.
     """
 
     value: int
     scale: Floats
     zero: int = 0
     axis: int = 0
+    wide: bool = False
 
 
 @dataclass(frozen=True, eq=False)

@@ -54,7 +54,7 @@ def _over_axes(node: Node, x: Real, dims: list[int] | None, keepdim: bool) -> Re
 
 
 def _divided(x: Real, value: int, count: int) -> Real:
-    return Real(value, x.scale / count, x.zero * count)
+    return Real(value, x.scale / count, x.zero * count, wide=True)
 
 
 LOWERING = Lowering(

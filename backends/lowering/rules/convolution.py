@@ -27,7 +27,7 @@ def _build(node: Node) -> Lowered:
         groups=given["groups"],
         pad_value=zero,
     )
-    return Real(value, scale, 0, axis=0)
+    return Real(value, scale, axis=0, wide=True)
 
 
 LOWERING = Lowering(frozenset({torch.ops.aten.conv2d.default, torch.ops.aten.conv2d.padding}), _build)

@@ -13,7 +13,7 @@ def _build(node: Node) -> Lowered:
     x = node.on_grid("input")
     weight, bias, scale = accumulator(node, x)
     value = node.step("linear", x.value, node.builder.constant(weight), node.builder.constant(bias))
-    return Real(value, scale, 0, axis=len(node.shape) - 1)
+    return Real(value, scale, axis=len(node.shape) - 1, wide=True)
 
 
 LOWERING = Lowering(frozenset({torch.ops.aten.linear.default}), _build)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 
 from ..lower import Lowering, Node
-from ..real import Lowered, Real
+from ..real import Lowered
 
 
 def _build(node: Node) -> Lowered:
@@ -21,7 +23,7 @@ def _build(node: Node) -> Lowered:
         padding=(padding[0], padding[0], padding[1], padding[1]),
         dilation=node.pair("dilation"),
     )
-    return Real(value, x.scale, x.zero, x.axis)
+    return replace(x, value=value)
 
 
 LOWERING = Lowering(frozenset({torch.ops.aten.max_pool2d.default}), _build)

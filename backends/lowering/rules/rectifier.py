@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import fx
 
@@ -17,7 +19,7 @@ def _build(node: Node) -> Lowered:
         raise node.unsupported("it reads a sum, and is read by something other than one unsigned grid")
     x = node.real("self")
     top = max(node.builder[x.value].range.hi, x.zero)
-    return type(x)(node.step("clamp", x.value, lo=x.zero, hi=top), x.scale, x.zero, x.axis)
+    return replace(x, value=node.step("clamp", x.value, lo=x.zero, hi=top))
 
 
 def _saturates_at_zero(node: fx.Node) -> bool:
