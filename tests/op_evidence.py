@@ -1,4 +1,4 @@
-"""What the suites know of each integer op: how legal steps are drawn, and one step that breaks each constraint."""
+"""What the suites know of each integer op: how legal steps are drawn, and steps that break each constraint alone."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ Parts = tuple[Constants, dict[str, Attribute]]
 class Evidence:
     """draw: constants and attributes of a legal step on that operand.   ranks: how many axes it may have.
 
-    base: one legal step.   breaks: constraint -> the same step with only that constraint broken.
+    base: one legal step.   breaks: constraint -> the same step with only that constraint broken, once for each way.
     """
 
     draw: Callable[[Draw, Operand], Parts]
     base: Call
-    breaks: Mapping[str, Call]
+    breaks: Mapping[str, tuple[Call, ...]]
     ranks: range = range(5)
 
 
@@ -87,7 +87,7 @@ def _window(draw: Draw, x: Operand, dilated: bool = True) -> dict[str, Any]:
 
 
 def _pad_value(draw: Draw, x: Operand) -> int:
-    value: int = draw(st.sampled_from([0, x.range.lo, x.range.hi, 3, -100]))
+    value: int = draw(st.sampled_from([0, x.range.lo, x.range.hi, 3, -100, 2**24 + 1]))
     return value
 
 
@@ -183,47 +183,79 @@ SUM = call(x=IMAGE, axes=(1, 2), keepdim=0)
 # The sums below are one past what fits: 2^31 as a sum, or as the value of padding that only the border sees.
 EVIDENCE: Mapping[str, Evidence] = {
     "conv2d": Evidence(_conv2d, CONV2D, ranks=range(3, 4), breaks={
-        "C1": changed(CONV2D, bias=constant([0, 0, 0, 2**31 - 4 * 255])),
-        "C2": changed(CONV2D, x=tensor(2, 4)),
-        "C3": changed(CONV2D, groups=1),
-        "C4": changed(CONV2D, dilation=(1, 4)),
-        "C5": changed(CONV2D, bias=constant([0, 0, 0, 2**31])),
+        "C1": (changed(CONV2D, bias=constant([0, 0, 0, 2**31 - 4 * 255])),),
+        "C2": (
+            changed(CONV2D, x=tensor(2, 4)),
+            changed(CONV2D, bias=ones(4, 1)),
+            changed(CONV2D, weight=ones(4, 1, 2)),
+        ),
+        "C3": (
+            changed(CONV2D, groups=1),
+            changed(CONV2D, bias=ones(3)),
+            changed(CONV2D, weight=ones(3, 1, 2, 2), bias=ones(3)),
+        ),
+        "C4": (changed(CONV2D, dilation=(1, 4)), changed(CONV2D, dilation=(4, 1))),
+        "C5": (
+            changed(CONV2D, bias=constant([0, 0, 0, 2**31])),
+            changed(CONV2D, weight=constant(np.full((4, 1, 2, 2), -(2**31) - 1))),
+        ),
     }),
     "linear": Evidence(_linear, LINEAR, ranks=range(1, 5), breaks={
-        "C1": changed(LINEAR, bias=constant([0, 2**31 - 3 * 255])),
-        "C2": changed(LINEAR, bias=ones(3)),
-        "C3": changed(LINEAR, weight=constant([[1, 1, 1], [1, 1, -(2**31) - 1]])),
+        "C1": (changed(LINEAR, bias=constant([0, 2**31 - 3 * 255])),),
+        "C2": (
+            changed(LINEAR, bias=ones(3)),
+            changed(LINEAR, x=tensor(4)),
+            changed(LINEAR, x=tensor()),
+            changed(LINEAR, weight=ones(2, 3, 1)),
+            changed(LINEAR, weight=ones(0, 3), bias=ones(0)),
+        ),
+        "C3": (
+            changed(LINEAR, weight=constant([[1, 1, 1], [1, 1, -(2**31) - 1]])),
+            changed(LINEAR, bias=constant([2**31, 0])),
+        ),
     }),
     "rescale": Evidence(_rescale, RESCALE, breaks={
-        "C1": changed(RESCALE, x=tensor(2, 4, 4, hi=2**31)),
-        "C2": changed(RESCALE, axis=1),
-        "C3": changed(RESCALE, multiplier=constant([2**23, 2**24])),
-        "C4": changed(RESCALE, shift=constant([24, 63])),
-        "C5": changed(RESCALE, lo=256),
+        "C1": (changed(RESCALE, x=tensor(2, 4, 4, hi=2**31)),),
+        "C2": (
+            changed(RESCALE, axis=1),
+            changed(RESCALE, axis=3),
+            changed(RESCALE, shift=constant([24])),
+            changed(RESCALE, multiplier=ones(2, 1), shift=ones(2, 1)),
+        ),
+        "C3": (
+            changed(RESCALE, multiplier=constant([2**23, 2**24])),
+            changed(RESCALE, multiplier=constant([2**23 - 1, 2**23])),
+        ),
+        "C4": (changed(RESCALE, shift=constant([24, 63])), changed(RESCALE, shift=constant([0, 24]))),
+        "C5": (changed(RESCALE, lo=256),),
     }),
     "add": Evidence(_add, ADD, breaks={
-        "C1": changed(ADD, offset=2**62 - 2**23 - 255 * (2**23 + 2**20)),
-        "C2": changed(ADD, b=tensor(2, 4, 1)),
-        "C3": changed(ADD, hi=-1),
+        "C1": (changed(ADD, offset=2**62 - 2**23 - 255 * (2**23 + 2**20)),),
+        "C2": (changed(ADD, b=tensor(2, 4, 1)),),
+        "C3": (changed(ADD, hi=-1),),
     }),
-    "clamp": Evidence(_clamp, CLAMP, breaks={"C1": changed(CLAMP, lo=7)}),
+    "clamp": Evidence(_clamp, CLAMP, breaks={"C1": (changed(CLAMP, lo=7),)}),
     "max_pool2d": Evidence(_max_pool2d, MAX_POOL2D, ranks=range(3, 4), breaks={
-        "C1": changed(MAX_POOL2D, x=tensor(4, 4)),
-        "C2": changed(MAX_POOL2D, kernel=(5, 1)),
-        "C3": changed(MAX_POOL2D, padding=(0, 0, 0, 2)),
+        "C1": (changed(MAX_POOL2D, x=tensor(4, 4)),),
+        "C2": (changed(MAX_POOL2D, kernel=(5, 1)), changed(MAX_POOL2D, kernel=(1, 5))),
+        "C3": (
+            changed(MAX_POOL2D, padding=(0, 0, 0, 2)),
+            changed(MAX_POOL2D, padding=(2, 0, 0, 0)),
+            changed(MAX_POOL2D, x=tensor(2, 1, 1), padding=(1, 1, 0, 0), kernel=(2, 1), dilation=(2, 1)),
+        ),
     }),
     "sum_pool2d": Evidence(_sum_pool2d, SUM_POOL2D, ranks=range(3, 4), breaks={
-        "C1": changed(SUM_POOL2D, padding=(0, 0, 0, 1), pad_value=2**29),
-        "C2": changed(SUM_POOL2D, x=tensor(65536, 4, 4)),
-        "C3": changed(SUM_POOL2D, kernel=(1, 5)),
+        "C1": (changed(SUM_POOL2D, padding=(0, 0, 0, 1), pad_value=2**29),),
+        "C2": (changed(SUM_POOL2D, x=tensor(65536, 4, 4)), changed(SUM_POOL2D, x=tensor(4, 4))),
+        "C3": (changed(SUM_POOL2D, kernel=(1, 5)),),
     }),
     "sum": Evidence(_sum, SUM, ranks=range(1, 5), breaks={
-        "C1": changed(SUM, x=tensor(2, 4, 4, hi=2**27)),
-        "C2": changed(SUM, axes=(2, 1)),
+        "C1": (changed(SUM, x=tensor(2, 4, 4, hi=2**27)),),
+        "C2": tuple(changed(SUM, axes=axes) for axes in ((2, 1), (1, 1), (3,), ())),
     }),
-    "reshape": Evidence(_reshape, call(x=IMAGE, shape=(32,)), breaks={"C1": call(x=IMAGE, shape=(2, 4, 3))}),
+    "reshape": Evidence(_reshape, call(x=IMAGE, shape=(32,)), breaks={"C1": (call(x=IMAGE, shape=(2, 4, 3)),)}),
     "pad2d": Evidence(_pad2d, call(x=IMAGE, padding=(1, 0, 0, 0), pad_value=0), ranks=range(2, 5), breaks={
-        "C1": call(x=tensor(4), padding=(1, 0, 0, 0), pad_value=0),
+        "C1": (call(x=tensor(4), padding=(1, 0, 0, 0), pad_value=0),),
     }),
 }  # fmt: skip
 

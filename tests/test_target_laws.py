@@ -139,8 +139,8 @@ def test_an_output_may_be_an_input_and_every_integer_type_may_enter(name: str) -
         ([np.zeros((1, 4), int), np.zeros((1, 3), int)], r"shape \(1, 4\), not \(batch, 3\)"),
         ([np.zeros(3, int), np.zeros((1, 3), int)], r"shape \(3,\), not \(batch, 3\)"),
         ([np.zeros((2, 3), int), np.zeros((1, 3), int)], r"different batch sizes: \[2, 1\]"),
-        ([np.zeros((1, 3), int), np.full((1, 3), 128)], r"in \[128, 128\], outside \[-128, 127\]"),
-        ([np.full((1, 3), -129), np.zeros((1, 3), int)], r"in \[-129, -129\], outside \[-128, 127\]"),
+        ([np.zeros((1, 3), int), np.array([[0, 1, 128]])], r"in \[0, 128\], outside \[-128, 127\]"),
+        ([np.array([[-129, 1, 0]]), np.zeros((1, 3), int)], r"in \[-129, 1\], outside \[-128, 127\]"),
         ([np.full((1, 3), 2**64 - 1, np.uint64), np.zeros((1, 3), int)], "18446744073709551615"),
     ],
 )
