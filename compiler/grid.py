@@ -122,7 +122,9 @@ def best_scale(x: Tensor, grid: Grid, axis: int | None = None) -> Tensor:
     sum(x q) / sum(q q).
     """
     rows = x.detach().reshape(1, -1) if axis is None else x.detach().movedim(axis, 0).flatten(1)
-    top = rows.abs().amax(1, keepdim=True).clamp_min(torch.finfo(rows.dtype).tiny * 2**grid.bits)
+    top = rows.abs().amax(1, keepdim=True)
+    # Zeros alone are exact on any grid; a tiny scale for them could not be lowered beside the others.
+    top = torch.where(top > 0, top, 1.0).clamp_min(torch.finfo(rows.dtype).tiny * 2**grid.bits)
     peak = max(grid.hi, -grid.lo)
     best, least = top / peak, torch.full_like(top, math.inf)
     for step in range(1, 41):
