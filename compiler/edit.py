@@ -20,7 +20,7 @@ class Edit:
     they may read the root itself or all that it reads; values and provenance are filled in by the verbs.
 
     graph: the engine's working copy.   root: the matched node.   label: "pass/rule", for the trail.
-    made: the nodes made by this builder, so that the engine knows which readers of the root are new.
+    made: the nodes made by this builder (and those kept): readers of the root that the engine leaves alone.
     """
 
     graph: Graph
@@ -56,11 +56,9 @@ class Edit:
         """A new buffer of that dotted name, made unique by a number if it is taken."""
         return self._tensor(name, value.detach().clone())
 
-    def read(self, name: str) -> fx.Node:
-        """A read of a tensor of the state."""
-        with self.graph.fx.inserting_before(self._next):
-            node = self.graph.fx.create_node("get_attr", name)
-        return self._stamp(node, fake_tensor(self.graph, self.state[name]))
+    def keep(self, reader: fx.Node) -> None:
+        """Let a reader of the root go on reading the root, whatever takes its place."""
+        self.made.append(reader)
 
     def penalty(self, value: fx.Node) -> None:
         """Add a scalar to the losses that `regularization()` sums."""
@@ -78,7 +76,9 @@ class Edit:
             count += 1
             unique = f"{name}_{count}"
         self.state[unique] = value
-        return self.read(unique)
+        with self.graph.fx.inserting_before(self._next):
+            node = self.graph.fx.create_node("get_attr", unique)
+        return self._stamp(node, fake_tensor(self.graph, value))
 
     def _stamp(self, node: fx.Node, value: Any) -> fx.Node:
         source = origin(self.root)

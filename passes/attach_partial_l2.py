@@ -71,9 +71,9 @@ partial_l2.register_autograd(_backward, setup_context=_setup)
 
 
 def plan(graph: Graph, options: OptionsFor) -> dict[str, float]:
-    """Name of each attached weight -> the share of it that is pulled to zero."""
+    """Node name of each attached weight -> the share of it that is pulled to zero."""
     chosen = [(node, options(layer(node))) for node in weights_multiplied(graph)]
-    return {str(node.target): own.sparsity for node, own in chosen if own.attached}
+    return {node.name: own.sparsity for node, own in chosen if own.attached}
 
 
 def _refuses(match: Match) -> str:
@@ -84,7 +84,7 @@ def _refuses(match: Match) -> str:
 
 @rule(Whole(), _refuses)
 def attach(match: Match, edit: Edit) -> fx.Node:
-    weights = [edit.read(name) for name in match.plan]
+    weights = [node for node in match.graph.nodes if node.name in match.plan]
     both = edit.call(_own.partial_l2.default, weights, list(match.plan.values()), match.options.scope)
     edit.penalty(weigh(edit, match.options, "partial_l2", edit.item(both, 0)))
     return match.root

@@ -17,7 +17,7 @@ from torch import Tensor, fx
 from ..compiler.contract import Exact, Options, OptionsFor, Pass
 from ..compiler.edit import Edit
 from ..compiler.errors import UserError
-from ..compiler.facts import weights_multiplied
+from ..compiler.facts import PRODUCERS, weights_multiplied
 from ..compiler.graph import Graph, layer
 from ..compiler.magnitude import thresholds
 from ..compiler.pattern import Planned, Whole
@@ -83,10 +83,9 @@ def plan(graph: Graph, options: OptionsFor) -> dict[str, float]:
 
 def _mask_of(weight: fx.Node) -> fx.Node | None:
     """The mask that multiplies a weight, if there is one."""
-    for reader in weight.users:
-        if reader.target is _aten.mul.Tensor and str(getattr(reader.args[1], "target", "")).startswith("lowbit.masks."):
-            return reader.args[1]  # type: ignore[return-value]
-    return None
+    factors = [reader.args[1] for reader in weight.users if reader.target is _aten.mul.Tensor]
+    masks = [f for f in factors if isinstance(f, fx.Node) and str(f.target).startswith("lowbit.masks.")]
+    return masks[0] if masks else None
 
 
 def _unmasked(match: Match) -> str:
@@ -96,6 +95,9 @@ def _unmasked(match: Match) -> str:
 @rule(Planned(), _unmasked)
 def mask(match: Match, edit: Edit) -> fx.Node:
     """w -> w * mask, for every reader of w that multiplies by it; penalties go on reading w itself."""
+    for reader in match.root.users:
+        if reader.target not in PRODUCERS and reader.target is not _own.fake_quantize.default:
+            edit.keep(reader)
     ones = torch.ones_like(match.graph.tensor(match.root))
     return edit.call(_aten.mul.Tensor, match.root, edit.buffer(f"lowbit.masks.{match.root.target}", ones))
 
@@ -115,16 +117,16 @@ def schedule(match: Match, edit: Edit) -> fx.Node:
             where="schedule_pruning",
             fix="tell the number of optimizer steps: lowbit.prepare(model, inputs, recipe, steps=...)",
         )
-    begin, end = (round(share * match.steps) for share in (match.options.begin, match.options.end))
+    if match.options.begin > match.options.end:
+        raise UserError("the schedule ends before it begins", where="schedule_pruning.begin", fix="let begin <= end")
     weights = [node for node in match.graph.nodes if node.name in match.plan]
-    masks = [edit.read(str(_mask_of(node).target)) for node in weights]  # type: ignore[union-attr]
+    masks = [mask for mask in map(_mask_of, weights) if mask is not None]
     counter = edit.buffer(STEP, torch.zeros((), dtype=torch.int64))
-    after = edit.call(_aten.add.Tensor, counter, 1)
-    edit.update(counter, after)
-    sparsities = [match.plan[node.name] for node in weights]
-    reads = [edit.read(str(node.target)) for node in weights]
-    timing = (begin, end, match.options.every, match.options.scope)
-    changed = edit.call(_own.pruning_masks.default, reads, masks, after, sparsities, *timing)
+    now = edit.call(_aten.add.Tensor, counter, 1)
+    edit.update(counter, now)
+    begin, end = (round(share * match.steps) for share in (match.options.begin, match.options.end))
+    settings = [match.plan[node.name] for node in weights], begin, end, match.options.every, match.options.scope
+    changed = edit.call(_own.pruning_masks.default, weights, masks, now, *settings)
     for i, buffer in enumerate(masks):
         edit.update(buffer, edit.item(changed, i))
     return match.root
