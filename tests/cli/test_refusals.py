@@ -1,0 +1,121 @@
+"""Bad input: one clear message with the place and the way out, an exit code that is not 0, and no partial file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+import pytest
+from commandline import RECIPE, compiling
+from lowbit import api
+
+Refused: TypeAlias = Callable[..., str]
+RECIPES = {
+    "an unknown key": ('colour = "red"', ["unknown recipe key 'colour'"]),
+    "an unknown option": ("weight_bit = 3", ["unknown option `weight_bit`", "prepare[0].weight_bit", "weight_bits"]),
+    "an unknown pass": ('[[prepare]]\nuse = "magic"', ["no pass is called 'magic'", "prepare[1].use", "freeze"]),
+    "no bits": ("activation_bits = 0", ["`int` >= 1", "prepare[0].activation_bits"]),
+    "too many bits": ("activation_bits = 17", ["`int` <= 16", "prepare[0].activation_bits"]),
+    "a pattern that fits nothing": (
+        'layers."conv*" = { weight_bits = 2 }',
+        ["'conv*'", "matches nothing", "use one of"],
+    ),
+    "no TOML": ("weight_bits = ", ["not valid TOML", "line"]),
+}
+
+
+@pytest.mark.parametrize("case", RECIPES)
+def test_a_bad_recipe_is_refused_with_its_place(case: str, here: Path, refused: Refused) -> None:
+    line, parts = RECIPES[case]
+    top = line.startswith("colour")
+    (here / "r.toml").write_text(f"{line}\n{RECIPE}" if top else f"{RECIPE}{line}\n")
+    said = refused(*compiling())
+    assert all(part in said for part in parts), said
+    assert not (here / "out.lowbit").exists()
+
+
+SOURCES_REFUSED = {
+    "net.py:branch": ["net.py:8", "return x if x.sum() > 0 else -x", "torch.where"],
+    "net.py:gelu": ["gelu", "no integer form", "lowbit ops"],
+    "net.py:broken": ["failed when called", "no weights here", "net.py"],
+    "net.py:number": ["gives a int, not a torch.nn.Module"],
+    "net.py:nothing": ["has no 'nothing'", "branch"],
+    "none.py:net": ["no file 'none.py'"],
+    "no.such.module:net": ["cannot be imported", "No module named"],
+    "net": ["names no factory", "file.py:factory"],
+}
+
+
+@pytest.mark.parametrize("source", SOURCES_REFUSED)
+def test_a_bad_model_is_refused_before_training(source: str, here: Path, refused: Refused) -> None:
+    said = refused(*compiling(source))
+    assert all(part in said for part in SOURCES_REFUSED[source]), said
+    assert not (here / "out.lowbit").exists()
+
+
+def test_bad_data_is_refused(here: Path, refused: Refused) -> None:
+    assert "not a lowbit.Data" in refused(*compiling(data="net.py:number"))
+    assert "one of: digits" in refused(*compiling(data="digit"))
+    assert "cannot be captured" in refused(*compiling(data="net.py:wide"))
+    assert not (here / "out.lowbit").exists()
+
+
+def test_an_input_of_the_wrong_shape_is_refused(here: Path, refused: Refused) -> None:
+    np.save("x.npy", np.zeros((2, 1, 5, 5), np.float32))
+    assert "(2, 1, 5, 5), not (batch, 1, 4, 4)" in refused("run", "n.lowbit", "x.npy", "-o", "y.npy")
+    assert "takes 1 inputs, not 2" in refused("run", "n.lowbit", "x.npy", "x.npy", "-o", "y.npy")
+    assert "has 1 outputs, not 2" in refused("run", "n.lowbit", "x.npy", "-o", "y.npy", "-o", "z.npy")
+    assert not list(here.glob("[yz].npy"))
+
+
+def test_an_array_that_is_none_is_refused(here: Path, refused: Refused) -> None:
+    (here / "x.npy").write_text("not an array")
+    assert "x.npy" in refused("run", "n.lowbit", "x.npy", "-o", "y.npy")
+    np.save("x.npy", np.array([{}]), allow_pickle=True)
+    assert "x.npy" in refused("check", "n.lowbit", "--input", "x.npy")
+
+
+@pytest.mark.parametrize("command", [("show",), ("show", "--bytes"), ("check",), ("run", "-o", "y.npy")])
+def test_a_damaged_file_is_refused(command: tuple[str, ...], here: Path, refused: Refused) -> None:
+    name, *options = command
+    more = ["x.npy"] if name == "run" else []
+    whole = (here / "n.lowbit").read_bytes()
+    flipped = whole[:60] + bytes([whole[60] ^ 16]) + whole[61:]
+    for damaged in (whole[:-20], flipped, b"", b"PK" + whole):
+        (here / "n.lowbit").write_bytes(damaged)
+        said = refused(name, "n.lowbit", *more, *options)
+        assert "n.lowbit" in said
+        assert "fix" in said
+    assert not (here / "y.npy").exists()
+
+
+@pytest.mark.parametrize("path", ["no/such/folder/out.lowbit", ".", "/dev/null"])
+def test_an_unwritable_path_is_refused_before_any_work(
+    path: str, here: Path, refused: Refused, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api, "compile", lambda *given: pytest.fail("training began"))
+    before = sorted(here.iterdir())
+    compiled = refused(*compiling()[:-4], "-o", path)
+    ran = refused("run", "n.lowbit", "x.npy", "-o", path)
+    for said in (compiled, ran):
+        assert "cannot be written" in said
+        assert path in said
+    assert sorted(here.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "nothing",
+        "compile",
+        "show net.py:net --input 1,x",
+        "show net.py:net --bytes",
+        "show n.lowbit --recipe choi2020",
+        "check n.lowbit --batch 0",
+        "compile net.py:net --recipe r.toml --data net.py:data -o o --lr 0",
+    ],
+)
+def test_wrong_usage_has_a_code_of_its_own(arguments: str, here: Path, refused: Refused) -> None:
+    assert "Error: " in refused(*arguments.split(), code=2)
