@@ -1,0 +1,79 @@
+"""The documentation is true: its code runs, its commands and files exist, its recipes parse."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import click
+import pytest
+from lowbit import api
+from lowbit.cli.main import lowbit as group
+from lowbit.compiler.recipe import parse
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+COMMANDS = sorted(group.commands)
+LIKE_CODE = re.compile(r"`((?:[a-z_0-9]+/)+[a-z_0-9]+\.[a-z]+)`")
+LINKED = re.compile(r"\]\((?!http)([^)#]+)")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+
+def spoken() -> list[list[str]]:
+    """The arguments of every `lowbit` command in the blocks of the README."""
+    lines = [line.partition("#")[0].strip() for block in blocks("sh") for line in block.splitlines()]
+    return [shlex.split(line)[1:] for line in lines if line.startswith("lowbit ")]
+
+
+def test_the_code_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    code = "\n".join(blocks("python"))
+    assert code
+    exec(compile(code, "README.md", "exec"), {"__name__": "readme"})
+    assert (tmp_path / "digits.lowbit").stat().st_size > 0
+
+
+def test_the_recipes_of_the_readme_parse() -> None:
+    assert blocks("toml")
+    for text in blocks("toml"):
+        assert parse(text, api.passes()).prepare
+
+
+@pytest.mark.parametrize("arguments", spoken(), ids=" ".join)
+def test_a_command_of_the_readme_is_spelled_right(arguments: list[str]) -> None:
+    name, *rest = arguments[: arguments.index(">")] if ">" in arguments else arguments
+    with click.Context(group) as parent:
+        group.commands[name].make_context(name, rest, parent=parent)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_is_in_the_readme(name: str) -> None:
+    assert name in {arguments[0] for arguments in spoken()}
+
+
+def test_every_make_target_of_the_readme_exists() -> None:
+    targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    assert set(re.findall(r"^make (\w+)", README, re.MULTILINE)) <= set(targets)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_the_files_that_a_page_names_exist(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    missing = [name for name in LIKE_CODE.findall(text) if not (ROOT / name).exists() and "/x." not in name]
+    missing += [name for name in LINKED.findall(text) if not (page.parent / name).exists()]
+    assert not missing
+
+
+def test_the_shipped_recipes_parse() -> None:
+    from lowbit.recipes import shipped
+
+    assert shipped()
+    for name in shipped():
+        chosen = api.recipe(name)
+        assert chosen.name == name
+        assert chosen.summary
