@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from lowbit.api import passes
 from lowbit.compiler.graph import Graph
@@ -58,6 +59,20 @@ def sketches(draw: st.DrawFn) -> str:
     words += draw(st.sampled_from(((), ("maxpool",), ("avgpool", "relu"))))
     tails = ((), ("gap", "linear(3)"), ("linear(3)", "bn"), ("rows", "mix(4)", "bn"), ("linear(2,coarse)", "relu"))
     return " ".join([*words, *draw(st.sampled_from(tails))])
+
+
+@cache
+def drawn() -> tuple[str, ...]:
+    """As many networks as the profile asks for, the same for every law, since each is an export; short ones first."""
+    found: set[str] = set()
+
+    @settings(derandomize=settings().derandomize)
+    @given(sketches())
+    def draw(sketch: str) -> None:
+        found.add(sketch)
+
+    draw()
+    return tuple(sorted(found, key=lambda sketch: (len(sketch), sketch)))
 
 
 @cache

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable
-from typing import Any
+import itertools
+from collections.abc import Callable, Iterator
 
 import torch
 from lowbit.api import passes
@@ -16,9 +15,10 @@ from lowbit.compiler.modes import evaluated
 from lowbit.compiler.text import digest, text
 from lowbit.compiler.trial import advance
 from lowbit.compiler.verify import verify
-from nets import graph, result
-from runs import RESAMPLED, inputs, observe, penalty_slope, rounded, values
+from nets import drawn, graph, result
 from torch import fx
+
+from observed import RESAMPLED, observe, penalty_slope, rounded, values
 
 _own = torch.ops.lowbit
 
@@ -136,13 +136,13 @@ def _on_grid(old: Graph, new: Graph) -> None:
     """Without its rounding the graph is what it was; with it, whatever reads an edge reads the nearest grid value."""
     _same(observe(old), observe(new, rounding=False))
     for node, x, y, scale in rounded(new):
-        given = arguments(node)
-        codes = y / scale + given["zero"]
-        assert torch.equal(codes, codes.round())
-        assert given["lo"] <= float(codes.min())
-        assert float(codes.max()) <= given["hi"]
-        clipped = (codes == given["lo"]) & (x < y) | (codes == given["hi"]) & (x > y)
-        assert bool((clipped | ((x - y).abs() <= scale / 2 * (1 + 2**-50))).all())
+        zero, lo, hi = (arguments(node)[name] for name in ("zero", "lo", "hi"))
+        codes = (y / scale).round() + zero
+        assert torch.equal((codes - zero) * scale, y)
+        assert lo <= float(codes.min())
+        assert float(codes.max()) <= hi
+        clipped = ((codes == lo) & (x < y)) | ((codes == hi) & (x > y))
+        assert bool((clipped | ((x - y).abs() <= scale / 2 * (1 + 2**-40))).all())
         assert _only_readers(arguments(node)["x"])
 
 
@@ -169,7 +169,8 @@ LAWS: dict[str, Callable[[str], None]] = {
 }
 
 
-def settings_of(pass_: Pass) -> list[tuple[str, str]]:
-    """(stages before, own stage) of every trial that shows the pass firing."""
-    parts: list[Any] = [copy.copy(line.split("|")) for line in pass_.fires]
-    return sorted({("|".join(["", *stages[1:-1]]), stages[-1].strip()) for stages in parts})
+def trials(pass_: Pass) -> Iterator[str]:
+    """Every drawn network, behind the stages and with the options of the trials that show the pass firing, in turn."""
+    shown = [line.partition("|")[2] for line in pass_.fires]
+    for sketch, stages in zip(drawn(), itertools.cycle(shown)):
+        yield f"{sketch} |{stages}"
