@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -12,61 +13,65 @@ from .graph import Graph, arguments
 
 aten = torch.ops.aten
 
+_DROPOUTS = ("dropout", "feature_dropout", "alpha_dropout", "feature_alpha_dropout")
+_NORMS = ("batch_norm", "instance_norm")
+FLAGS: Mapping[str, tuple[str, Any]] = {
+    "batch_norm": ("training", False),
+    "instance_norm": ("use_input_stats", False),
+    **{name: ("train", False) for name in _DROPOUTS},
+    **{f"{name}_": ("train", False) for name in _DROPOUTS},
+    **{name: ("train", False) for name in ("lstm", "gru", "rnn_tanh", "rnn_relu")},
+    "rrelu": ("training", False),
+    "rrelu_": ("training", False),
+    "scaled_dot_product_attention": ("dropout_p", 0.0),
+}
+"""ATen operator -> the argument that tells it of training, and its value in eval mode."""
+
 
 def evaluated(graph: Graph) -> Graph:
     """The graph as `.eval()` computes it: outputs only, statistics used and not updated, no noise.
 
-    Batch norm without running statistics is weight standardisation and keeps its batch; counters are not advanced.
+    A norm without running statistics is weight standardisation and keeps its batch; counters are not advanced;
+    stochastic depth keeps every path.
     """
     derived = graph.select(outputs=graph.outputs)
     for node in reversed(derived.nodes):  # a norm used twice counts on what it counted before
-        if node.op != "call_function":
+        if node.op != "call_function" or not isinstance(node.target, torch._ops.OpOverload):
             continue
-        for name, value in _eval_arguments(node).items():
-            _set(node, name, value)
-        if _counts_batches(node):
+        name = node.target._schema.name.removeprefix("aten::")
+        if name in FLAGS and not (name in _NORMS and arguments(node)["running_mean"] is None):
+            _set(node, *FLAGS[name])
+        elif _is_path_noise(node):
+            node.target = aten.fill_.Scalar
+        elif _counts_batches(node):
             derived.fx.erase_node(node)
     derived.fx.eliminate_dead_code()
     read = {str(node.target) for node in derived.fx.nodes if node.op == "get_attr"}
     return replace(derived, state={k: v for k, v in derived.state.items() if k in read})
 
 
-def _eval_arguments(node: fx.Node) -> dict[str, Any]:
-    given = arguments(node) if hasattr(node.target, "_schema") else {}
-    match node.target:
-        case aten.batch_norm.default | aten.instance_norm.default:
-            flag = "training" if "training" in given else "use_input_stats"
-            return {flag: False} if given["running_mean"] is not None else {}
-        case (
-            aten.dropout.default
-            | aten.dropout_.default
-            | aten.feature_dropout.default
-            | aten.feature_dropout_.default
-            | aten.alpha_dropout.default
-            | aten.alpha_dropout_.default
-            | aten.feature_alpha_dropout.default
-            | aten.feature_alpha_dropout_.default
-        ):
-            return {"train": False}
-        case aten.rrelu.default | aten.rrelu_.default:
-            return {"training": False}
-        case aten.scaled_dot_product_attention.default:
-            return {"dropout_p": 0.0}
-        case _:
-            return {"train": False} if "train" in given and "dropout" in given else {}
-
-
 def _set(node: fx.Node, name: str, value: Any) -> None:
-    position = [argument.name for argument in node.target._schema.arguments].index(name)  # type: ignore[union-attr]
+    position = list(arguments(node)).index(name)
     if position < len(node.args):
         node.update_arg(position, value)
     elif arguments(node)[name] != value:
         node.update_kwarg(name, value)
 
 
+def _is_path_noise(node: fx.Node) -> bool:
+    """Whether the node draws the mask of a stochastic depth, keep-or-drop divided by the chance to keep.
+
+    Filling it with that chance makes the quotient 1.
+    """
+    if node.target is not aten.bernoulli_.float or len(node.args) != 2 or node.kwargs:
+        return False
+    divisions = [reader for reader in node.users if reader.target in (aten.div_.Tensor, aten.div.Tensor)]
+    return len(divisions) == len(node.users) == 1 and divisions[0].args == (node, node.args[1])
+
+
 def _counts_batches(node: fx.Node) -> bool:
-    counter = node
+    counter: Any = node
     while counter.op == "call_function" and counter.target is aten.add_.Tensor and counter.args:
-        counter = counter.args[0]  # type: ignore[assignment]
+        counter = counter.args[0]
     counts = counter.op == "get_attr" and str(counter.target).endswith("num_batches_tracked")
     return counts and counter is not node and not node.users
