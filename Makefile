@@ -18,8 +18,9 @@ help:
 demo: $(INSTALLED)
 	$(BIN)/lowbit compile lowbit.cli.demo:digits_net --recipe choi2020 --data digits -o digits.lowbit
 
+# One thread a worker: two workers that take all cores each wait for one another.
 test: lint
-	$(BIN)/python -m pytest -n 2 -q
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -q
 
 lint: $(INSTALLED) $(TYPING)
 	$(BIN)/ruff check .

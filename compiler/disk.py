@@ -50,5 +50,9 @@ def _replace(target: Path, data: bytes) -> None:
 
 
 def _unwritable(path: str | os.PathLike[str], error: OSError | ValueError) -> UserError:
-    why = getattr(error, "strerror", None) or str(error)  # a ValueError is a zero byte in the path
-    return UserError("the file cannot be written", where=os.fspath(path), why=why, fix="choose another path")
+    return UserError("the file cannot be written", where=os.fspath(path), why=reason(error), fix="choose another path")
+
+
+def reason(error: OSError | ValueError) -> str:
+    """Why a file could not be opened; a ValueError is a zero byte in its path."""
+    return getattr(error, "strerror", None) or str(error)

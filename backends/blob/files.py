@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import secrets
-from pathlib import Path
 
-from ...compiler.errors import UserError
+from ...compiler import disk
 from ..fixed.program import Program
 from ..wire import FileError
 from .reader import MAX_VALUES, loads
@@ -22,12 +19,7 @@ def save(program: Program, path: str | os.PathLike[str]) -> int:
     Raises UserError when the path cannot be written; then nothing has changed.
     """
     data = dumps(program)
-    try:
-        _replace(_target(path), data)
-    except (OSError, ValueError) as error:
-        raise UserError(
-            "the file cannot be written", where=os.fspath(path), why=_reason(error), fix="choose another path"
-        ) from None
+    disk.write(path, data)
     return len(data)
 
 
@@ -46,32 +38,8 @@ def read(path: str | os.PathLike[str], max_values: int = MAX_VALUES) -> bytes:
         with open(path, "rb") as file:
             data = file.read(most + 1)
     except (OSError, ValueError) as error:
-        raise FileError("the file cannot be read", path=os.fspath(path), why=_reason(error), fix="check it") from None
+        why = disk.reason(error)
+        raise FileError("the file cannot be read", path=os.fspath(path), why=why, fix="check it") from None
     if len(data) > most:
         raise FileError("the file is too long", path=os.fspath(path), fix="raise max_values if you trust the file")
     return data
-
-
-def _target(path: str | os.PathLike[str]) -> Path:
-    target = Path(os.path.realpath(path))  # a link stays a link
-    if target.exists() and not target.is_file():
-        raise FileExistsError(None, "it is there already and is not a file")  # a device must not be replaced
-    return target
-
-
-def _replace(target: Path, data: bytes) -> None:
-    draft = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
-    try:
-        with open(draft, "xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(draft, target)
-    except BaseException:  # an interrupt leaves no draft behind either
-        with contextlib.suppress(OSError):
-            draft.unlink()
-        raise
-
-
-def _reason(error: OSError | ValueError) -> str:
-    return getattr(error, "strerror", None) or str(error)  # a ValueError is a zero byte in the path
