@@ -21,7 +21,7 @@ from .edit import Edit
 
 _aten = torch.ops.aten
 
-Positive = Annotated[float, Meta(gt=0)]
+Positive = Annotated[float, Meta(gt=0, le=1e12)]
 
 
 class Coefficient(Options, frozen=True):
@@ -32,6 +32,10 @@ class Coefficient(Options, frozen=True):
     initial: Positive = 1.0
     alpha: Positive = 0.01
     limit: Positive = 1e6
+
+    def __post_init__(self) -> None:
+        if self.initial > self.limit:
+            raise ValueError(f"initial {self.initial:g} is above the limit {self.limit:g}")
 
 
 def weigh(edit: Edit, options: Coefficient, name: str, penalty: fx.Node) -> fx.Node:

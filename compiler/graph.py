@@ -36,6 +36,10 @@ class Signature:
     inputs: TreeSpec
     outputs: TreeSpec
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Signature:
+        """Itself: it never changes, and torch warns when the parts of a TreeSpec are made anew."""
+        return self
+
 
 @dataclass(frozen=True, eq=False)
 class Graph:

@@ -35,8 +35,7 @@ class Prepared(nn.Module):
         install(self, graph.state, graph.transient)
         self.recipe, self.ledger = recipe, ledger
         self._graph = replace(graph, state={})
-        inputs = graph.inputs
-        self._shapes = [tuple(s if isinstance(s, int) else None for s in shape(node)) for node in inputs]
+        self._inputs = [_expected(node) for node in graph.inputs]
         fed = _reached(graph)
         weight_penalties = tuple(node for node in graph.penalties if node not in fed)
         fed_penalties = tuple(node for node in graph.penalties if node in fed)
@@ -95,11 +94,30 @@ class Prepared(nn.Module):
     def _check(self, flat: list[Any], spec: pytree.TreeSpec) -> None:
         if spec != self._graph.signature.inputs:
             raise UserError("the arguments have another form than at capture", why=f"given {spec}")
-        for i, (value, wanted) in enumerate(zip(flat, self._shapes, strict=True)):
-            given = tuple(getattr(value, "shape", ()))
-            if len(given) != len(wanted) or any(w not in (None, g) for g, w in zip(given, wanted, strict=True)):
-                shown = ", ".join("N" if size is None else str(size) for size in wanted)
-                raise UserError(f"input {i} has shape {given}", why=f"the model was captured with ({shown})")
+        for i, (value, wanted) in enumerate(zip(flat, self._inputs, strict=True)):
+            if not isinstance(wanted, Sizes):
+                if isinstance(value, Tensor) or value != wanted:
+                    raise UserError(f"input {i} is {value!r}", why=f"the model was captured with {wanted!r} for good")
+            elif not wanted.fit(tuple(getattr(value, "shape", ()))):
+                given = tuple(getattr(value, "shape", ()))
+                raise UserError(f"input {i} has shape {given}", why=f"the model was captured with {wanted}")
+
+
+class Sizes(tuple[int | None, ...]):
+    """The shape that an input must have; None is the batch."""
+
+    def fit(self, given: tuple[int, ...]) -> bool:
+        return len(given) == len(self) and all(own in (None, size) for own, size in zip(self, given, strict=True))
+
+    def __str__(self) -> str:
+        return f"({', '.join('N' if size is None else str(size) for size in self)})"
+
+
+def _expected(node: fx.Node) -> Any:
+    """The shape of a tensor input; of another the value itself, which capture made part of the graph."""
+    if not isinstance(node.meta["val"], Tensor):
+        return node.meta["val"]
+    return Sizes(size if isinstance(size, int) else None for size in shape(node))
 
 
 class Measured(tuple[Tensor, ...]):

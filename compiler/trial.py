@@ -28,7 +28,7 @@ _STAGE = re.compile(r"(\w+)\s*(?:\((.*)\))?")
 
 
 def trial(line: str, passes: Mapping[str, Pass]) -> Result:
-    """The graph at the end of the line, and the ledger of its last part. Raises what the sketch and the passes raise."""
+    """The graph at the end of the line, and the ledger of its last part. Raises what sketch and passes raise."""
     sketch, *stages = line.split("|")
     result = Result(build(sketch), ())
     for stage in stages:
@@ -40,7 +40,9 @@ def advance(graph: Graph, stage: str, passes: Mapping[str, Pass]) -> Result:
     """What one part of a line makes of a graph."""
     match = _STAGE.fullmatch(stage.strip())
     if match is None:
-        raise UserError(f"'{stage.strip()}' is not a pass with options", fix='write name or name(key=value, key="text")')
+        raise UserError(
+            f"'{stage.strip()}' is not a pass with options", fix='write name or name(key=value, key="text")'
+        )
     if match[1] == "eval":
         return Result(evaluated(graph), ())
     return run(graph, [use({"use": match[1], **_options(match[2] or "")}, stage.strip(), passes)], STEPS)

@@ -36,9 +36,13 @@ class Settings(Options, frozen=True):
     sparsity: Annotated[float, Meta(ge=0, lt=1)] = 0.8
     begin: Share = 0.0
     end: Share = 0.5
-    every: Annotated[int, Meta(ge=1)] = 10
+    every: Annotated[int, Meta(ge=1, le=1_000_000)] = 10
     scope: Literal["global", "layer"] = "global"
     pruned: bool = True
+
+    def __post_init__(self) -> None:
+        if self.begin > self.end:
+            raise ValueError(f"begin {self.begin:g} lies behind end {self.end:g}")
 
 
 @torch.library.custom_op("lowbit::pruning_masks", mutates_args=())

@@ -1,4 +1,4 @@
-"""Hypothesis profiles: `quick` runs everywhere, `nightly` looks a hundred times longer (--hypothesis-profile=nightly)."""
+"""Hypothesis profiles: `quick` everywhere; `nightly`, a hundred times longer, with --hypothesis-profile=nightly."""
 
 from __future__ import annotations
 
@@ -18,7 +18,5 @@ settings.register_profile(
     phases=(Phase.explicit, Phase.generate),
     suppress_health_check=[HealthCheck.too_slow],
 )
-settings.register_profile(
-    "nightly", deadline=None, max_examples=2400, suppress_health_check=[HealthCheck.too_slow]
-)
+settings.register_profile("nightly", deadline=None, max_examples=2400, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("quick")

@@ -87,8 +87,8 @@ def penalty_slope(graph: Graph) -> tuple[float, float, float]:
     """(gradient along a random direction, central difference, the bound of their distance) of all penalties.
 
     What is detached is held at its value. Between two ties of a rounding the penalties are quadratic, so a difference
-    over h = 2^-26 is exact but for h^2 from exponentials and for its own rounding: 2^-52 / h of a penalty, and 2^8 times
-    as much where a distance of half a step is taken from a value of up to 2^7 steps.
+    over h = 2^-26 is exact but for h^2 from exponentials and for its own rounding: 2^-52 / h of a penalty, and 2^8
+    times as much where a distance of half a step is taken from a value of up to 2^7 steps.
     """
     runner = Watched(graph, ties=False)
     parameters = [p for p in runner.module.parameters() if p.requires_grad]

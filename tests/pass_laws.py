@@ -16,9 +16,8 @@ from lowbit.compiler.text import digest, text
 from lowbit.compiler.trial import advance
 from lowbit.compiler.verify import verify
 from nets import drawn, graph, result
-from torch import fx
-
 from observed import RESAMPLED, observe, penalty_slope, rounded, values
+from torch import fx
 
 _own = torch.ops.lowbit
 
@@ -164,8 +163,7 @@ def gradient(line: str) -> None:
 
 
 LAWS: dict[str, Callable[[str], None]] = {
-    law.__name__: law
-    for law in (legal, pure, deterministic, idempotent, frugal, provenance, order, meaning, gradient)
+    law.__name__: law for law in (legal, pure, deterministic, idempotent, frugal, provenance, order, meaning, gradient)
 }
 
 

@@ -128,11 +128,16 @@ def lower(graph: Graph) -> Program:
     became: dict[fx.Node, Lowered] = {}
     fixed = graph.constants()
     for node in graph.nodes:
-        if node.op != "output":
+        if node.op != "output" and not _part_of_the_graph(node):
             became[node] = _lower_node(graph, node, became, builder, fixed)
-    inputs = [_input_port(node, became) for node in graph.inputs]
+    inputs = [_input_port(node, became) for node in graph.inputs if node in became]
     outputs = [_output_port(node, became[node]) for node in graph.outputs]
     return builder.build(inputs, outputs)
+
+
+def _part_of_the_graph(node: fx.Node) -> bool:
+    """Whether this is an input that is no tensor: capture took its value for a constant."""
+    return node.op == "placeholder" and not isinstance(node.meta["val"], torch.Tensor)
 
 
 def _lower_node(
