@@ -58,3 +58,7 @@ class Pass:
     leaves: tuple[Fact, ...] = ()
     fires: tuple[str, ...] = ()
     refuses: Mapping[str, str] = field(default_factory=dict)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Pass:
+        """Itself: builders know the nodes of a match by the very pattern objects of the file."""
+        return self

@@ -83,7 +83,7 @@ def test_keywords_in_dictionaries_out() -> None:
     same(model, ours, torch.randn(5, 4), shift=torch.randn(5, 4), scale=0.5)
     with pytest.raises(UserError, match="another form"):
         ours(x)
-    with pytest.raises(UserError, match="input 2 is 0.25"):
+    with pytest.raises(UserError, match=r"input 2 is 0\.25"):
         ours(x, shift=shift, scale=0.25)
 
 
