@@ -60,7 +60,10 @@ def _at_least_two(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def _export(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> torch.export.ExportedProgram:
-    bound = inspect.signature(model.forward).bind(*args, **kwargs).arguments
+    try:
+        bound = inspect.signature(model.forward).bind(*args, **kwargs).arguments
+    except TypeError as error:
+        raise UserError("the model takes other arguments", why=str(error), fix="give what `forward` takes") from None
     batch = {0: torch.export.Dim.DYNAMIC}
     shapes = pytree.tree_map(lambda x: batch if isinstance(x, torch.Tensor) and x.dim() else None, dict(bound))
     try:
@@ -68,7 +71,9 @@ def _export(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
             warnings.simplefilter("ignore")
             return torch.export.export(model, args, kwargs, dynamic_shapes=shapes, strict=False)
     except Exception as error:  # torch.export raises whatever the module's own code raised
-        raise _refusal(error) from error
+        raise _refusal(
+            error, [tuple(x.shape) for x in pytree.tree_leaves(bound) if isinstance(x, torch.Tensor)]
+        ) from error
 
 
 @contextlib.contextmanager
@@ -84,17 +89,18 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _refusal(error: Exception) -> UserError:
-    """The user's line and the cause, in one sentence, of a failed export."""
+def _refusal(error: Exception, shapes: Sequence[tuple[int, ...]]) -> UserError:
+    """The user's line and the cause, in one sentence, of a failed export. Lines of generated code are in no file."""
     frames = traceback.extract_tb(error.__traceback__)
-    user = [frame for frame in frames if not frame.filename.startswith((_TORCH, os.path.dirname(__file__)))]
+    user = [frame for frame in frames if not frame.filename.startswith((_TORCH, os.path.dirname(__file__), "<"))]
     where = f"{user[-1].filename}:{user[-1].lineno}  {user[-1].line}" if user else ""
     first = str(error).strip().split("\n")[0]
     if isinstance(error, GuardOnDataDependentSymNode):
         why = f"a Python branch there depends on the values of a tensor ({first})"
         fix = "use torch.cond or torch.where, or move the branch out of the model"
     else:
-        why, fix = f"{type(error).__name__}: {first}", "check that the module runs on these example inputs"
+        shown = ", ".join(map(str, shapes))
+        why, fix = f"{type(error).__name__}: {first}", f"check that the module runs on inputs of shape {shown}"
     return UserError("the model cannot be captured", where=where, why=why, fix=fix)
 
 

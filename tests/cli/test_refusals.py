@@ -58,8 +58,18 @@ def test_a_bad_model_is_refused_before_training(source: str, here: Path, refused
 def test_bad_data_is_refused(here: Path, refused: Refused) -> None:
     assert "not a lowbit.Data" in refused(*compiling(data="net.py:number"))
     assert "one of: digits" in refused(*compiling(data="digit"))
-    assert "cannot be captured" in refused(*compiling(data="net.py:wide"))
+    said = refused(*compiling(data="net.py:wide"))
+    assert "cannot be captured" in said
+    assert "inputs of shape (2, 1, 5, 5)" in said
     assert not (here / "out.lowbit").exists()
+
+
+def test_example_inputs_that_do_not_fit_are_refused(here: Path, refused: Refused) -> None:
+    show = ("show", "net.py:net")
+    assert "needs example inputs" in refused(*show)
+    assert "inputs of shape (2, 2, 4, 4)" in refused(*show, "--input", "2,4,4")
+    assert "too many positional arguments" in refused(*show, "--input", "1,4,4", "--input", "1,4,4")
+    assert "needs a recipe" in refused(*show, "--input", "1,4,4", "--stage", "lowered")
 
 
 def test_an_input_of_the_wrong_shape_is_refused(here: Path, refused: Refused) -> None:
