@@ -57,7 +57,7 @@ def rewrite(graph: Graph, rules: Sequence[Rule], context: Context) -> tuple[Grap
         swept = _sweep(working, state, by_target, context)
         events = [*(event for event in events if event.fired), *swept]
         if not any(event.fired for event in swept):
-            return replace(working, state=_reachable(working, state)), events
+            return replace(working, state=_useful(graph, working, state)), events
     chasing = sorted({event.rule for event in swept if event.fired})
     raise Broken(f"rules keep firing after {ROUNDS} sweeps: {', '.join(chasing)}", where=context.label)
 
@@ -119,7 +119,14 @@ def _erase_unread(nodes: Sequence[fx.Node]) -> None:
         node.graph.erase_node(node)
 
 
-def _reachable(graph: Graph, state: Mapping[str, torch.Tensor]) -> Mapping[str, torch.Tensor]:
-    """The tensors still read, in their old order: what a rewrite made useless leaves the state too."""
-    read = {str(node.target) for node in graph.fx.nodes if node.op == "get_attr"}
-    return {name: tensor for name, tensor in state.items() if name in read or name in graph.updates}
+def _useful(before: Graph, after: Graph, state: Mapping[str, torch.Tensor]) -> Mapping[str, torch.Tensor]:
+    """The tensors in their old order, but for those that the rewrite made useless.
+
+    What nobody read before stays, such as the batch counter of a frozen norm: checkpoints of the model hold it.
+    """
+    useful = _read(after) | (before.state.keys() - _read(before))
+    return {name: tensor for name, tensor in state.items() if name in useful}
+
+
+def _read(graph: Graph) -> set[str]:
+    return {str(node.target) for node in graph.fx.nodes if node.op == "get_attr"} | graph.updates.keys()

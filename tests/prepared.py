@@ -1,0 +1,71 @@
+"""Networks prepared by shipped recipes: small residual ones with batch norm, drawn as sketches and trained a little."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from functools import cache
+
+import torch
+import torch.nn.functional as F
+from lowbit import Prepared, calibrate, prepare
+from lowbit.api import passes
+from lowbit.compiler.recipe import Recipe, parse
+from lowbit.compiler.sketch import network
+from torch import Tensor
+
+STEPS = 20
+RESIDUAL = (
+    "conv(4) bn relu [ conv(4) bn relu conv(4) bn ] + relu gap linear(3)",
+    "input(1,9,7) conv(6,nobias) bn relu(inplace) maxpool [ conv(6,groups=6) bn(noaffine) ] + relu flatten linear(3)",
+    "input(2,8,8) conv(4,stride=2) bn(eval) relu [ conv(4,k=1) ] + avgpool relu linear(5) relu linear(3)",
+)
+
+
+def batch(sketch: str, size: int = 16, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Inputs and classes."""
+    generator = torch.Generator().manual_seed(seed)
+    shape = network(sketch)[1].shape[1:]
+    return torch.randn(size, *shape, generator=generator), torch.randint(3, (size,), generator=generator)
+
+
+@cache
+def _prepared(sketch: str, recipe: str, dtype: torch.dtype) -> Prepared:
+    model, x = network(sketch)
+    ours = prepare(model.to(dtype), (x.to(dtype),), custom(recipe) if "\n" in recipe else recipe, steps=STEPS)
+    calibrate(ours, [batch(sketch)[0].to(dtype)])
+    return ours.train()
+
+
+def prepared(sketch: str, recipe: str, dtype: torch.dtype = torch.float32) -> Prepared:
+    """A fresh copy of the network under a recipe: a shipped one by name, or TOML."""
+    return copy.deepcopy(_prepared(sketch, recipe, dtype))
+
+
+def custom(toml: str) -> Recipe:
+    """A recipe of this test alone."""
+    return parse(toml, passes())
+
+
+def optimizer(module: Prepared) -> torch.optim.Optimizer:
+    return torch.optim.Adam(module.parameter_groups(lr=0.01, weight_decay=1e-4))
+
+
+def train(
+    module: Prepared,
+    sketch: str,
+    first: int,
+    last: int,
+    opt: torch.optim.Optimizer,
+    each: Callable[[int], None] = lambda step: None,
+) -> None:
+    """Steps first..last-1, each on a batch of its own."""
+    module.train()
+    for step in range(first, last):
+        x, y = batch(sketch, seed=step)
+        x = x.to(next(module.parameters()).dtype)
+        opt.zero_grad()
+        (F.cross_entropy(module(x), y) + module.regularization()).backward()
+        opt.step()
+        module.step()
+        each(step)

@@ -1,0 +1,129 @@
+"""Lowering: under every shipped recipe the integer program computes what the prepared module computes, grid by grid."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+import torch
+from lowbit import Prepared
+from lowbit.api import deployed
+from lowbit.backends.compiled import Compiled
+from lowbit.backends.lowering.lower import lower
+from lowbit.compiler.facts import PRODUCERS
+from lowbit.compiler.graph import Graph, arguments
+from lowbit.compiler.modes import evaluated
+from lowbit.recipes import shipped
+from observed import Watched
+from prepared import RESIDUAL, batch, optimizer, prepared, train
+from torch import Tensor, fx
+
+_own = torch.ops.lowbit
+every_recipe = pytest.mark.parametrize("recipe", shipped())
+every_net = pytest.mark.parametrize("sketch", RESIDUAL)
+
+
+def trained(sketch: str, recipe: str, dtype: torch.dtype = torch.float32) -> Prepared:
+    ours = prepared(sketch, recipe, dtype)
+    train(ours, sketch, 0, 3, optimizer(ours))
+    return ours.eval()
+
+
+def grids(graph: Graph) -> list[fx.Node]:
+    """The activation grids, in order."""
+    fixed = graph.constants()
+    return [node for node in graph.nodes if node.target is _own.fake_quantize.default and node not in fixed]
+
+
+def codes(graph: Graph, x: Tensor) -> list[Tensor]:
+    """The integers of every activation grid, as the graph computes them in its own floats."""
+    runner = Watched(graph)
+    with torch.no_grad():
+        runner.run(x)
+    names = {node.name for node in grids(graph)}
+    return [(y / scale).round() for name, _, y, scale in runner.edges if name in names]
+
+
+def program_codes(graph: Graph, x: Tensor) -> dict[str, Tensor]:
+    """The same as the integer program computes them, by name: every grid made an output."""
+    compiled = Compiled(lower(graph.select(outputs=tuple(grids(graph)))))
+    integers = compiled.run_integers(*compiled.quantize(x), target="numpy")
+    return {node.name: torch.as_tensor(q) for node, q in zip(grids(graph), integers, strict=True)}
+
+
+class Forced(fx.Interpreter):
+    """Runs a frozen graph in float64, every grid giving the program's integers, so that no difference travels on.
+
+    seen: (what the program gave, the exact value in steps, how far it may be off in steps, lo, hi) of every grid.
+    """
+
+    def __init__(self, graph: Graph, forced: dict[str, Tensor]) -> None:
+        super().__init__(copy.deepcopy(graph.module()).double())
+        self.forced, self.slack = forced, {node.name: _slack(graph, node) for node in grids(graph)}
+        self.seen: list[tuple[Tensor, Tensor, float, int, int]] = []
+
+    def run_node(self, n: fx.Node) -> Any:
+        if n.name not in self.forced:
+            return super().run_node(n)
+        given = {name: self.env.get(value, value) for name, value in arguments(n).items()}
+        steps = given["x"] / given["scale"]
+        q = self.forced[n.name].reshape(steps.shape)
+        self.seen.append((q, steps, self.slack[n.name], given["lo"], given["hi"]))
+        return q * given["scale"]
+
+
+def _slack(graph: Graph, grid: fx.Node) -> float:
+    """Half a unit of the accumulator, to which its bias is rounded, in steps of the grid; 0 without an accumulator."""
+    node = arguments(grid)["x"]
+    while node.op == "call_function" and node.target not in {*PRODUCERS, _own.fake_quantize.default}:
+        node = node.args[0] if node.args else next(iter(node.kwargs.values()))
+    if node.target not in PRODUCERS:
+        return 0.0
+    weight, read = arguments(arguments(node)["weight"]), arguments(node)["input"]
+    while read.target is not _own.fake_quantize.default:
+        read = read.args[0]
+    unit = graph.tensor(weight["scale"]).max() * graph.tensor(arguments(read)["scale"])
+    return float(unit / graph.tensor(arguments(grid)["scale"]) / 2)
+
+
+@every_recipe
+@every_net
+def test_inputs_are_rounded_alike(sketch: str, recipe: str) -> None:
+    """In float32, on both sides of a tie and on the tie."""
+    ours = trained(sketch, recipe)
+    graph = deployed(ours).graph
+    step = graph.tensor(arguments(grids(graph)[0])["scale"])
+    x = batch(sketch)[0]
+    ties = ((x * 20).round() + 0.5) * step
+    for given in (x, ties, ties.nextafter(torch.zeros(())), ties.nextafter(ties * 2)):
+        assert torch.equal(codes(evaluated(ours.graph), given)[0], program_codes(graph, given)[grids(graph)[0].name])
+
+
+@every_recipe
+@every_net
+def test_freezing_and_folding_change_no_integer(sketch: str, recipe: str) -> None:
+    """In float64, where no value of these lies so near to a tie."""
+    ours, x = trained(sketch, recipe, torch.float64), batch(sketch, 64, seed=99)[0].double()
+    before, after = codes(evaluated(ours.graph), x), codes(deployed(ours).graph, x)
+    assert len(before) == len(after) > 2
+    assert all(torch.equal(old, new) for old, new in zip(before, after, strict=True))
+
+
+@every_recipe
+@every_net
+def test_integers_are_those_of_the_graph(sketch: str, recipe: str) -> None:
+    """From equal integers before it each grid gets the exact value, rounded.
+
+    Up to what the rounding of the bias (see `_slack`) and the 24 bits of a multiplier can carry over a tie.
+    """
+    ours, x = trained(sketch, recipe), batch(sketch, 64, seed=99)[0]
+    graph = deployed(ours).graph
+    runner = Forced(graph, program_codes(graph, x))
+    with torch.no_grad():
+        runner.run(x.double())
+    assert len(runner.seen) == len(grids(graph))
+    for q, steps, slack, lo, hi in runner.seen:
+        off = slack + steps.abs() * 2**-22
+        least, most = ((steps + sign * off + 0.5).floor().clamp(lo, hi) for sign in (-1, 1))
+        assert bool(((least <= q) & (q <= most)).all())
