@@ -61,13 +61,19 @@ def _round(steps: Tensor, lo: int, hi: int) -> Tensor:
 
 
 @torch.library.custom_op("lowbit::fake_quantize", mutates_args=())
-def fake_quantize(x: Tensor, scale: Tensor, zero: int, lo: int, hi: int, axis: int) -> Tensor:
-    """x rounded to the grid: scale * (q - zero). Differentiable in x and scale, see `_backward`."""
+def fake_quantize(
+    x: Tensor, scale: Tensor, zero: int, lo: int, hi: int, axis: int, straight: bool = False
+) -> Tensor:
+    """x rounded to the grid: scale * (q - zero). Differentiable in x and scale, see `_backward`.
+
+    straight: the gradient in x passes where x is clipped too. So it does for weights, which could not come back into
+    a range that has become too narrow for them otherwise.
+    """
     return centred(x, scale, zero, lo, hi, axis).mul_(along(scale, x.dim(), axis))
 
 
 @fake_quantize.register_fake
-def _(x: Tensor, scale: Tensor, zero: int, lo: int, hi: int, axis: int) -> Tensor:
+def _(x: Tensor, scale: Tensor, zero: int, lo: int, hi: int, axis: int, straight: bool = False) -> Tensor:
     return torch.empty_like(x)
 
 
@@ -77,21 +83,20 @@ def _setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 
 
 def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-    """Straight-through inside the range, nothing outside; for the scale the exact range gradient.
+    """Straight-through inside the range, outside only if `straight`; for the scale the exact range gradient.
 
     d fq / d scale = (q - zero) - x / scale inside, and q - zero where x is clipped (Esser et al. 2019, eq. 3).
     """
     x, scale = ctx.saved_tensors
-    zero, lo, hi, axis = ctx.grid
+    zero, lo, hi, axis, straight = ctx.grid
     steps = x / along(scale, x.dim(), axis)
-    outside = (steps < lo - zero).logical_or_(steps > hi - zero)
-    through = grad.masked_fill(outside, 0)
+    inside = grad.masked_fill((steps < lo - zero).logical_or_(steps > hi - zero), 0)
     grad_scale = None
     if ctx.needs_input_grad[1]:
         # sum(grad * q) - sum(grad * x / scale, inside): two dot products instead of a tensor of slopes.
-        by_x = reduce_to(through * steps, scale, axis)
+        by_x = reduce_to(inside * steps, scale, axis)
         grad_scale = reduce_to(_round(steps, lo - zero, hi - zero).mul_(grad), scale, axis) - by_x
-    return through, grad_scale, None, None, None, None
+    return grad if straight else inside, grad_scale, None, None, None, None, None
 
 
 fake_quantize.register_autograd(_backward, setup_context=_setup)

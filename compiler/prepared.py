@@ -78,13 +78,14 @@ class Prepared(nn.Module):
     def parameter_groups(self, lr: float, weight_decay: float = 0.0) -> list[dict[str, Any]]:
         """Groups for an optimizer: weights; grid scales (log2) and regularizer coefficients (log), never decayed.
 
-        Coefficients move ten times faster: they have to cross orders of magnitude, in steps of an exponent.
+        Scales and coefficients are exponents and move ten times faster: a scale has to follow weights that are pruned
+        to a few large ones, a coefficient to cross orders of magnitude.
         """
         groups: dict[str, list[nn.Parameter]] = {"weights": [], "scales": [], "coefficients": []}
         for name, parameter in self.named_parameters():
             kind = name.split(".")[1] if name.startswith(f"{OWN}.") else "weights"
             groups[kind].append(parameter)
-        rates = {"weights": (lr, weight_decay), "scales": (lr, 0.0), "coefficients": (10 * lr, 0.0)}
+        rates = {"weights": (lr, weight_decay), "scales": (10 * lr, 0.0), "coefficients": (10 * lr, 0.0)}
         return [
             {"name": kind, "params": parameters, "lr": rates[kind][0], "weight_decay": rates[kind][1]}
             for kind, parameters in groups.items()

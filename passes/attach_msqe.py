@@ -113,7 +113,7 @@ def _attach(match: Match, edit: Edit, kind: str, shares: Mapping[str, float]) ->
     """Add the penalty sum(share * msqe(edge)), weighted by its coefficient."""
     total = None
     for grid in [node for node in match.graph.nodes if node.name in shares]:
-        given = arguments(grid)
+        given = {name: value for name, value in arguments(grid).items() if name != "straight"}
         if kind == "weights":
             error = edit.call(_own.msqe.default, **given, samples=0)
         else:

@@ -62,11 +62,15 @@ AVERAGES = frozenset({_aten.avg_pool2d.default, _aten.adaptive_avg_pool2d.defaul
 
 @dataclass(frozen=True)
 class Edge:
-    """A planned grid: the scale's name in the state and its first value, and the grid itself."""
+    """A planned grid: the scale's name in the state and its first value, and the grid itself.
+
+    straight: the gradient passes where a value is clipped, as it must for weights.
+    """
 
     name: str
     log2_scale: torch.Tensor
     grid: Grid
+    straight: bool = False
 
 
 def plan(graph: Graph, options: OptionsFor) -> Mapping[str, Edge]:
@@ -90,7 +94,7 @@ def _weight_edge(graph: Graph, call: fx.Node, weight: fx.Node, options: OptionsF
     chosen = options(layer(source))
     grid = Grid(chosen.weight_bits, signed=True, narrow=True)
     scale = best_scale(graph.evaluate(weight), grid, axis=0 if chosen.per_channel else None)
-    return Edge(f"lowbit.scales.weights.{source.target}", torch.log2(scale), grid)
+    return Edge(f"lowbit.scales.weights.{source.target}", torch.log2(scale), grid, straight=True)
 
 
 def _is_activation(node: fx.Node) -> bool:
@@ -157,7 +161,7 @@ def put(match: Match, edit: Edit) -> fx.Node:
     """x -> fake_quantize(x, exp2(log2_scale), 0, lo, hi, axis 0)."""
     edge: Edge = match.plan[match.root.name]
     scale = edit.call(_aten.exp2.default, edit.parameter(edge.name, edge.log2_scale))
-    return edit.call(_own.fake_quantize.default, match.root, scale, 0, edge.grid.lo, edge.grid.hi, 0)
+    return edit.call(_own.fake_quantize.default, match.root, scale, 0, edge.grid.lo, edge.grid.hi, 0, edge.straight)
 
 
 PASS = Pass(
