@@ -42,7 +42,7 @@ class Settings(Options, frozen=True):
 
     def __post_init__(self) -> None:
         if self.begin > self.end:
-            raise ValueError(f"begin {self.begin:g} lies behind end {self.end:g}")
+            raise ValueError(f"the schedule ends at {self.end:g}, before it begins at {self.begin:g}")
 
 
 @torch.library.custom_op("lowbit::pruning_masks", mutates_args=())
@@ -60,7 +60,7 @@ def pruning_masks(
     now = int(step)
     if now < begin or now > end or (now % every and now != end):
         return [mask.clone() for mask in masks]
-    left = (1 - (now - begin) / max(1, end - begin)) ** 3
+    left = (1 - (now - begin) / (end - begin)) ** 3 if now < end else 0.0
     limits = thresholds(weights, [s * (1 - left) for s in sparsities], scope)
     return [(w.abs() > t).to(mask.dtype) for w, t, mask in zip(weights, limits, masks, strict=True)]
 
@@ -121,14 +121,12 @@ def schedule(match: Match, edit: Edit) -> fx.Node:
             where="schedule_pruning",
             fix="tell the number of optimizer steps: lowbit.prepare(model, inputs, recipe, steps=...)",
         )
-    if match.options.begin > match.options.end:
-        raise UserError("the schedule ends before it begins", where="schedule_pruning.begin", fix="let begin <= end")
     weights = [node for node in match.graph.nodes if node.name in match.plan]
     masks = [mask for mask in map(_mask_of, weights) if mask is not None]
     counter = edit.buffer(STEP, torch.zeros((), dtype=torch.int64))
     now = edit.call(_aten.add.Tensor, counter, 1)
     edit.update(counter, now)
-    begin, end = (round(share * match.steps) for share in (match.options.begin, match.options.end))
+    begin, end = round(match.options.begin * match.steps), max(1, round(match.options.end * match.steps))
     settings = [match.plan[node.name] for node in weights], begin, end, match.options.every, match.options.scope
     changed = edit.call(_own.pruning_masks.default, weights, masks, now, *settings)
     for i, buffer in enumerate(masks):
