@@ -130,7 +130,7 @@ def best_scale(x: Tensor, grid: Grid, axis: int | None = None) -> Tensor:
     top = rows.abs().amax(1, keepdim=True)
     # Zeros alone are exact on any grid; a tiny scale for them could not be lowered beside the others.
     top = torch.where(top > 0, top, 1.0).clamp_min(torch.finfo(rows.dtype).tiny * 2**grid.bits)
-    peak = max(grid.hi, -grid.lo)
+    peak = max(1, grid.hi)  # of a grid that reaches further below zero, lest a row of positive values be clipped
     best, least = top / peak, torch.full_like(top, math.inf)
     for step in range(1, 41):
         best, least = _better(rows, top * step / 40 / peak, grid, best, least)
