@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from .compiler.errors import Broken, LowbitError, Unsupported, UserError
 
 if TYPE_CHECKING:
-    from .api import Effort, Report, calibrate, check, compile, load, lower, measured, prepare, recipe
+    from .api import Effort, Report, calibrate, check, compile, load, lower, measured, prepare, read_recipe
     from .backends.check import Comparison
     from .backends.compiled import Compiled
     from .compiler.prepared import Prepared
@@ -36,7 +36,7 @@ __all__ = [
     "lower",
     "measured",
     "prepare",
-    "recipe",
+    "read_recipe",
 ]
 
 if not TYPE_CHECKING:  # a checker would take any name for granted

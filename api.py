@@ -39,7 +39,7 @@ def passes() -> Mapping[str, Pass]:
     return members(f"{__package__}.passes", Pass)
 
 
-def recipe(source: str | Path | Recipe) -> Recipe:
+def read_recipe(source: str | Path | Recipe) -> Recipe:
     """A recipe from a shipped name or a path of a TOML file. Raises UserError if there is neither, or it is wrong."""
     if isinstance(source, Recipe):
         return source
@@ -55,7 +55,7 @@ def recipe(source: str | Path | Recipe) -> Recipe:
 def prepare(
     model: nn.Module,
     example_inputs: Sequence[Any],
-    recipe_source: str | Path | Recipe,
+    recipe: str | Path | Recipe,
     *,
     kwargs: Mapping[str, Any] | None = None,
     steps: int | None = None,
@@ -68,7 +68,7 @@ def prepare(
     Raises UserError where the model or the recipe cannot be used, Unsupported where the prepared model could not be
     lowered, with every such call: before any training.
     """
-    chosen = recipe(recipe_source)
+    chosen = read_recipe(recipe)
     captured = capture(copy.deepcopy(model), example_inputs, kwargs)
     result = run(captured, chosen.prepare, steps)
     prepared = Prepared(result.graph, chosen, result.ledger)
@@ -129,7 +129,7 @@ EFFORT = Effort()
 def compile(
     model: nn.Module,
     data: Data,
-    recipe_source: str | Path | Recipe,
+    recipe: str | Path | Recipe,
     effort: Effort = EFFORT,
     report: Callable[[str, Progress | None], None] = lambda stage, progress: None,
 ) -> Report:
@@ -138,7 +138,7 @@ def compile(
     report: told the stage and, within a training, the progress.   Raises what prepare, train and lower raise.
     """
     example = next(iter(batches(data.train, 2)))[0]
-    chosen = recipe(recipe_source)
+    chosen = read_recipe(recipe)
     report("preparing", None)
     prepare(model, (example,), chosen, steps=1)  # whatever cannot be lowered is said before the first epoch
     train(model, data.train, effort.float_plan, lambda progress: report("training in float", progress))

@@ -48,7 +48,8 @@ def mnist(folder: Path, split: str, device: str) -> TensorDataset:
     folder = folder / "mnist" if (folder / "mnist").is_dir() else folder
     try:
         pixels, classes = (
-            gzip.decompress((folder / f"{split}-{part}-ubyte.gz").read_bytes()) for part in ("images-idx3", "labels-idx1")
+            gzip.decompress((folder / f"{split}-{part}-ubyte.gz").read_bytes())
+            for part in ("images-idx3", "labels-idx1")
         )
     except OSError as error:
         raise SystemExit(f"MNIST is not in {folder}: {error}") from None

@@ -61,9 +61,7 @@ def _round(steps: Tensor, lo: int, hi: int) -> Tensor:
 
 
 @torch.library.custom_op("lowbit::fake_quantize", mutates_args=())
-def fake_quantize(
-    x: Tensor, scale: Tensor, zero: int, lo: int, hi: int, axis: int, straight: bool = False
-) -> Tensor:
+def fake_quantize(x: Tensor, scale: Tensor, zero: int, lo: int, hi: int, axis: int, straight: bool = False) -> Tensor:
     """x rounded to the grid: scale * (q - zero). Differentiable in x and scale, see `_backward`.
 
     straight: the gradient in x passes where x is clipped too. So it does for weights, which could not come back into

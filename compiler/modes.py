@@ -18,9 +18,9 @@ _NORMS = ("batch_norm", "instance_norm")
 FLAGS: Mapping[str, tuple[str, Any]] = {
     "batch_norm": ("training", False),
     "instance_norm": ("use_input_stats", False),
-    **{name: ("train", False) for name in _DROPOUTS},
+    **dict.fromkeys(_DROPOUTS, ("train", False)),
     **{f"{name}_": ("train", False) for name in _DROPOUTS},
-    **{name: ("train", False) for name in ("lstm", "gru", "rnn_tanh", "rnn_relu")},
+    **dict.fromkeys(("lstm", "gru", "rnn_tanh", "rnn_relu"), ("train", False)),
     "rrelu": ("training", False),
     "rrelu_": ("training", False),
     "scaled_dot_product_attention": ("dropout_p", 0.0),

@@ -13,7 +13,7 @@ parameter.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -122,7 +122,7 @@ def _norm(x: Tensor, options: list[str]) -> nn.Module:
     return Frozen(norm) if "eval" in options else norm
 
 
-_SIMPLE = {
+_SIMPLE: Mapping[str, Callable[[], nn.Module]] = {
     "maxpool": lambda: nn.MaxPool2d(2),
     "avgpool": lambda: nn.AvgPool2d(2),
     "gap": lambda: nn.AdaptiveAvgPool2d(1),

@@ -74,6 +74,6 @@ def test_the_shipped_recipes_parse() -> None:
 
     assert shipped()
     for name in shipped():
-        chosen = api.recipe(name)
+        chosen = api.read_recipe(name)
         assert chosen.name == name
         assert chosen.summary

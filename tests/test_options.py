@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import tomli_w
-from lowbit.api import passes, recipe
+from lowbit.api import passes, read_recipe
 from lowbit.compiler.errors import UserError
 from lowbit.compiler.recipe import dump, parse, use
 from lowbit.recipes import shipped
@@ -99,7 +99,7 @@ def test_a_recipe_comes_back(name: str) -> None:
 
 @pytest.mark.parametrize("name", shipped())
 def test_a_shipped_recipe_comes_back(name: str) -> None:
-    assert parse(dump(recipe(name)), passes()) == recipe(name)
+    assert parse(dump(read_recipe(name)), passes()) == read_recipe(name)
 
 
 def test_a_schedule_ends_after_it_begins() -> None:

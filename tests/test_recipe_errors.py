@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from lowbit import prepare, recipe
+from lowbit import prepare, read_recipe
 from lowbit.api import passes
 from lowbit.compiler.contract import Exact, Options, Pass
 from lowbit.compiler.errors import UserError
@@ -78,8 +78,8 @@ def test_an_impossible_order_names_both_passes() -> None:
 
 def test_an_unknown_recipe_lists_the_known(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no recipe 'choi2021'") as caught:
-        recipe("choi2021")
+        read_recipe("choi2021")
     assert "choi2020" in caught.value.fix
     (tmp_path / "binary.toml").write_bytes(b"\xff\xfe")
     with pytest.raises(UserError):
-        recipe(tmp_path / "binary.toml")
+        read_recipe(tmp_path / "binary.toml")

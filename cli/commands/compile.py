@@ -52,7 +52,7 @@ def compile(
         from ... import api
         from ...compiler.training import Plan
 
-        chosen = api.recipe(recipe)
+        chosen = api.read_recipe(recipe)
         effort = api.Effort(*(Plan(count, batch_size, lr, seed=seed) for count in (float_epochs, epochs)))
         module, task = source.model(model, seed), source.data(data)
         report = api.compile(module, task, chosen, effort, lambda stage, at: _tell(work, stage, at))
