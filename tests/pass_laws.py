@@ -140,6 +140,7 @@ def _on_grid(old: Graph, new: Graph) -> None:
         assert torch.equal((codes - zero) * scale, y)
         assert lo <= float(codes.min())
         assert float(codes.max()) <= hi
+        assert lo < zero or float(x.min()) >= 0
         clipped = ((codes == lo) & (x < y)) | ((codes == hi) & (x > y))
         assert bool((clipped | ((x - y).abs() <= scale / 2 * (1 + 2**-40))).all())
         assert _only_readers(arguments(node)["x"])

@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 import torch
-from lowbit import Prepared
+from lowbit import Prepared, calibrate
 from lowbit.api import deployed
 from lowbit.backends.compiled import Compiled
 from lowbit.backends.lowering.lower import lower
 from lowbit.compiler.facts import PRODUCERS
 from lowbit.compiler.graph import Graph, arguments
+from lowbit.compiler.grid import Grid, best_scale
 from lowbit.compiler.modes import evaluated
 from lowbit.recipes import shipped
 from observed import Watched
@@ -115,15 +116,48 @@ def test_freezing_and_folding_change_no_integer(sketch: str, recipe: str) -> Non
 def test_integers_are_those_of_the_graph(sketch: str, recipe: str) -> None:
     """From equal integers before it each grid gets the exact value, rounded.
 
-    Up to what the rounding of the bias (see `_slack`) and the 24 bits of a multiplier can carry over a tie.
+    Up to what a rounded bias (see `_slack`), or the 20 bits of a lone bias or a multiplier, can carry over a tie.
     """
-    ours, x = trained(sketch, recipe), batch(sketch, 64, seed=99)[0]
+    equal_integers(trained(sketch, recipe), batch(sketch, 64, seed=99)[0])
+
+
+@every_recipe
+def test_channels_without_weights(recipe: str) -> None:
+    """Pruned to nothing, or behind a norm that multiplies by zero: what is left of a channel is its bias."""
+    ours = trained(RESIDUAL[0], recipe)
+    with torch.no_grad():
+        ours.get_parameter("0.weight")[1] = 0
+        ours.get_parameter("1.weight")[2] = 0
+        ours.get_parameter("1.bias")[2] = 1.5
+    equal_integers(ours, batch(RESIDUAL[0], 64, seed=99)[0])
+
+
+def equal_integers(ours: Prepared, x: Tensor) -> None:
     graph = deployed(ours).graph
     runner = Forced(graph, program_codes(graph, x))
     with torch.no_grad():
         runner.run(x.double())
     assert len(runner.seen) == len(grids(graph))
     for q, steps, slack, lo, hi in runner.seen:
-        off = slack + steps.abs() * 2**-22
+        off = slack + steps.abs() * 2**-20
         least, most = ((steps + sign * off + 0.5).floor().clamp(lo, hi) for sign in (-1, 1))
         assert bool(((least <= q) & (q <= most)).all())
+
+
+@every_recipe
+@every_net
+def test_calibration_finds_the_best_scales(sketch: str, recipe: str) -> None:
+    """Of what arrives at each grid while none of them rounds."""
+    ours, x = prepared(sketch, recipe), batch(sketch)[0]
+    calibrate(ours, [x])
+    graph = evaluated(ours.graph)
+    runner = Watched(graph, rounding=False)
+    with torch.no_grad():
+        runner.run(x)
+    arriving = {name: arrived for name, arrived, _, _ in runner.edges}
+    for node in grids(graph):
+        lo, hi = (arguments(node)[name] for name in ("lo", "hi"))
+        grid = Grid((hi - lo).bit_length(), signed=lo < 0)
+        assert (grid.lo, grid.hi) == (lo, hi)
+        scale = graph.evaluate(arguments(node)["scale"])
+        torch.testing.assert_close(scale, best_scale(arriving[node.name], grid), rtol=2**-20, atol=0)

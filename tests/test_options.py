@@ -102,6 +102,13 @@ def test_a_shipped_recipe_comes_back(name: str) -> None:
     assert parse(dump(read_recipe(name)), passes()) == read_recipe(name)
 
 
+def test_the_last_pattern_that_fits_wins() -> None:
+    layers = {"a.*": {"weight_bits": 4}, "a.b": {"weight_bits": 5}, "*.c": {"weight_bits": 6}}
+    chosen = use({"use": "insert_fake_quant", "weight_bits": 3, "layers": layers}, "prepare[0]", passes())
+    paths = {"a.b": 5, "a.d": 4, "a.c": 6, "e.c": 6, "e": 3}
+    assert {path: chosen.options_for(path).weight_bits for path in paths} == paths  # type: ignore[attr-defined]
+
+
 def test_a_schedule_ends_after_it_begins() -> None:
     assert not accepted("schedule_pruning", {"begin": 0.6, "end": 0.5})
 

@@ -1,0 +1,166 @@
+"""Seeded bugs of the compiler: facts, engine, modes, grids, capture, the pipeline and the prepared module."""
+
+from mutant import Mutant
+
+LAW = "tests/test_pass_laws.py::test_law"
+REFUSES = "tests/test_pass_laws.py::test_refuses"
+GRID = "compiler/grid.py"
+ENGINE = "compiler/engine.py"
+EDIT = "compiler/edit.py"
+GRIDS = "tests/test_grid.py"
+SCHEDULE = "tests/test_schedule.py"
+CAPTURE = "tests/test_capture.py"
+RECIPES = "tests/test_recipe_laws.py"
+LOWERING = "tests/test_lowering_laws.py"
+
+MUTANTS: list[Mutant] = [
+    Mutant(
+        "the fact forgets the axis of a linear",
+        "compiler/facts.py",
+        " or len(shape(producer)) == 2",
+        " or True",
+        f"{LAW}[meaning-fold_batch_norm]",
+    ),
+    Mutant(
+        "a batch's statistics count as training",
+        "compiler/facts.py",
+        ' and arguments(node)["running_mean"] is not None',
+        "",
+        REFUSES,
+    ),
+    Mutant(
+        "the engine forgets to copy",
+        ENGINE,
+        "working, _ = graph.copy()",
+        "working = graph",
+        f"{LAW}[pure-insert_fake_quant]",
+    ),
+    Mutant(
+        "the engine drops what nobody reads",
+        ENGINE,
+        "useful = _read(after) | (before.state.keys() - _read(before))",
+        "useful = _read(after)",
+        f"{RECIPES}::test_a_float_checkpoint_loads",
+    ),
+    Mutant(
+        "a new node forgets its rule",
+        EDIT,
+        "(*source.trail, self.label)",
+        "source.trail",
+        f"{LAW}[provenance-insert_fake_quant]",
+    ),
+    Mutant(
+        "a new node forgets its place",
+        EDIT,
+        "Origin(layer, source.source,",
+        'Origin("nowhere", source.source,',
+        f"{LAW}[provenance-insert_fake_quant]",
+    ),
+    Mutant(
+        "a new node has no value",
+        "compiler/graph.py",
+        'node.meta = {_ORIGIN: origin, "val": value}',
+        "node.meta = {_ORIGIN: origin}",
+        f"{LAW}[legal-insert_fake_quant]",
+    ),
+    Mutant("a taken name is used again", EDIT, "while unique in self.state:", "while False:", f"{LAW}[meaning-freeze]"),
+    Mutant(
+        "a share is one too many",
+        "compiler/magnitude.py",
+        "rank = round(share * flat.numel())",
+        "rank = round(share * flat.numel()) + 1",
+        f"{SCHEDULE}::test_masks_follow_the_cubic",
+    ),
+    Mutant(
+        "a coefficient is pushed the wrong way",
+        "compiler/coefficient.py",
+        "edit.call(_aten.sub.Tensor, pulled,",
+        "edit.call(_aten.add.Tensor, pulled,",
+        f"{GRIDS}::test_the_coefficient_rests_at_alpha_over_r",
+    ),
+    Mutant(
+        "clipped values keep their gradient",
+        GRID,
+        ".logical_or_(steps > hi - zero)",
+        "",
+        f"{GRIDS}::test_gradients_of_rounding",
+    ),
+    Mutant("ties go to even", GRID, "steps.add_(0.5).floor_()", "steps.round_()", f"{GRIDS}::test_ties_go_up"),
+    Mutant(
+        "the worst scale is kept",
+        GRID,
+        "torch.where(error < least, scale, best)",
+        "torch.where(error > least, scale, best)",
+        f"{GRIDS}::test_the_best_scale",
+    ),
+    Mutant(
+        "scales are found on the wrong grid",
+        "compiler/calibrate.py",
+        'signed=given["lo"] < 0',
+        "signed=True",
+        f"{LOWERING}::test_calibration_finds_the_best_scales",
+    ),
+    Mutant(
+        "statistics move in eval mode",
+        "compiler/modes.py",
+        '"batch_norm": ("training", False)',
+        '"batch_norm": ("training", True)',
+        f"{CAPTURE}::test_any_batch_from_any_example",
+    ),
+    Mutant(
+        "weight standardisation takes a mode",
+        "compiler/modes.py",
+        "name in _NORMS and",
+        "False and",
+        f"{CAPTURE}::test_weight_standardisation_is_no_mode",
+    ),
+    Mutant(
+        "a norm used twice counts in eval mode",
+        "compiler/modes.py",
+        "for node in reversed(derived.nodes):",
+        "for node in derived.nodes:",
+        f"{CAPTURE}::test_a_module_used_twice",
+    ),
+    Mutant(
+        "gradients are not compared at capture",
+        "compiler/fidelity.py",
+        'seen |= {f"the gradient of',
+        'unseen = {f"the gradient of',
+        f"{CAPTURE}::test_a_custom_gradient_is_refused",
+    ),
+    Mutant(
+        "a batch of one is fixed",
+        "compiler/capture.py",
+        "tensor.shape[0] == 1 else tensor",
+        "tensor.shape[0] == 0 else tensor",
+        f"{CAPTURE}::test_any_batch_from_any_example",
+    ),
+    Mutant(
+        "passes are copied with a module",
+        "compiler/contract.py",
+        "__deepcopy__",
+        "_deepcopy",
+        f"{RECIPES}::test_the_state_comes_back",
+    ),
+    Mutant(
+        "scales decay",
+        "compiler/prepared.py",
+        '"scales": (10 * lr, 0.0)',
+        '"scales": (10 * lr, weight_decay)',
+        f"{RECIPES}::test_parameter_groups_are_a_partition",
+    ),
+    Mutant(
+        "the first pattern wins",
+        "compiler/pipeline.py",
+        "in reversed(self.layers)",
+        "in self.layers",
+        "tests/test_options.py::test_the_last_pattern_that_fits_wins",
+    ),
+    Mutant(
+        "facts order passes backwards",
+        "compiler/pipeline.py",
+        "order.add_edge(j, i,",
+        "order.add_edge(i, j,",
+        "tests/test_recipe_errors.py::test_the_order_of_facts_is_found",
+    ),
+]

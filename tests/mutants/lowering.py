@@ -1,0 +1,50 @@
+"""Seeded bugs of the lowering to integers."""
+
+from mutant import Mutant
+
+LOWERING = "tests/test_lowering_laws.py"
+
+MUTANTS: list[Mutant] = [
+    Mutant(
+        "a shift of one too few",
+        "backends/lowering/real.py",
+        "shift = 24 - exponent",
+        "shift = 23 - exponent",
+        f"{LOWERING}::test_integers_are_those_of_the_graph",
+    ),
+    Mutant(
+        "a bias is not scaled",
+        "backends/lowering/accumulate.py",
+        "np.floor(real / scale + 0.5)",
+        "np.floor(real + 0.5)",
+        f"{LOWERING}::test_integers_are_those_of_the_graph",
+    ),
+    Mutant(
+        "a channel without weights keeps its scale",
+        "backends/lowering/accumulate.py",
+        "free = ~flat.any(axis=1) &",
+        "free = flat.all(axis=1) & flat.any() &",
+        f"{LOWERING}::test_channels_without_weights",
+    ),
+    Mutant(
+        "padding is not zero",
+        "backends/lowering/rules/convolution.py",
+        "pad_value=zero",
+        "pad_value=zero + 1",
+        f"{LOWERING}::test_integers_are_those_of_the_graph",
+    ),
+    Mutant(
+        "an average is a sum",
+        "backends/lowering/rules/average.py",
+        "x.scale / count",
+        "x.scale",
+        f"{LOWERING}::test_integers_are_those_of_the_graph",
+    ),
+    Mutant(
+        "a term of a sum takes the other's scale",
+        "backends/lowering/rules/grid.py",
+        "multiplier_b=m_b",
+        "multiplier_b=m_a",
+        f"{LOWERING}::test_integers_are_those_of_the_graph",
+    ),
+]

@@ -1,0 +1,130 @@
+"""Seeded bugs of the passes."""
+
+from mutant import Mutant
+
+LAW = "tests/test_pass_laws.py::test_law"
+REFUSES = "tests/test_pass_laws.py::test_refuses"
+FOLD = "passes/fold_batch_norm.py"
+PRUNE = "passes/schedule_pruning.py"
+QUANT = "passes/insert_fake_quant.py"
+GRIDS = "tests/test_grid.py"
+SCHEDULE = "tests/test_schedule.py"
+
+MUTANTS: list[Mutant] = [
+    Mutant(
+        "a fold forgets eps",
+        FOLD,
+        " + eps).rsqrt()",
+        ").rsqrt()",
+        f"{LAW}[meaning-fold_batch_norm]",
+    ),
+    Mutant(
+        "a fold forgets the mean",
+        FOLD,
+        "if b is None else b - mu",
+        "if b is None else b",
+        f"{LAW}[meaning-fold_batch_norm]",
+    ),
+    Mutant("a fold forgets the bias", FOLD, "-mu if b is None else b - mu", "-mu", f"{LAW}[meaning-fold_batch_norm]"),
+    Mutant(
+        "a fold scales the wrong axis",
+        FOLD,
+        "k.reshape(-1, *[1] * (weight.dim() - 1))",
+        "k.reshape(*[1] * (weight.dim() - 1), -1)",
+        f"{LAW}[meaning-fold_batch_norm]",
+    ),
+    Mutant(
+        "signs of codes are not turned",
+        FOLD,
+        "torch.where(k < 0, -1, 1)",
+        "torch.where(k < 0, 1, 1)",
+        f"{LAW}[meaning-fold_batch_norm]",
+    ),
+    Mutant(
+        "a fold forgets other readers",
+        FOLD,
+        "@rule(float_norm, _alone, _same_axis)",
+        "@rule(float_norm, _same_axis)",
+        f"{LAW}[frugal-fold_batch_norm]",
+    ),
+    Mutant(
+        "a fold forgets the axis of a linear",
+        FOLD,
+        "@rule(float_norm, _alone, _same_axis)",
+        "@rule(float_norm, _alone)",
+        REFUSES,
+    ),
+    Mutant("a fold forgets the training flag", FOLD, "        training=False,\n", "", f"{REFUSES}[fold_batch_norm]"),
+    Mutant(
+        "a rule that never matches",
+        "passes/freeze.py",
+        '"the scale is a constant already" if',
+        '"the scale is a constant already" if match.root or',
+        "tests/test_census.py::test_every_rule_fires[freeze]",
+    ),
+    Mutant(
+        "a guard that never refuses",
+        "passes/freeze.py",
+        'is not None else "it is an activation"',
+        'is not None or True else ""',
+        "tests/test_census.py::test_every_guard_refuses[freeze]",
+    ),
+    Mutant(
+        "codes are frozen along another axis",
+        "passes/freeze.py",
+        "quantize(w, scale, zero, lo, hi, axis)",
+        "quantize(w, scale[:1], zero, lo, hi, axis)",
+        f"{LAW}[meaning-freeze]",
+    ),
+    Mutant(
+        "grids are put on grids",
+        QUANT,
+        "if weight.target not in GRIDS:",
+        "if weight.target:",
+        f"{LAW}[idempotent-insert_fake_quant]",
+    ),
+    Mutant(
+        "a sum with one negative term is not negative",
+        QUANT,
+        '_nonnegative(given["self"]) and',
+        '_nonnegative(given["self"]) or',
+        f"{LAW}[meaning-insert_fake_quant]",
+    ),
+    Mutant("the cubic is a square", PRUNE, ") ** 3 if", ") ** 2 if", f"{SCHEDULE}::test_masks_follow_the_cubic"),
+    Mutant("masks move behind the end", PRUNE, "now > end or ", "", f"{SCHEDULE}::test_masks_follow_the_cubic"),
+    Mutant(
+        "the largest weights are masked",
+        PRUNE,
+        "(w.abs() > t)",
+        "(w.abs() <= t)",
+        f"{SCHEDULE}::test_the_smallest_weights_are_masked",
+    ),
+    Mutant(
+        "masks are not applied",
+        PRUNE,
+        "return edit.call(_aten.mul.Tensor, match.root, edit",
+        "edit.call(_aten.mul.Tensor, match.root, edit",
+        f"{LAW}[legal-schedule_pruning]",
+    ),
+    Mutant(
+        "half the pull of the square error",
+        "passes/attach_msqe.py",
+        "error * (2 * grad / x.numel())",
+        "error * (grad / x.numel())",
+        f"{LAW}[gradient-attach_msqe]",
+    ),
+    Mutant(
+        "half the pull of the partial square",
+        "passes/attach_partial_l2.py",
+        "pull = 2 * grad /",
+        "pull = grad /",
+        f"{LAW}[gradient-attach_partial_l2]",
+    ),
+    Mutant(
+        "activations push on weights",
+        "passes/attach_msqe.py",
+        'edit.call(_aten.detach.default, given["x"])',
+        'given["x"]',
+        f"{LAW}[gradient-attach_msqe]",
+    ),
+]
