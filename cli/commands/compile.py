@@ -10,12 +10,17 @@ from .. import source
 from ..render import Screen, Work
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from ...api import Report
     from ...backends.compiled import Compiled
     from ...compiler.training import Data, Progress
 
 COMPARED = 8
 """Test samples on which every intermediate tensor is compared; the interpreter counts on Python integers."""
+
+SMALL = 1_000_000
+"""Parameters below which the threads of a step mostly wait for each other."""
 
 
 @click.command()
@@ -28,10 +33,11 @@ COMPARED = 8
 @click.option("--batch-size", type=click.IntRange(1), default=64, show_default=True, help="Samples in a step.")
 @click.option("--lr", type=click.FloatRange(0, min_open=True), default=1e-3, show_default=True, help="Learning rate.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of weights, order and dropout.")
+@click.option("--threads", type=click.IntRange(1), help="CPU threads. Default: 1 below a million parameters, else all.")
 @click.pass_obj
 def compile(
     screen: Screen, model: str, recipe: str, data: str, output: str, float_epochs: int, epochs: int,
-    batch_size: int, lr: float, seed: int,
+    batch_size: int, lr: float, seed: int, threads: int | None,
 ) -> int:  # fmt: skip
     """Train SOURCE under a recipe, lower it to integers and write FILE.
 
@@ -55,12 +61,22 @@ def compile(
         chosen = api.read_recipe(recipe)
         effort = api.Effort(*(Plan(count, batch_size, lr, seed=seed) for count in (float_epochs, epochs)))
         module, task = source.model(model, seed), source.data(data)
+        _use(threads, module)
         report = api.compile(module, task, chosen, effort, lambda stage, at: _tell(work, stage, at))
         size = report.compiled.save(output)
         rows, equal = _measure(output, size, report, task, work)
     _ledger(screen, report)
     screen.table(("", ""), rows)
     return 0 if equal else 1
+
+
+def _use(threads: int | None, module: nn.Module) -> None:
+    """Threads by the user's word, or by the model alone: their number may change the last bits of a sum."""
+    import torch
+
+    small = sum(parameter.numel() for parameter in module.parameters()) < SMALL
+    if threads or small:
+        torch.set_num_threads(threads or 1)
 
 
 def _tell(work: Work, stage: str, at: Progress | None) -> None:
