@@ -4,10 +4,11 @@
 
 Words: input(c,h,w) (first; default 3,8,8), conv(channels,k=3,stride=1,groups=1,nobias,coarse), linear(n,nobias,coarse)
 of the flattened input, mix(n) a linear over the last axis, bn(eval,noaffine,nostats,tiny,huge), relu, relu(inplace),
-maxpool, avgpool, gap, flatten, rows, dropout, gain, id. `[ ... ] +` adds the bracketed branch to its input, and `twice`
-applies the part before it once more. coarse: weights in eighths, so that many are equal.   eval: stays in eval mode.
-nostats: always the batch's own statistics.   tiny, huge: the variances.   rows: flattened from axis 2.   gain: times a
-parameter.
+maxpool, avgpool, gap, flatten, rows, dropout, gain, id. `[ ... ] +` adds the bracketed branch to its input; `twice`
+applies the part before it once more; `tied`, anywhere, lets convolutions of one shape share their weight.
+
+coarse: weights in eighths, so that many are equal.   eval: stays in eval mode.   nostats: always the batch's own
+statistics.   tiny, huge: the variances.   rows: flattened from axis 2.   gain: times a parameter.
 """
 
 from __future__ import annotations
@@ -49,7 +50,9 @@ def network(sketch: str, seed: int = 0) -> tuple[nn.Module, Tensor]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         x = torch.randn(2, *shape)
-        module, _ = _sequence(iter(words), x)
+        module, _ = _sequence((word for word in words if word[1] != "tied"), x)
+    if any(name == "tied" for _, name, _ in words):
+        _tie(module)
     return module.train(), x
 
 
@@ -106,6 +109,13 @@ def _weights(module: nn.Conv2d | nn.Linear, options: list[str]) -> nn.Module:
         with torch.no_grad():
             module.weight.copy_((module.weight * 8).round() / 8)
     return module
+
+
+def _tie(module: nn.Module) -> None:
+    first: dict[torch.Size, nn.Parameter] = {}
+    for part in module.modules():
+        if isinstance(part, nn.Conv2d):
+            part.weight = first.setdefault(part.weight.shape, part.weight)
 
 
 def _norm(x: Tensor, options: list[str]) -> nn.Module:

@@ -92,6 +92,7 @@ PASS = Pass(
         "conv(3) bn | eval | fold_batch_norm",
         "conv(4,nobias) bn(noaffine) relu | eval | fold_batch_norm",
         "linear(5) bn | eval | fold_batch_norm",
+        "conv(3) bn conv(3) bn tied | eval | fold_batch_norm",
         "conv(4) bn | insert_fake_quant | eval | freeze | fold_batch_norm",
         "conv(4) bn | insert_fake_quant(per_channel=true) | eval | freeze | fold_batch_norm",
     ),

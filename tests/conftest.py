@@ -14,9 +14,9 @@ settings.register_profile(
     derandomize=True,
     database=None,
     deadline=None,
-    max_examples=24,
+    max_examples=20,
     phases=(Phase.explicit, Phase.generate),
     suppress_health_check=[HealthCheck.too_slow],
 )
-settings.register_profile("nightly", deadline=None, max_examples=2400, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("nightly", deadline=None, max_examples=2000, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("quick")

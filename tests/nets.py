@@ -58,7 +58,7 @@ def sketches(draw: st.DrawFn) -> str:
         words += block
     words += draw(st.sampled_from(((), ("maxpool",), ("avgpool", "relu"))))
     tails = ((), ("gap", "linear(3)"), ("linear(3)", "bn"), ("rows", "mix(4)", "bn"), ("linear(2,coarse)", "relu"))
-    return " ".join([*words, *draw(st.sampled_from(tails))])
+    return " ".join([*words, *draw(st.sampled_from(tails)), *draw(st.sampled_from(((), (), ("tied",))))])
 
 
 @cache

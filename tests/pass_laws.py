@@ -169,7 +169,8 @@ LAWS: dict[str, Callable[[str], None]] = {
 
 
 def trials(pass_: Pass) -> Iterator[str]:
-    """Every drawn network, behind the stages and with the options of the trials that show the pass firing, in turn."""
+    """The trials that show the pass firing; then every drawn network, behind their stages and with their options."""
+    yield from pass_.fires
     shown = [line.partition("|")[2] for line in pass_.fires]
     for sketch, stages in zip(drawn(), itertools.cycle(shown)):
         yield f"{sketch} |{stages}"

@@ -63,7 +63,13 @@ MUTANTS: list[Mutant] = [
         "node.meta = {_ORIGIN: origin}",
         f"{LAW}[legal-insert_fake_quant]",
     ),
-    Mutant("a taken name is used again", EDIT, "while unique in self.state:", "while False:", f"{LAW}[meaning-freeze]"),
+    Mutant(
+        "a taken name is used again",
+        EDIT,
+        "while unique in self.state:",
+        "while False:",
+        f"{LAW}[meaning-fold_batch_norm]",
+    ),
     Mutant(
         "a share is one too many",
         "compiler/magnitude.py",

@@ -7,7 +7,6 @@ REFUSES = "tests/test_pass_laws.py::test_refuses"
 FOLD = "passes/fold_batch_norm.py"
 PRUNE = "passes/schedule_pruning.py"
 QUANT = "passes/insert_fake_quant.py"
-GRIDS = "tests/test_grid.py"
 SCHEDULE = "tests/test_schedule.py"
 
 MUTANTS: list[Mutant] = [
