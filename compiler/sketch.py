@@ -112,10 +112,10 @@ def _weights(module: nn.Conv2d | nn.Linear, options: list[str]) -> nn.Module:
 
 
 def _tie(module: nn.Module) -> None:
-    first: dict[torch.Size, nn.Parameter] = {}
+    first: dict[torch.Size, nn.Conv2d] = {}
     for part in module.modules():
         if isinstance(part, nn.Conv2d):
-            part.weight = first.setdefault(part.weight.shape, part.weight)
+            part.weight = first.setdefault(part.weight.shape, part).weight
 
 
 def _norm(x: Tensor, options: list[str]) -> nn.Module:
