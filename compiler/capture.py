@@ -20,7 +20,7 @@ from torch.utils import _pytree as pytree
 
 from .errors import UserError
 from .fidelity import check_fidelity
-from .graph import Graph, Origin, Signature, stamp
+from .graph import Graph, Origin, Signature, arguments, stamp
 from .verify import verify as verify_graph
 
 _TORCH = os.path.dirname(torch.__file__) + os.sep
@@ -108,7 +108,10 @@ def _plain(exported: nn.Module, model: nn.Module) -> Graph:
     """The exported module as a plain Graph: no guards, no hooks, one origin on every node."""
     source: fx.Graph = exported.graph  # type: ignore[assignment]
     for node in list(source.nodes):
-        if node.op == "call_module" and str(node.target) == "_guards_fn":
+        if str(node.target) in ("_guards_fn", "aten._assert_tensor_metadata.default"):
+            source.erase_node(node)
+        elif _is_identity(node):
+            node.replace_all_uses_with(node.args[0])  # type: ignore[arg-type]
             source.erase_node(node)
     graph = fx.Graph()
     outputs = graph.graph_copy(source, {})
@@ -119,6 +122,14 @@ def _plain(exported: nn.Module, model: nn.Module) -> Graph:
             stamp(node, _origin(node), node.meta["val"])
     state, transient = _state(exported, graph)
     return Graph(graph, state, Signature(exported._in_spec, exported._out_spec), transient)  # type: ignore[arg-type]
+
+
+def _is_identity(node: fx.Node) -> bool:
+    """Whether the node is a conversion of a tensor to what it is already, which returns that very tensor."""
+    if not str(node.target).startswith(("aten.to.", "aten.type_as.")) or arguments(node).get("copy"):
+        return False
+    before, after = (kept.meta["val"] for kept in (node.args[0], node))  # type: ignore[union-attr]
+    return bool(before.dtype == after.dtype and before.device == after.device and before.stride() == after.stride())
 
 
 def _origin(node: fx.Node) -> Origin:
