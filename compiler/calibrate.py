@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, fx
 
 from .errors import UserError
-from .graph import Graph, arguments
+from .graph import Graph, arguments, origin
 from .grid import Grid, best_scale
 from .modes import evaluated
 
@@ -68,5 +68,9 @@ class _Recorder(fx.Interpreter):
         x: Tensor = args[0] if args else kwargs["x"]
         if n.name in self._names:
             flat = x.reshape(-1)
-            self.samples[self._names[n.name]].append(flat[:: max(1, flat.numel() // SAMPLES)].clone())
-        return x
+            taken = flat[:: max(1, flat.numel() // SAMPLES)].clone()
+            if not torch.isfinite(taken).all():
+                fix = "clean the data, or look for an overflow in the model"
+                raise UserError("calibration met infinity or not-a-number", where=str(origin(n)), fix=fix)
+            self.samples[self._names[n.name]].append(taken)
+        return x.clone()  # an in-place call behind it must not reach the caller's data

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import msgspec
 
@@ -14,7 +14,12 @@ from .rule import Rule
 
 
 class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Base of a pass's options: the fields are the recipe keys, their types and bounds the checks."""
+    """Base of a pass's options: the fields are the recipe keys, their types and bounds the checks.
+
+    by_layer: the keys that a recipe may set for single layers; None: all.
+    """
+
+    by_layer: ClassVar[frozenset[str] | None] = None
 
 
 @dataclass(frozen=True)

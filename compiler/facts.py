@@ -13,6 +13,8 @@ from . import grid as _grid  # noqa: F401  registers the lowbit operators that t
 from .graph import Graph, arguments, origin, shape
 
 aten, own = torch.ops.aten, torch.ops.lowbit
+MASKS = "lowbit.masks."
+"""Names of the buffers that multiply weights by 0 or 1."""
 PRODUCERS = frozenset({aten.conv2d.default, aten.linear.default})
 """Calls that multiply by a weight: what is quantized, regularized and pruned."""
 
@@ -34,7 +36,7 @@ def weight_of(node: Any) -> fx.Node | None:
         match node.target:
             case own.fake_quantize.default:
                 node = arguments(node)["x"]
-            case aten.mul.Tensor if getattr(arguments(node)["other"], "op", "") == "get_attr":
+            case aten.mul.Tensor if str(getattr(arguments(node)["other"], "target", "")).startswith(MASKS):
                 node = arguments(node)["self"]
             case _:
                 return None

@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
+
+from .errors import UserError
+
+
+def check_shares(shares: Iterable[float], scope: str) -> None:
+    """Raise UserError where layers ask for shares of their own although all are pooled ("global")."""
+    if scope == "global" and len(set(shares)) > 1:
+        raise UserError(
+            "layers have sparsities of their own, but the scope is 'global'",
+            why="one threshold is taken over all weights together",
+            fix="set scope = 'layer', or leave single layers out",
+        )
 
 
 def threshold(weights: Sequence[Tensor], share: float, samples: int = 0) -> Tensor:

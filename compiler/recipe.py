@@ -86,10 +86,22 @@ def use(entry: Mapping[str, Any], place: str, passes: Mapping[str, Pass]) -> Use
         raise UserError("layers must map patterns to tables of options", where=f"{place}.layers")
     given = {key: value for key, value in entry.items() if key not in ("use", "layers")}
     kind = passes[name].options
-    per_layer = tuple(
-        (pattern, _options(kind, {**given, **own}, f'{place}.layers."{pattern}"')) for pattern, own in layers.items()
-    )
-    return Use(name, passes[name], _options(kind, given, place), per_layer)
+    per_layer = []
+    for pattern, own in layers.items():
+        where = f'{place}.layers."{pattern}"'
+        _check_by_layer(kind, own, where)
+        per_layer.append((pattern, _options(kind, {**given, **own}, where)))
+    return Use(name, passes[name], _options(kind, given, place), tuple(per_layer))
+
+
+def _check_by_layer(kind: type[Options], own: Mapping[str, Any], place: str) -> None:
+    if kind.by_layer is None:
+        return
+    known = {field.name for field in msgspec.structs.fields(kind)}
+    for key in own:
+        if key in known - kind.by_layer:
+            allowed = ", ".join(sorted(kind.by_layer))
+            raise UserError(f"'{key}' holds for all layers", where=f"{place}.{key}", fix=f"by layer: {allowed}")
 
 
 def _options(kind: type[Options], given: Mapping[str, Any], place: str) -> Options:
@@ -114,8 +126,13 @@ def _known(kind: type[Options]) -> str:
 def _table(use: Use) -> dict[str, Any]:
     table: dict[str, Any] = {"use": use.name, **_plain(use.options)}
     if use.layers:
-        table["layers"] = {pattern: _plain(options) for pattern, options in use.layers}
+        table["layers"] = {pattern: _by_layer(options) for pattern, options in use.layers}
     return table
+
+
+def _by_layer(options: Options) -> dict[str, Any]:
+    own = options.by_layer
+    return {key: value for key, value in _plain(options).items() if own is None or key in own}
 
 
 def _plain(options: Options) -> dict[str, Any]:

@@ -4,8 +4,8 @@
 
 Words: input(c,h,w) (first; default 3,8,8), conv(channels,k=3,stride=1,groups=1,nobias,coarse), linear(n,nobias,coarse)
 of the flattened input, mix(n) a linear over the last axis, bn(eval,noaffine,nostats,tiny,huge), relu, relu(inplace),
-maxpool, avgpool, gap, flatten, rows, dropout, gain, id. `[ ... ] +` adds the bracketed branch to its input; `twice`
-applies the part before it once more; `tied`, anywhere, lets convolutions of one shape share their weight.
+maxpool, avgpool, gap, flatten, view, rows, dropout, gain, id. `[ ... ] +` adds the bracketed branch to its input;
+`twice` applies the part before it once more; `tied`, anywhere, lets convolutions of one shape share their weight.
 
 coarse: weights in eighths, so that many are equal.   eval: stays in eval mode.   nostats: always the batch's own
 statistics.   tiny, huge: the variances.   rows: flattened from axis 2.   gain: times a parameter.
@@ -137,11 +137,19 @@ _SIMPLE: Mapping[str, Callable[[], nn.Module]] = {
     "avgpool": lambda: nn.AvgPool2d(2),
     "gap": lambda: nn.AdaptiveAvgPool2d(1),
     "flatten": nn.Flatten,
+    "view": lambda: View(),
     "rows": lambda: nn.Flatten(2),
     "gain": lambda: Gain(),
     "dropout": nn.Dropout,
     "id": nn.Identity,
 }
+
+
+class View(nn.Module):
+    """x.view(x.size(0), -1): a reshape that reads the size of the batch too."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.view(x.size(0), -1)
 
 
 class Gain(nn.Module):

@@ -38,6 +38,8 @@ class Settings(Coefficient, frozen=True):
     weights: bool = True
     activations: bool = True
 
+    by_layer = frozenset({"weights", "activations"})
+
 
 @torch.library.custom_op("lowbit::msqe", mutates_args=())
 def msqe(x: Tensor, scale: Tensor, zero: int, lo: int, hi: int, axis: int, samples: int) -> Tensor:

@@ -20,7 +20,7 @@ from ..compiler.contract import Exact, OptionsFor, Pass
 from ..compiler.edit import Edit
 from ..compiler.facts import weights_multiplied
 from ..compiler.graph import Graph, layer
-from ..compiler.magnitude import thresholds
+from ..compiler.magnitude import check_shares, thresholds
 from ..compiler.pattern import Whole
 from ..compiler.rule import Match, rule
 
@@ -36,6 +36,8 @@ class Settings(Coefficient, frozen=True):
     sparsity: Annotated[float, Meta(ge=0, lt=1)] = 0.8
     scope: Literal["global", "layer"] = "global"
     attached: bool = True
+
+    by_layer = frozenset({"sparsity", "attached"})
 
 
 @torch.library.custom_op("lowbit::partial_l2", mutates_args=())
@@ -72,8 +74,10 @@ partial_l2.register_autograd(_backward, setup_context=_setup)
 
 def plan(graph: Graph, options: OptionsFor) -> dict[str, float]:
     """Node name of each attached weight -> the share of it that is pulled to zero."""
-    chosen = [(node, options(layer(node))) for node in weights_multiplied(graph)]
-    return {node.name: own.sparsity for node, own in chosen if own.attached}
+    settings = {node.name: options(layer(node)) for node in weights_multiplied(graph)}
+    shares = {name: own.sparsity for name, own in settings.items() if own.attached}
+    check_shares(shares.values(), options("").scope)
+    return shares
 
 
 def _refuses(match: Match) -> str:

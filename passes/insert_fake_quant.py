@@ -48,6 +48,7 @@ CARRIERS = frozenset(
         _aten.view.default,
         _aten.reshape.default,
         _aten.dropout.default,
+        _aten.squeeze.dim,
         _aten.squeeze.dims,
         _aten.unsqueeze.default,
         _aten.contiguous.default,
@@ -108,8 +109,10 @@ def _needs_grid(node: fx.Node) -> bool:
 
 
 def _pools_accumulator(node: fx.Node) -> bool:
-    (source,) = node.all_input_nodes
-    return node.target is _aten.max_pool2d.default and len(source.users) == 1 and _accumulates(source)
+    if node.target is not _aten.max_pool2d.default:
+        return False
+    source: fx.Node = arguments(node)["self"]
+    return len(source.users) == 1 and _accumulates(source)
 
 
 def _fuses(node: fx.Node, reader: fx.Node) -> bool:
@@ -123,11 +126,11 @@ def _fuses(node: fx.Node, reader: fx.Node) -> bool:
 
 
 def _accumulates(node: Any) -> bool:
-    """Whether the node is a multiplication by weights, up to batch norm and rectifiers."""
+    """Whether the node is a convolution, up to batch norm and rectifiers: a maximum of it stays within a channel."""
     monotone = RECTIFIERS | {_aten.batch_norm.default, _aten.max_pool2d.default}
     while isinstance(node, fx.Node) and node.target in monotone:
         node = node.args[0]
-    return isinstance(node, fx.Node) and node.target in PRODUCERS
+    return isinstance(node, fx.Node) and node.target is _aten.conv2d.default
 
 
 def _activation_edge(node: fx.Node, options: OptionsFor) -> Edge:

@@ -17,9 +17,9 @@ from torch import Tensor, fx
 from ..compiler.contract import Exact, Options, OptionsFor, Pass
 from ..compiler.edit import Edit
 from ..compiler.errors import UserError
-from ..compiler.facts import PRODUCERS, weights_multiplied
+from ..compiler.facts import MASKS, PRODUCERS, weights_multiplied
 from ..compiler.graph import Graph, layer
-from ..compiler.magnitude import thresholds
+from ..compiler.magnitude import check_shares, thresholds
 from ..compiler.pattern import Planned, Whole
 from ..compiler.rule import Match, rule
 
@@ -39,6 +39,8 @@ class Settings(Options, frozen=True):
     every: Annotated[int, Meta(ge=1, le=1_000_000)] = 10
     scope: Literal["global", "layer"] = "global"
     pruned: bool = True
+
+    by_layer = frozenset({"sparsity", "pruned"})
 
     def __post_init__(self) -> None:
         if self.begin > self.end:
@@ -81,14 +83,16 @@ def _(
 
 def plan(graph: Graph, options: OptionsFor) -> dict[str, float]:
     """Node name of each pruned weight -> its final sparsity."""
-    chosen = [(node, options(layer(node))) for node in weights_multiplied(graph)]
-    return {node.name: own.sparsity for node, own in chosen if own.pruned}
+    settings = {node.name: options(layer(node)) for node in weights_multiplied(graph)}
+    shares = {name: own.sparsity for name, own in settings.items() if own.pruned}
+    check_shares(shares.values(), options("").scope)
+    return shares
 
 
 def _mask_of(weight: fx.Node) -> fx.Node | None:
     """The mask that multiplies a weight, if there is one."""
     factors = [reader.args[1] for reader in weight.users if reader.target is _aten.mul.Tensor]
-    masks = [f for f in factors if isinstance(f, fx.Node) and str(f.target).startswith("lowbit.masks.")]
+    masks = [f for f in factors if isinstance(f, fx.Node) and str(f.target).startswith(MASKS)]
     return masks[0] if masks else None
 
 
@@ -103,7 +107,7 @@ def mask(match: Match, edit: Edit) -> fx.Node:
         if reader.target not in PRODUCERS and reader.target is not _own.fake_quantize.default:
             edit.keep(reader)
     ones = torch.ones_like(match.graph.tensor(match.root))
-    return edit.call(_aten.mul.Tensor, match.root, edit.buffer(f"lowbit.masks.{match.root.target}", ones))
+    return edit.call(_aten.mul.Tensor, match.root, edit.buffer(f"{MASKS}{match.root.target}", ones))
 
 
 def _unscheduled(match: Match) -> str:

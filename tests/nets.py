@@ -57,7 +57,14 @@ def sketches(draw: st.DrawFn) -> str:
         block, channels = draw(_block(channels))
         words += block
     words += draw(st.sampled_from(((), ("maxpool",), ("avgpool", "relu"))))
-    tails = ((), ("gap", "linear(3)"), ("linear(3)", "bn"), ("rows", "mix(4)", "bn"), ("linear(2,coarse)", "relu"))
+    tails = (
+        (),
+        ("gap", "linear(3)"),
+        ("view", "linear(2)"),
+        ("linear(3)", "bn"),
+        ("rows", "mix(4)", "bn"),
+        ("linear(2,coarse)", "relu"),
+    )
     return " ".join([*words, *draw(st.sampled_from(tails)), *draw(st.sampled_from(((), (), ("tied",))))])
 
 

@@ -90,11 +90,17 @@ def test_an_unknown_option_names_itself(name: str) -> None:
 def test_a_recipe_comes_back(name: str) -> None:
     for key, legal, _ in cases(name):
         for value in [value for value in legal if accepted(name, {key: value})]:
-            table = {"name": "r", "prepare": [{"use": name, key: value, "layers": {"a.*": {key: value}}}], "lower": []}
-            written = parse(tomli_w.dumps(table), passes())
+            own = passes()[name].options.by_layer
+            entry: dict[str, object] = {"use": name, key: value}
+            if own is None or key in own:
+                entry["layers"] = {"a.*": {key: value}}
+            written = parse(tomli_w.dumps({"name": "r", "prepare": [entry], "lower": []}), passes())
             assert parse(dump(written), passes()) == written
             assert getattr(written.prepare[0].options, key) == value
             assert getattr(written.prepare[0].options_for("a.b"), key) == value
+            if own is not None and key not in own:
+                with pytest.raises(UserError, match="holds for all layers"):
+                    use({**entry, "layers": {"a.*": {key: value}}}, "prepare[0]", passes())
 
 
 @pytest.mark.parametrize("name", shipped())

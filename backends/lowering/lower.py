@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -19,7 +19,8 @@ from ...compiler.text import target_name
 from ..fixed.op import Attribute
 from ..fixed.program import Builder, Program
 from ..fixed.verify import IllegalStep
-from .real import Codes, Input, Lowered, Real, Sum, port
+from .in_place import check_in_place
+from .real import Input, Lowered, Real, port
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +93,6 @@ class Lowering:
 
     targets: frozenset[Any]
     build: Callable[[Node], Lowered]
-    summary: str = field(default="", compare=False)
 
 
 @cache
@@ -124,6 +124,7 @@ def lower(graph: Graph) -> Program:
             where=places,
             fix="replace them in the model; `lowbit ops` lists what there is",
         )
+    check_in_place(graph)
     builder = Builder()
     became: dict[fx.Node, Lowered] = {}
     fixed = graph.constants()
@@ -176,6 +177,3 @@ def _output_port(node: fx.Node, lowered: Lowered) -> Any:
     if not isinstance(lowered, Real):
         raise Unsupported("an output is not rounded to a grid", where=str(origin(node)))
     return port(lowered, str(origin(node)))
-
-
-__all__ = ["Codes", "Lowering", "Node", "Sum", "coverage", "lower", "table"]

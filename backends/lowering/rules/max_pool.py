@@ -14,6 +14,8 @@ def _build(node: Node) -> Lowered:
     x, given = node.real("self"), node.given
     if given["ceil_mode"]:
         raise node.unsupported("ceil_mode is set")
+    if x.scale.size > 1 and x.axis != 0:
+        raise node.unsupported("its input has one scale a column, and a window would compare several")
     kernel, padding = node.pair("kernel_size"), node.pair("padding")
     value = node.step(
         "max_pool2d",

@@ -23,6 +23,7 @@ LOWERING = Lowering(
             _aten.view.default,
             _aten.reshape.default,
             _aten.flatten.using_ints,
+            _aten.squeeze.dim,
             _aten.squeeze.dims,
             _aten.unsqueeze.default,
         }
