@@ -27,7 +27,7 @@ from .compiler.pipeline import Entry, Result, run
 from .compiler.prepared import Prepared
 from .compiler.recipe import Recipe, parse
 from .compiler.registry import members
-from .compiler.training import Data, Plan, Progress, accuracy, batches, train
+from .compiler.training import Data, Plan, Progress, accuracy, batches, check_task, example, train
 from .recipes import shipped
 
 CALIBRATION_BATCHES = 4
@@ -135,16 +135,18 @@ def compile(
 ) -> Report:
     """Train a classifier in float, then under a recipe, and lower it. The model is trained in place.
 
-    report: told the stage and, within a training, the progress.   Raises what prepare, train and lower raise.
+    report: told the stage and, within a training, the progress.   Raises what prepare, train and lower raise, and
+    UserError for data that the model cannot be trained or judged on.
     """
-    example = next(iter(batches(data.train, 2)))[0]
+    x, _ = example(data.train, 2, "training")
     chosen = read_recipe(recipe)
     report("preparing", None)
-    prepare(model, (example,), chosen, steps=1)  # whatever cannot be lowered is said before the first epoch
+    prepare(model, (x,), chosen, steps=1)  # whatever cannot be lowered is said before the first epoch
+    check_task(model, data)
     train(model, data.train, effort.float_plan, lambda progress: report("training in float", progress))
     model.eval()
     float_accuracy = accuracy(model, data.test)
-    prepared = prepare(model, (example,), chosen, steps=effort.plan.steps(data.train))
+    prepared = prepare(model, (x,), chosen, steps=max(1, effort.plan.steps(data.train)))  # 0 steps: nothing to ramp
     report("calibrating", None)
     calibrate(prepared, _some_inputs(data, effort.plan.batch_size))
     train(prepared, data.train, effort.plan, lambda progress: report(f"training under {chosen.name}", progress))

@@ -79,10 +79,10 @@ def show(
 def _example(shapes: Sequence[tuple[int, ...]], data: str | None) -> tuple[Tensor, ...]:
     import torch
 
-    from ...compiler.training import batches
+    from ...compiler.training import example
 
     if data is not None:
-        return (next(iter(batches(source.data(data).train, 2)))[0],)
+        return (example(source.data(data).train, 2, "training")[0],)
     if not shapes:
         raise UserError("the model needs example inputs", fix="give --input 1,8,8 for each input, or --data")
     return tuple(torch.rand(2, *shape) for shape in shapes)

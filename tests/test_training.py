@@ -1,0 +1,115 @@
+"""Data that a model cannot be trained or judged on is refused before the first epoch; batches and steps agree."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import lowbit
+import pytest
+import torch
+from lowbit import Data, Plan, UserError
+from lowbit.compiler.training import batches, train
+from torch import Tensor, nn
+from torch.utils.data import Dataset, IterableDataset, TensorDataset
+
+ONE = lowbit.Effort(Plan(1, 8), Plan(1, 8))
+
+
+class Stream(IterableDataset[Any]):
+    def __iter__(self) -> Iterator[Any]:
+        yield torch.rand(4), 1
+
+
+class Pair(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return self.inner(x), self.inner(x)
+
+
+def net() -> nn.Module:
+    return nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 3))
+
+
+def data(samples: int = 16, size: int = 4) -> TensorDataset:
+    return TensorDataset(torch.rand(samples, size), torch.arange(samples) % 3)
+
+
+def labelled(y: Any) -> TensorDataset:
+    return TensorDataset(torch.rand(len(y), 4), torch.as_tensor(y))
+
+
+def compiled(train: Any, test: Any, model: Callable[[], nn.Module] = net, effort: lowbit.Effort = ONE) -> lowbit.Report:
+    return lowbit.compile(model(), Data(train, test), "choi2020", effort)
+
+
+BAD: dict[str, tuple[Any, str]] = {
+    "empty": ([], "data is empty"),
+    "label too high": (labelled([0, 1, 3, 2]), r"labels in .* 3 classes"),
+    "label too high, late": (labelled([0, 1] * 8 + [7]), "3 classes"),
+    "label below zero": (labelled([0, -1, 1]), "3 classes"),
+    "float labels": (labelled([0.0, 1.0, 2.0]), "not one integer a sample"),
+    "one-hot labels": (labelled([[0, 1, 0]] * 3), "not one integer a sample"),
+    "no labels": (TensorDataset(torch.rand(8, 4)), "not a pair"),
+    "no labels in a list": ([torch.rand(4)] * 8, "not a pair"),
+    "no length": (Stream(), "Stream has no length"),
+    "no dataset": (7, "int has no length"),
+    "no tensors": ([(object(), 1)] * 8, "no batch can be made"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+@pytest.mark.parametrize("place", [0, 1])
+def test_bad_data_is_refused_before_the_first_epoch(case: str, place: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lowbit.api.train", lambda *given: pytest.fail("training began"))
+    found, message = BAD[case]
+    sets: list[Any] = [data(), data()]
+    sets[place] = found
+    with pytest.raises(UserError, match=message) as caught:
+        compiled(*sets)
+    assert caught.value.fix or case == "empty"
+
+
+def test_test_inputs_of_another_shape_are_refused() -> None:
+    with pytest.raises(UserError, match=r"test inputs have shape \(5,\)"):
+        compiled(data(), data(size=5))
+
+
+@pytest.mark.parametrize(("model", "message"), [(Pair, "gives a tuple"), (nn.ReLU, "no parameter to train")])
+def test_a_model_that_is_no_classifier_is_refused(model: Callable[[], nn.Module], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        compiled(data(), data(), model)
+
+
+def test_the_look_at_the_task_leaves_the_modes_alone() -> None:
+    model = net()
+    model[1].eval()  # type: ignore[index]
+    before = [part.training for part in model.modules()]
+    lowbit.compiler.training.check_task(model, Data(data(), data()))
+    assert [part.training for part in model.modules()] == before
+
+
+@pytest.mark.parametrize("kind", ["memory", "list"])
+@pytest.mark.parametrize(("samples", "size"), [(17, 8), (16, 8), (1, 8), (3, 1), (10, 8), (9, 9)])
+def test_as_many_steps_as_batches(kind: str, samples: int, size: int) -> None:
+    dataset: Dataset[Any] = data(samples)
+    if kind == "list":
+        dataset = [dataset[i] for i in range(samples)]  # type: ignore[assignment]
+    lengths = [len(y) for _, y in batches(dataset, size, shuffle=True)]
+    assert len(lengths) == Plan(1, size).steps(dataset)
+    assert 1 not in lengths or 1 in (samples, size)
+    assert sum(len(y) for _, y in batches(dataset, size)) == samples
+
+
+def test_a_last_batch_of_one_does_not_break_batch_norm() -> None:
+    assert compiled(data(17), data()).parameters
+    with pytest.raises(UserError, match="single sample"):
+        compiled(data(1), data())
+
+
+def test_labels_of_any_integer_type_do() -> None:
+    dataset = labelled(torch.arange(8, dtype=torch.int32) % 3)
+    train(net(), dataset, Plan(1, 4))
