@@ -43,7 +43,9 @@ class Settings(Options, frozen=True):
 
 CARRIERS = frozenset(
     {
+        _aten.constant_pad_nd.default,
         _aten.max_pool2d.default,
+        _aten.pad.default,
         _aten.flatten.using_ints,
         _aten.view.default,
         _aten.reshape.default,
@@ -135,11 +137,16 @@ def _accumulates(node: Any) -> bool:
 
 def _activation_edge(node: fx.Node, options: OptionsFor) -> Edge:
     chosen = options(layer(node))
-    last = all(reader.op == "output" for reader in node.users)
-    bits = chosen.input_bits if node.op == "placeholder" else chosen.output_bits if last else chosen.activation_bits
+    inner = chosen.output_bits if _is_last(node) else chosen.activation_bits
+    bits = chosen.input_bits if node.op == "placeholder" else inner
     grid = Grid(bits, signed=not _nonnegative(node))
     like: torch.Tensor = node.meta["val"]
     return Edge(f"lowbit.scales.activations.{node.name}", torch.zeros(1, dtype=like.dtype), grid)
+
+
+def _is_last(node: fx.Node) -> bool:
+    """Whether the node is read as an output of the model alone, reshaped perhaps."""
+    return all(reader.op == "output" or (reader.target in CARRIERS and _is_last(reader)) for reader in node.users)
 
 
 def _nonnegative(node: Any) -> bool:

@@ -58,6 +58,14 @@ def viewed(m: Model, x: Tensor) -> Tensor:
     return m.first(x).view(x.size(0), -1)
 
 
+def padded(m: Model, x: Tensor) -> Tensor:
+    return m.second(F.pad(F.relu(m.first(x)), (1, 0, 2, 1)))
+
+
+def reshaped_output(m: Model, x: Tensor) -> Tensor:
+    return m.first(x).flatten(1)
+
+
 def deployed(function: Callable[[Model, Tensor], Tensor], options: str = "") -> tuple[Tensor, Tensor]:
     """(output of the prepared module, output of its integer program) on the same batch."""
     torch.manual_seed(0)
@@ -76,7 +84,7 @@ def test_a_tensor_changed_under_another_name_is_refused(function: Callable[[Mode
 
 
 @pytest.mark.parametrize("options", ["", "per_channel = true"])
-@pytest.mark.parametrize("function", [plain, pooled_rows, viewed])
+@pytest.mark.parametrize("function", [plain, pooled_rows, viewed, padded, reshaped_output])
 def test_an_honest_neighbour_is_lowered(function: Callable[[Model, Tensor], Tensor], options: str) -> None:
     """Within one step of the 8-bit activations in front of the output, whose own grid has 16 bits."""
     simulated, integers = deployed(function, options)

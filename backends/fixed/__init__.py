@@ -1,1 +1,1 @@
-"""The fixed-point integer program: records, verifier, interpreter, text, lowering."""
+"""The fixed-point integer program: its records, operations, verifier and text. It knows no target and no graph."""

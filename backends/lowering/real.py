@@ -1,4 +1,4 @@
-"""What the integers of a value stand for while a graph is lowered. The only floats below the compiler live here."""
+"""What the integers of a value stand for while a graph is lowered: the reals that the program itself does not know."""
 
 from __future__ import annotations
 
