@@ -14,8 +14,11 @@ from .errors import UserError
 def check_writable(path: str | os.PathLike[str]) -> None:
     """Raise UserError where `write` would fail: to be asked before hours of work, not after. Nothing is left behind."""
     try:
-        with tempfile.TemporaryFile(dir=_target(path).parent):
+        target = _target(path)
+        with tempfile.TemporaryFile(dir=target.parent):
             pass
+        with contextlib.suppress(FileNotFoundError):
+            os.lstat(target)  # a name that is too long is an error even where there is no such file
     except (OSError, ValueError) as error:
         raise _unwritable(path, error) from None
 
@@ -32,11 +35,14 @@ def _target(path: str | os.PathLike[str]) -> Path:
     target = Path(os.path.realpath(path))  # a link stays a link
     if target.exists() and not target.is_file():
         raise FileExistsError(None, "it is there already and is not a file")  # a device must not be replaced
+    if os.path.basename(path) in ("", "."):  # realpath has dropped what made it a folder
+        raise IsADirectoryError(None, "it ends as the path of a folder does")
     return target
 
 
 def _replace(target: Path, data: bytes) -> None:
-    draft = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+    # Without the target's name, which may be as long as names get.
+    draft = target.with_name(f".lowbit.{secrets.token_hex(4)}")
     try:
         with open(draft, "xb") as file:
             file.write(data)

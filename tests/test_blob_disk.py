@@ -11,6 +11,8 @@ import pytest
 from blobs import GOLDEN, assert_same, body_of, tiny
 from lowbit.backends import blob
 from lowbit.backends.blob import FileError
+from lowbit.backends.blob.layout import MAGIC
+from lowbit.compiler.disk import check_writable
 from lowbit.compiler.errors import UserError
 
 
@@ -53,13 +55,23 @@ def test_a_draft_never_stands_under_the_final_name(tmp_path: Path, monkeypatch: 
     assert seen == [False]
 
 
-@pytest.mark.parametrize("where", ["missing/net.lowbit", "file/net.lowbit", ".", "a\0b", "n" * 300])
+@pytest.mark.parametrize("where", ["missing/net.lowbit", "file/net.lowbit", ".", "zz/", "zz/.", "a\0b", "n" * 256])
 def test_a_path_that_cannot_be_written_is_the_users_error(tmp_path: Path, where: str) -> None:
     (tmp_path / "file").write_bytes(b"")
+    path = os.path.join(tmp_path, where)  # a Path would drop the last separator
+    with pytest.raises(UserError, match="cannot be written"):
+        check_writable(path)
     with pytest.raises(UserError, match="cannot be written") as caught:
-        blob.save(tiny(), tmp_path / where)
+        blob.save(tiny(), path)
     assert str(tmp_path) in str(caught.value)
     assert os.listdir(tmp_path) == ["file"]
+
+
+def test_the_longest_name_of_a_file_will_do(tmp_path: Path) -> None:
+    path = tmp_path / ("n" * os.pathconf(tmp_path, "PC_NAME_MAX"))
+    check_writable(path)
+    blob.save(tiny(), path)
+    assert os.listdir(tmp_path) == [path.name]
 
 
 def test_a_device_is_never_replaced(tmp_path: Path) -> None:
@@ -97,6 +109,22 @@ def test_an_error_inside_a_stream_is_told_from_the_start_of_the_file() -> None:
 
 def test_a_file_longer_than_any_legal_one_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(blob.files, "_PROGRAM", 100)
-    (tmp_path / "long").write_bytes(bytes(111))
+    (tmp_path / "long").write_bytes(MAGIC + bytes(107))
     with pytest.raises(FileError, match="too long"):
         blob.load(tmp_path / "long", max_values=1)
+
+
+@pytest.mark.parametrize("content", [b"", b"\x89", bytes(1000)])
+def test_of_a_file_that_is_not_ours_only_the_first_bytes_are_read(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "other").write_bytes(content)
+    assert blob.read(tmp_path / "other") == content[: len(MAGIC)]
+    with pytest.raises(FileError, match="not a lowbit file"):
+        blob.load(tmp_path / "other")
+
+
+def test_a_pipe_or_a_device_is_not_opened(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", "/dev/zero"):
+        with pytest.raises(FileError, match="cannot be read") as caught:
+            blob.load(path)
+        assert "not a regular file" in caught.value.why

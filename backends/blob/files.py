@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import stat
 
 from ...compiler import disk
 from ..fixed.program import Program
 from ..wire import FileError
+from .layout import MAGIC
 from .reader import MAX_VALUES, loads
 from .writer import dumps
 
@@ -32,11 +34,17 @@ def load(path: str | os.PathLike[str], max_values: int = MAX_VALUES) -> Program:
 
 
 def read(path: str | os.PathLike[str], max_values: int = MAX_VALUES) -> bytes:
-    """The bytes of a file, unless it is longer than any that holds `max_values` integers."""
+    """The bytes of a file, unless it is longer than any that holds `max_values` integers.
+
+    Of a file that is not lowbit's only the first bytes, by which `loads` and `account` refuse it.
+    """
     most = 9 * max_values + _PROGRAM
     try:
+        if not stat.S_ISREG(os.stat(path).st_mode):  # opening a pipe would wait for its writer, a device has no end
+            raise OSError(None, "it is not a regular file")
         with open(path, "rb") as file:
-            data = file.read(most + 1)
+            head = file.read(len(MAGIC))
+            data = head + file.read(most + 1 - len(head)) if head == MAGIC else head
     except (OSError, ValueError) as error:
         why = disk.reason(error)
         raise FileError("the file cannot be read", path=os.fspath(path), why=why, fix="check it") from None

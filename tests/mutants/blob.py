@@ -198,7 +198,7 @@ MUTANTS: list[Mutant] = [
     Mutant(
         "save writes in place",
         "compiler/disk.py",
-        'draft = target.with_name(f".{target.name}.{secrets.token_hex(4)}")',
+        'draft = target.with_name(f".lowbit.{secrets.token_hex(4)}")',
         "draft = target; target.unlink(missing_ok=True)",
         f"{DISK}::test_what_was_there_stays_when_saving_fails",
     ),
