@@ -38,7 +38,7 @@ class Compiled:
         """The output integers for input integers. All targets give the same, bit for bit."""
         if target not in targets():
             raise UserError(f"no target is called '{target}'", fix=f"one of: {', '.join(targets())}")
-        return targets()[target].run(self.program, inputs)
+        return targets()[target].run(self.program, [_array(x) for x in inputs])
 
     def quantize(self, *inputs: Any) -> list[Integers]:
         """The integers of real inputs on the grids of the program's inputs, rounded as in training."""
@@ -47,7 +47,7 @@ class Compiled:
         return [self._quantize(x, port) for x, port in zip(inputs, self.program.inputs, strict=True)]
 
     def _quantize(self, x: Any, port: Port) -> Integers:
-        real = np.asarray(x.detach().cpu() if hasattr(x, "detach") else x)
+        real = _array(x)
         if real.dtype.kind not in "fiub":
             raise UserError(f"an input holds {real.dtype}, not numbers")
         if not np.isfinite(real).all():
@@ -67,6 +67,18 @@ class Compiled:
 
     def __hash__(self) -> int:
         return hash(blob.dumps(self.program))
+
+
+def _array(x: Any) -> np.ndarray[Any, np.dtype[Any]]:
+    """An array, or whatever numpy makes one of; of tensors also those of float types that numpy does not have."""
+    try:
+        if hasattr(x, "detach"):
+            x = x.detach().cpu()
+            x = x.float() if x.is_floating_point() and x.element_size() < np.float32().itemsize else x
+        return np.asarray(x)
+    except Exception as error:  # ragged lists, tensors without values, and whatever else gives no array
+        why = f"{type(error).__name__}: {error}"
+        raise UserError("an input is no array of numbers", why=why, fix="give arrays or tensors, batch first") from None
 
 
 def zeros(program: Program) -> tuple[int, int]:
