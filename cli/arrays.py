@@ -17,9 +17,11 @@ def read(path: str) -> Array:
     try:
         with open(path, "rb") as file:
             found: Array = np.lib.format.read_array(file, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    except Exception as error:  # a damaged header fails in ways that numpy does not list, some of them its parser's
         fix = "write it with numpy.save, as an array of numbers"
-        raise UserError("the array cannot be read", where=path, why=str(error), fix=fix) from None
+        raise UserError(
+            "the array cannot be read", where=path, why=str(error) or type(error).__name__, fix=fix
+        ) from None
     return found
 
 

@@ -87,6 +87,22 @@ def test_an_array_that_is_none_is_refused(here: Path, refused: Refused) -> None:
     assert "x.npy" in refused("check", "n.lowbit", "--input", "x.npy")
 
 
+NPY = {
+    "unfinished": b"{'descr': '<f4', 'shape': ((2,\n",
+    "no dictionary": b"]\n",
+    "beyond memory": b"{'descr': '<f4', 'fortran_order': False, 'shape': (1000000000000, 4)}\n",
+}
+
+
+@pytest.mark.parametrize("case", NPY)
+def test_an_array_with_a_broken_header_is_refused(case: str, here: Path, refused: Refused) -> None:
+    header = NPY[case]
+    (here / "x.npy").write_bytes(b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header)
+    said = refused("run", "n.lowbit", "x.npy", "-o", "y.npy")
+    assert "the array cannot be read" in said
+    assert "why" in said
+
+
 @pytest.mark.parametrize("command", [("show",), ("show", "--bytes"), ("check",), ("run", "-o", "y.npy")])
 def test_a_damaged_file_is_refused(command: tuple[str, ...], here: Path, refused: Refused) -> None:
     name, *options = command
@@ -101,7 +117,7 @@ def test_a_damaged_file_is_refused(command: tuple[str, ...], here: Path, refused
     assert not (here / "y.npy").exists()
 
 
-@pytest.mark.parametrize("path", ["no/such/folder/out.lowbit", ".", "/dev/null"])
+@pytest.mark.parametrize("path", ["no/such/folder/out.lowbit", ".", "zz/", "/dev/null"])
 def test_an_unwritable_path_is_refused_before_any_work(
     path: str, here: Path, refused: Refused, monkeypatch: pytest.MonkeyPatch
 ) -> None:
