@@ -43,6 +43,10 @@ def read_recipe(source: str | Path | Recipe) -> Recipe:
     """A recipe from a shipped name or a path of a TOML file. Raises UserError if there is neither, or it is wrong."""
     if isinstance(source, Recipe):
         return source
+    given: object = source  # callers without a type checker pass None, or a table
+    if not isinstance(given, (str, os.PathLike)):
+        fix = f"a path, a lowbit.Recipe, or one of: {', '.join(shipped())}"
+        raise UserError(f"a recipe cannot be a {type(given).__name__}", fix=fix)
     path = shipped().get(str(source), Path(source))
     try:
         text = path.read_text(encoding="utf-8")
@@ -68,6 +72,7 @@ def prepare(
     Raises UserError where the model or the recipe cannot be used, Unsupported where the prepared model could not be
     lowered, with every such call: before any training.
     """
+    _check_arguments(model, example_inputs, steps)
     chosen = read_recipe(recipe)
     captured = capture(copy.deepcopy(model), example_inputs, kwargs)
     result = run(captured, chosen.prepare, steps)
@@ -77,11 +82,24 @@ def prepare(
     return prepared.train(model.training)
 
 
+def _check_arguments(model: Any, example_inputs: Any, steps: Any) -> None:
+    if not isinstance(model, nn.Module):
+        raise UserError(f"the model is a {type(model).__name__}, not a torch.nn.Module", fix="pass an nn.Module")
+    if not isinstance(example_inputs, (tuple, list)):
+        what = f"the example inputs are a {type(example_inputs).__name__}, not the arguments of a forward"
+        raise UserError(what, fix="pass a tuple, such as (x,)")
+    if steps is not None and (isinstance(steps, bool) or not isinstance(steps, int) or steps < 1):
+        raise UserError(f"steps is {steps!r}, not a positive integer", fix="count the optimizer steps of the training")
+
+
 def calibrate(prepared: Prepared, examples: Iterable[Any]) -> None:
     """Set the activation scales to the least mean square error over the examples (inputs, or tuples of inputs).
 
     Raises UserError when there are none.
     """
+    if isinstance(examples, torch.Tensor) or not isinstance(examples, Iterable):
+        what = f"the examples are a {type(examples).__name__}, not an iterable of batches"
+        raise UserError(what, fix="pass [x] for a single batch x")
     calibrate_graph(prepared.graph, (pytree.tree_leaves(example) for example in examples))
 
 
