@@ -6,7 +6,7 @@ from ..compiler.errors import UserError
 from ..compiler.registry import explanation, names
 
 ROOT = __name__.partition(".")[0]
-PASSES, OPS = f"{ROOT}.passes", f"{ROOT}.backends.fixed.ops"
+PASSES, OPS, TARGETS = f"{ROOT}.passes", f"{ROOT}.backends.fixed.ops", f"{ROOT}.backends.targets"
 
 
 def listed(package: str) -> list[tuple[str, str]]:

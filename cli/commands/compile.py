@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ...compiler.registry import names
 from .. import source
+from ..catalog import TARGETS
 from ..render import Screen, Work
 
 if TYPE_CHECKING:
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 COMPARED = 8
 """Test samples on which every intermediate tensor is compared; the interpreter counts on Python integers."""
 
+INTERPRETER = "interpreter"
+"""The target that is too slow for a whole test set."""
 SMALL = 1_000_000
 """Parameters below which the threads of a step mostly wait for each other."""
 
@@ -96,7 +100,7 @@ def _measure(path: str, size: int, report: Report, task: Data, work: Work) -> tu
         ("float accuracy", _percent(report.float_accuracy)),
         ("fake-quant accuracy", _percent(report.prepared_accuracy)),
     ]
-    for target in ("numpy", "torch"):
+    for target in sorted(set(names(TARGETS)) - {INTERPRETER}):
         work(f"measuring the integer program with {target}")
         rows.append((f"integer accuracy, {target}", _percent(api.measured(compiled, task, target))))
     none, weights = zeros(compiled.program)
@@ -120,8 +124,8 @@ def _verdict(compiled: Compiled, task: Data) -> tuple[str, bool]:
     for comparison in comparisons:
         if comparison.difference:
             return f"no: {comparison.target} differs at {comparison.difference}", False
-    names, values = ", ".join(["interpreter", *(c.target for c in comparisons)]), max(c.values for c in comparisons)
-    return f"yes ({names} agree on all {values} tensors of {len(samples)} samples)", True
+    agreed, values = ", ".join([INTERPRETER, *(c.target for c in comparisons)]), max(c.values for c in comparisons)
+    return f"yes ({agreed} agree on all {values} tensors of {len(samples)} samples)", True
 
 
 def _ledger(screen: Screen, report: Report) -> None:

@@ -8,18 +8,22 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ...compiler.errors import UserError
+from ...compiler.registry import names
 from .. import arrays
+from ..catalog import TARGETS
 from ..render import Screen
 
 if TYPE_CHECKING:
     from ... import Compiled
+
+CHOICES = ", ".join(names(TARGETS))
 
 
 @click.command()
 @click.argument("file")
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT.npy...")
 @click.option("-o", "--output", "outputs", multiple=True, required=True, metavar="OUT.npy", help="One for each output.")
-@click.option("--target", default="torch", show_default=True, metavar="TARGET", help="interpreter, numpy or torch.")
+@click.option("--target", default="torch", show_default=True, metavar="TARGET", help=f"One of: {CHOICES}.")
 @click.pass_obj
 def run(screen: Screen, file: str, inputs: Sequence[str], outputs: Sequence[str], target: str) -> None:
     """Run the program in FILE on arrays whose first axis is the batch.

@@ -41,7 +41,9 @@ def test_examples_are_spelled_as_the_command_wants_them(name: str) -> None:
             command.make_context(name, arguments, parent=parent)
 
 
-@pytest.mark.parametrize("arguments", ["--help", "passes", "ops", "ops conv2d", "recipes", "recipes choi2020"])
+@pytest.mark.parametrize(
+    "arguments", ["--help", "run --help", "passes", "ops", "ops conv2d", "recipes", "recipes choi2020"]
+)
 def test_what_needs_no_torch_does_not_wait_for_it(arguments: str) -> None:
     code = "import sys; from lowbit.cli.main import main; main(sys.argv[1:]); sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code, *arguments.split()], check=True, stdout=subprocess.DEVNULL)
@@ -56,6 +58,11 @@ def test_compile_ends_in_one_table_of_the_file(here: Path, capsys: pytest.Captur
     assert rows["bit-exact"].startswith("yes (interpreter, numpy, torch agree on all")
     assert rows["integer accuracy, numpy"] == rows["integer accuracy, torch"]
     assert "insert_fake_quant" in out
+
+
+def test_help_of_run_names_every_target(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "--help"]) == 0
+    assert ", ".join(targets()) in " ".join(capsys.readouterr().out.split())
 
 
 def test_compile_counts_the_layers_of_each_pattern(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
