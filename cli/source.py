@@ -54,13 +54,19 @@ def data(reference: str) -> Data:
 def _named(reference: str) -> Any:
     place, colon, name = reference.rpartition(":")
     if not colon or not place or not name:
-        known = f", or one of: {', '.join(SETS)}"
-        raise UserError(f"'{reference}' names no factory", fix=FORM + known)
+        known = f"{FORM}, or one of: {', '.join(SETS)}"
+        fix = f"name one of its functions: {reference}:factory" if reference.endswith(".py") else known
+        raise UserError(f"'{reference}' names no factory", fix=fix)
     module = _file(Path(place)) if place.endswith(".py") else _module(place)
     if not hasattr(module, name):
-        own = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
+        own = [key for key, value in vars(module).items() if callable(value) and _own(key, value, module)]
         raise UserError(f"'{place}' has no '{name}'", fix=f"it has: {', '.join(own) or 'nothing to call'}")
     return getattr(module, name)
+
+
+def _own(key: str, value: Any, module: ModuleType) -> bool:
+    """Whether the module itself defines it, and does not only import it."""
+    return not key.startswith("_") and getattr(value, "__module__", "") == module.__name__
 
 
 def _file(path: Path) -> ModuleType:
@@ -104,4 +110,6 @@ def _failed(what: str, error: BaseException) -> LowbitError:
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename != __file__]
     theirs = [frame for frame in frames if not frame.filename.startswith("<frozen")]
     where = f"{theirs[-1].filename}:{theirs[-1].lineno}  {theirs[-1].line}" if theirs else ""
+    if isinstance(error, SyntaxError) and error.filename:  # the line that cannot be parsed is in no frame
+        where = f"{error.filename}:{error.lineno}  {(error.text or '').strip()}"
     return UserError(what, where=where, why=f"{type(error).__name__}: {error}")

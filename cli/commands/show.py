@@ -12,7 +12,7 @@ from .. import source, views
 from ..render import Screen
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from ...backends.fixed.program import Program
     from ...compiler.graph import Graph
@@ -61,11 +61,11 @@ def show(
       lowbit show lowbit.cli.demo:digits_net --input 1,8,8
       lowbit show net.py:make --input 3,32,32 --recipe choi2020 --stage lowered --format json
     """
-    if ":" in target and not target.endswith(".lowbit"):
+    if (":" in target and not target.endswith(".lowbit")) or target.endswith(".py"):
         if sizes:
             raise click.UsageError("--bytes is for a .lowbit file")
         stage = stage or ("prepared" if recipe else "captured")
-        _draw(screen, _stage(target, recipe, stage, _example(shapes, data)), stage, form)
+        _draw(screen, _stage(source.model(target), recipe, stage, _example(shapes, data)), stage, form)
     elif recipe or shapes or data or stage not in (None, "lowered"):
         raise click.UsageError("--recipe, --input, --data and --stage are for a SOURCE; a file holds a lowered program")
     elif sizes:
@@ -88,11 +88,10 @@ def _example(shapes: Sequence[tuple[int, ...]], data: str | None) -> tuple[Tenso
     return tuple(torch.rand(2, *shape) for shape in shapes)
 
 
-def _stage(reference: str, recipe: str | None, stage: str, example: Sequence[Tensor]) -> Graph | Program:
+def _stage(model: nn.Module, recipe: str | None, stage: str, example: Sequence[Tensor]) -> Graph | Program:
     from ... import lower, prepare
     from ...compiler.capture import capture
 
-    model = source.model(reference)
     if stage == "captured":
         return capture(model, example)
     if recipe is None:

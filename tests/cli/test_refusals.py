@@ -55,6 +55,18 @@ def test_a_bad_model_is_refused_before_training(source: str, here: Path, refused
     assert not (here / "out.lowbit").exists()
 
 
+def test_what_a_file_lacks_is_told_by_what_it_defines(here: Path, refused: Refused) -> None:
+    (here / "net.py").write_text("from torch.nn import Linear\nfrom pathlib import Path\ndef make():\n    pass\n")
+    assert "it has: make\n" in refused(*compiling("net.py:nope"))
+    assert "net.py:factory" in refused("show", "net.py")
+    assert "net.py:factory" in refused(*compiling("net.py"))
+
+
+def test_a_syntax_error_is_shown_with_its_line(here: Path, refused: Refused) -> None:
+    (here / "net.py").write_text("import torch\n\ndef make(:\n    pass\n")
+    assert "net.py:3  def make(:" in refused(*compiling("net.py:make"))
+
+
 def test_bad_data_is_refused(here: Path, refused: Refused) -> None:
     assert "not a lowbit.Data" in refused(*compiling(data="net.py:number"))
     assert "one of: digits" in refused(*compiling(data="digit"))
