@@ -8,6 +8,7 @@ import io
 import logging
 import os
 import re
+import sys
 import traceback
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,10 +21,12 @@ from torch.utils import _pytree as pytree
 
 from .errors import UserError
 from .fidelity import check_fidelity
-from .graph import Graph, Origin, Signature, arguments, stamp
+from .graph import OWN, Graph, Origin, Signature, arguments, stamp
 from .verify import verify as verify_graph
 
 _TORCH = os.path.dirname(torch.__file__) + os.sep
+_EXPORTED = fx.GraphModule(nn.Module(), fx.Graph())
+_TRIED = range(2, 1025)
 _FRAME = re.compile(r'File "([^"]+)", line (\d+), in [^\n]*\n\s+([^\n]*)')
 
 
@@ -36,12 +39,15 @@ def capture(
     doubled, since torch.export would fix it.   verify: compare outputs, buffers, gradients and the eval mode with the
     module on these inputs.   Raises UserError with the user's line where the module cannot be captured.
     """
+    _refuse_names(model)
     given: tuple[tuple[Any, ...], dict[str, Any]] = (tuple(args), dict(kwargs or {}))
     positional, named = pytree.tree_map_only(torch.Tensor, _at_least_two, given)
     modes = {module: module.training for module in model.modules()}
     model.train()
     try:
+        positional, named = _ordered(model, positional, named)
         program = _export(model, positional, named)
+        _refuse_branches(program)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             exported = program.module(check_guards=False)
@@ -55,15 +61,30 @@ def capture(
     return graph
 
 
+def _refuse_names(model: nn.Module) -> None:
+    """Refuse a part that torch.export would fail on, whose result is a GraphModule, or that passes would mix up."""
+    parts = [name for names in (model._modules, model._parameters, model._buffers) for name in names]
+    for name in parts:
+        if hasattr(_EXPORTED, name) or name in ("_guards_fn", OWN):
+            raise UserError(f"the model has a part called '{name}'", fix="give that attribute another name")
+
+
 def _at_least_two(tensor: torch.Tensor) -> torch.Tensor:
-    return torch.cat([tensor, tensor]) if tensor.dim() and tensor.shape[0] == 1 else tensor
+    """The tensor, twice if it is a batch of one; its own copy, since export takes one tensor given twice for one."""
+    return torch.cat([tensor, tensor]) if tensor.dim() and tensor.shape[0] == 1 else tensor.clone()
+
+
+def _ordered(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arguments in the order of the model's signature, by position where it allows that."""
+    try:
+        bound = inspect.signature(model.forward).bind(*args, **kwargs)
+    except TypeError as error:
+        raise UserError("the model takes other arguments", why=str(error), fix="give what `forward` takes") from None
+    return bound.args, bound.kwargs
 
 
 def _export(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> torch.export.ExportedProgram:
-    try:
-        bound = inspect.signature(model.forward).bind(*args, **kwargs).arguments
-    except TypeError as error:
-        raise UserError("the model takes other arguments", why=str(error), fix="give what `forward` takes") from None
+    bound = inspect.signature(model.forward).bind(*args, **kwargs).arguments
     batch = {0: torch.export.Dim.DYNAMIC}
     shapes = pytree.tree_map(lambda x: batch if isinstance(x, torch.Tensor) and x.dim() else None, dict(bound))
     try:
@@ -74,6 +95,33 @@ def _export(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
         raise _refusal(
             error, [tuple(x.shape) for x in pytree.tree_leaves(bound) if isinstance(x, torch.Tensor)]
         ) from error
+
+
+def _refuse_branches(program: torch.export.ExportedProgram) -> None:
+    """Refuse a program that torch recorded for some batch sizes only: at others it would compute something else."""
+    values = [node.meta.get("val") for node in program.graph.nodes if node.op == "placeholder"]
+    sizes: list[Any] = [value.shape[0] for value in values if isinstance(value, torch.Tensor) and value.dim()]
+    for size in sizes:
+        if not isinstance(size, torch.SymInt):
+            continue
+        guards = [guard for guard in size.node.shape_env.guards if _excludes(guard.expr, size.node.expr)]
+        bounds = program.range_constraints.get(size.node.expr)
+        if guards or (bounds and (bounds.lower > 2 or bounds.upper < sys.maxsize)):
+            place = getattr(guards[0].sloc, "framework_loc", None) if guards else None
+            raise UserError(
+                "the model branches on the batch size",
+                where=f"{place.filename}:{place.lineno}  {place.line}" if place else "",
+                why=f"what it computes holds only for some sizes: {guards[0].expr if guards else bounds}",
+                fix="compute the same for every batch size",
+            )
+
+
+def _excludes(condition: Any, batch: Any) -> bool:
+    """Whether a batch size breaks the condition; one that reads two sizes says that two inputs have equal batches.
+
+    Many conditions of torch's own hold always, as (3 * N - 1) // N == 2 does, and no prover of its tells: tried out.
+    """
+    return condition.free_symbols == {batch} and any(not condition.subs(batch, size) for size in _TRIED)
 
 
 @contextlib.contextmanager
@@ -111,17 +159,20 @@ def _plain(exported: nn.Module, model: nn.Module) -> Graph:
         if str(node.target) in ("_guards_fn", "aten._assert_tensor_metadata.default"):
             source.erase_node(node)
         elif _is_identity(node):
-            node.replace_all_uses_with(node.args[0])  # type: ignore[arg-type]
+            node.replace_all_uses_with(node.all_input_nodes[0])
             source.erase_node(node)
     graph = fx.Graph()
-    outputs = graph.graph_copy(source, {})
-    graph.output((tuple(outputs), (), {}))  # type: ignore[arg-type]
+    results: Any = graph.graph_copy(source, {})
+    graph.output((tuple(x for x in results if isinstance(x, fx.Node)), (), {}))
     graph.eliminate_dead_code()
     for node in graph.nodes:
         if node.op != "output":
             stamp(node, _origin(node), node.meta["val"])
     state, transient = _state(exported, graph)
-    return Graph(graph, state, Signature(exported._in_spec, exported._out_spec), transient)  # type: ignore[arg-type]
+    constants = {i: x for i, x in enumerate(results) if not isinstance(x, fx.Node)}
+    takes: Any = exported._in_spec
+    gives: Any = exported._out_spec
+    return Graph(graph, state, Signature(takes, gives, inspect.signature(model.forward), constants), transient)
 
 
 def _is_identity(node: fx.Node) -> bool:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+import inspect
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch.fx import Graph as FxGraph
 from torch.fx import GraphModule, Node, map_arg
-from torch.utils._pytree import TreeSpec
+from torch.utils._pytree import TreeSpec, tree_unflatten
 
 from .errors import Broken
 
 _ORIGIN = "lowbit.origin"
+OWN = "lowbit"
+"""Top-level name of what lowbit adds to the model's own parameters and buffers."""
 
 
 @dataclass(frozen=True)
@@ -31,10 +34,23 @@ class Origin:
 
 @dataclass(frozen=True)
 class Signature:
-    """How the caller's arguments flatten into the graph's inputs, and its outputs back into the caller's result."""
+    """How the caller's arguments flatten into the graph's inputs, and its outputs back into the caller's result.
+
+    forward: the model's own signature, by which arguments are put in order.
+    constants: flat position in the result -> what stands there and is no node, such as None; capture fixed it.
+    """
 
     inputs: TreeSpec
     outputs: TreeSpec
+    forward: inspect.Signature
+    constants: Mapping[int, Any] = field(default_factory=dict)
+
+    def result(self, outputs: Sequence[Any]) -> Any:
+        """The caller's result from the values of the graph's outputs."""
+        values = iter(outputs)
+        count = len(outputs) + len(self.constants)
+        flat = [self.constants[i] if i in self.constants else next(values) for i in range(count)]
+        return tree_unflatten(flat, self.outputs)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Signature:
         """Itself: it never changes, and torch warns when the parts of a TreeSpec are made anew."""
@@ -46,8 +62,8 @@ class Graph:
     """An fx graph of ATen calls. Passes return a new Graph; they share the tensors that they do not change.
 
     fx: placeholder, get_attr, call_function and one output node, whose argument is
-        (outputs, penalties, updates): the model's flat outputs, scalar losses to add to the task loss, and
-        a dict from buffer name to the node that computes its value after the next step.
+        (outputs, penalties, updates): the model's flat outputs that are nodes, scalar losses to add to the task
+        loss, and a dict from buffer name to the node that computes its value after the next step.
     state: dotted name -> parameter or buffer.   transient: names of buffers that stay out of `state_dict`.
     """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,13 +11,10 @@ from torch import Tensor, fx, nn
 from torch.utils import _pytree as pytree
 
 from .errors import UserError
-from .graph import Graph, install, shape
+from .graph import OWN, Graph, install, shape
 from .modes import evaluated
 from .pipeline import Entry
 from .recipe import Recipe
-
-OWN = "lowbit"
-"""Top-level name of what lowbit adds to the model's own parameters and buffers."""
 
 
 class Prepared(nn.Module):
@@ -29,10 +27,6 @@ class Prepared(nn.Module):
     def __init__(self, graph: Graph, recipe: Recipe, ledger: tuple[Entry, ...] = ()) -> None:
         """Raises UserError if a top-level part of the model has a name that Prepared needs for itself."""
         super().__init__()
-        taken = sorted({name.split(".")[0] for name in graph.state if hasattr(type(self), name.split(".")[0])})
-        if taken:
-            raise UserError(f"the model has a part called '{taken[0]}'", fix="give that attribute another name")
-        install(self, graph.state, graph.transient)
         self.recipe, self.ledger = recipe, ledger
         self._graph = replace(graph, state={})
         self._inputs = [_expected(node) for node in graph.inputs]
@@ -44,22 +38,38 @@ class Prepared(nn.Module):
         self._penalties = _function(graph.select(penalties=weight_penalties))
         self._updates = _function(graph.select(updates=graph.updates))
         self._measured = Measured()
+        taken = sorted({name.split(".")[0] for name in graph.state if hasattr(self, name.split(".")[0])})
+        if taken:
+            raise UserError(f"the model has a part called '{taken[0]}'", fix="give that attribute another name")
+        install(self, graph.state, graph.transient)  # last, when every attribute of this module's own is there
 
     @property
     def graph(self) -> Graph:
-        """The training graph over the present parameters and buffers."""
+        """The training graph over the present parameters and buffers. Raises UserError if they changed their type."""
         live: dict[str, Tensor] = {**dict(self.named_parameters(remove_duplicate=False))}
         live.update(self.named_buffers(remove_duplicate=False))
+        for node in self._graph.nodes:
+            if node.op == "get_attr":
+                _same_type(str(node.target), live[str(node.target)], node.meta["val"])
         return replace(self._graph, state=live)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """The model's outputs for the model's arguments. Raises UserError for arguments of another form or shape."""
-        flat, spec = pytree.tree_flatten((args, kwargs))
-        self._check(flat, spec)
+        flat = self.flat(args, kwargs)
         run = self._train if self.training else self._eval
         outputs, penalties, _ = run(self, *flat)
         self._measured = Measured(penalties)
-        return pytree.tree_unflatten(outputs, self._graph.signature.outputs)
+        return self._graph.signature.result(outputs)
+
+    def flat(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Any]:
+        """The values of the graph's inputs for the arguments of a forward, in whichever order they are named."""
+        try:
+            bound = self._graph.signature.forward.bind(*args, **kwargs)
+        except TypeError as error:
+            raise UserError("the arguments have another form than at capture", why=str(error)) from None
+        flat, spec = pytree.tree_flatten((bound.args, bound.kwargs))
+        self._check(flat, spec)
+        return flat
 
     def regularization(self) -> Tensor:
         """The sum of all penalties, a scalar: of the weights as they are now, and of the last training forward."""
@@ -102,6 +112,15 @@ class Prepared(nn.Module):
             elif not wanted.fit(tuple(getattr(value, "shape", ()))):
                 given = tuple(getattr(value, "shape", ()))
                 raise UserError(f"input {i} has shape {given}", why=f"the model was captured with {wanted}")
+
+
+def _same_type(name: str, live: Tensor, captured: Tensor) -> None:
+    if live.dtype != captured.dtype:
+        raise UserError(
+            f"'{name}' has become {live.dtype}",
+            why=f"the model was prepared in {captured.dtype}, and every pass reckons with that",
+            fix="prepare the model in the type that it shall have, or convert it back",
+        )
 
 
 class Sizes(tuple[int | None, ...]):

@@ -37,3 +37,101 @@ def test_a_conversion_to_the_same_type_is_nothing() -> None:
     calls = [str(node.target) for node in ours.graph.nodes if node.op == "call_function"]
     assert calls == ["aten.linear.default", "aten.to.dtype", "aten.add.Tensor"]
     assert ours(X[:3]).dtype == torch.float64
+
+
+def test_outputs_that_are_no_tensors() -> None:
+    def forward(self: Any, x: Tensor) -> Any:
+        return 3, {"y": self.lin(x), "none": None, "batch": x.shape[0]}
+
+    module = model(forward)
+    ours = prepared(module, X)
+    for training in (True, False):
+        torch.testing.assert_close(ours.train(training)(X[:5]), module(X[:5]), rtol=0, atol=0)
+    assert len(ours.graph.outputs) == 2
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["recipe", "ledger", "lowbit", "graph", "_graph", "_inputs", "_train", "_measured", "step", "code", "meta", "flat"],
+)
+def test_a_name_that_is_taken(name: str) -> None:
+    module = model(lambda self, x: getattr(self, name)(self.lin(x)))
+    module._modules[name] = nn.Linear(4, 4)  # past add_module, as `self.graph = nn.Linear(...)` does
+    with pytest.raises(UserError, match=f"a part called '{name}'"):
+        prepared(module, X)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_what_is_no_number_is_named(value: float) -> None:
+    module = model(lambda self, x: self.lin(x))
+    with pytest.raises(UserError, match="example input 0"):
+        prepared(module, X.clone().fill_(value))
+    module.lin.weight.data[0, 0] = value  # type: ignore[union-attr,operator]
+    with pytest.raises(UserError, match=r"parameter 'lin\.weight'"):
+        prepared(module, X)
+
+
+def test_a_mask_of_infinities_is_compared() -> None:
+    module = model(lambda self, x: (self.lin(x) + self.mask).softmax(-1))
+    module.register_buffer("mask", torch.tensor([0.0, 0.0, 0.0, -torch.inf]))
+    assert torch.equal(prepared(module, X)(X), module(X))
+
+
+def test_another_type_than_at_capture() -> None:
+    ours = prepared(model(lambda self, x: self.lin(x)), X).double()
+    assert ours(X.double()).dtype == torch.float64
+    with pytest.raises(UserError, match=r"'lin\.weight' has become torch\.float64"):
+        _ = ours.graph
+
+
+def test_named_arguments_in_any_order() -> None:
+    def forward(self: Any, a: Tensor, b: Tensor, *, c: float = 1.0) -> Any:
+        return self.lin(a) - b * c
+
+    module = model(forward)
+    ours = prepared(module, c=0.5, b=X.sin(), a=X)
+    assert [node.name for node in ours.graph.inputs] == ["a", "b", "c"]
+    expected = module(X, X.cos(), c=0.5)
+    for given in (ours(X, X.cos(), c=0.5), ours(c=0.5, a=X, b=X.cos()), ours(X, c=0.5, b=X.cos())):
+        assert torch.equal(given, expected)
+
+
+@pytest.mark.parametrize(
+    ("batch", "asked"),
+    [
+        (8, lambda n: n <= 64),
+        (8, lambda n: n > 4),
+        (2, lambda n: n > 64),
+        (8, lambda n: n % 2 == 0),
+        (7, lambda n: n % 2 == 0),
+        (8, lambda n: n != 5),
+    ],
+)
+def test_a_branch_on_the_batch_size(batch: int, asked: Callable[[int], bool]) -> None:
+    module = model(lambda self, x: self.lin(x) if asked(x.shape[0]) else -x)
+    with pytest.raises(UserError, match="branches on the batch size") as caught:
+        prepared(module, torch.randn(batch, 4))
+    assert "test_prepared.py" in caught.value.where
+
+
+def checked(self: Any, x: Tensor) -> Any:
+    torch._check(x.shape[0] <= 64)
+    return self.lin(x)
+
+
+def test_a_bound_on_the_batch_size() -> None:
+    with pytest.raises(UserError, match="branches on the batch size"):
+        prepared(model(checked), X)
+
+
+def test_what_shapes_ask_of_the_batch_is_no_branch() -> None:
+    def forward(self: Any, a: Tensor, b: Tensor) -> Any:
+        assert a.shape[0] == b.shape[0]
+        heads = self.lin(a).reshape(a.shape[0], 2, 2).flatten(1).view(-1, 4)
+        return torch.cat([heads, b.expand(a.shape[0], 4)]).chunk(2)[0] + torch.einsum("ni,nj->nj", a, b)
+
+    module = model(forward)
+    ours = prepared(module, X, X)
+    for batch in (2, 9):
+        a, b = torch.randn(2, batch, 4)
+        torch.testing.assert_close(ours(a, b), module(a, b))
