@@ -43,10 +43,7 @@ def read_recipe(source: str | Path | Recipe) -> Recipe:
     """A recipe from a shipped name or a path of a TOML file. Raises UserError if there is neither, or it is wrong."""
     if isinstance(source, Recipe):
         return source
-    given: object = source  # callers without a type checker pass None, or a table
-    if not isinstance(given, (str, os.PathLike)):
-        fix = f"a path, a lowbit.Recipe, or one of: {', '.join(shipped())}"
-        raise UserError(f"a recipe cannot be a {type(given).__name__}", fix=fix)
+    _check_recipe(source)
     path = shipped().get(str(source), Path(source))
     try:
         text = path.read_text(encoding="utf-8")
@@ -54,6 +51,13 @@ def read_recipe(source: str | Path | Recipe) -> Recipe:
         known = ", ".join(shipped())
         raise UserError(f"no recipe '{source}'", why=str(error), fix=f"a path, or one of: {known}") from None
     return parse(text, passes())
+
+
+def _check_recipe(source: object) -> None:
+    """Callers without a type checker pass None, or a table."""
+    if not isinstance(source, (str, os.PathLike)):
+        fix = f"a path, a lowbit.Recipe, or one of: {', '.join(shipped())}"
+        raise UserError(f"a recipe cannot be a {type(source).__name__}", fix=fix)
 
 
 def prepare(
