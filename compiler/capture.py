@@ -71,7 +71,8 @@ def _refuse_names(model: nn.Module) -> None:
 
 def _at_least_two(tensor: torch.Tensor) -> torch.Tensor:
     """The tensor, twice if it is a batch of one; its own copy, since export takes one tensor given twice for one."""
-    return torch.cat([tensor, tensor]) if tensor.dim() and tensor.shape[0] == 1 else tensor.clone()
+    own = tensor.detach().clone()
+    return torch.cat([own, own]) if own.dim() and own.shape[0] == 1 else own
 
 
 def _ordered(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:

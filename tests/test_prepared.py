@@ -135,3 +135,10 @@ def test_what_shapes_ask_of_the_batch_is_no_branch() -> None:
     for batch in (2, 9):
         a, b = torch.randn(2, batch, 4)
         torch.testing.assert_close(ours(a, b), module(a, b))
+
+
+def test_examples_that_are_one_tensor_or_need_a_gradient() -> None:
+    module = model(lambda self, a, b: self.lin(a) - b)
+    example = X.sin().requires_grad_() * 2
+    ours = prepared(module, example, example)
+    assert torch.equal(ours(X, X.cos()), module(X, X.cos()))

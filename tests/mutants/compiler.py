@@ -137,8 +137,8 @@ MUTANTS: list[Mutant] = [
     Mutant(
         "a batch of one is fixed",
         "compiler/capture.py",
-        "tensor.shape[0] == 1 else tensor",
-        "tensor.shape[0] == 0 else tensor",
+        "own.shape[0] == 1 else own",
+        "own.shape[0] == 0 else own",
         f"{CAPTURE}::test_any_batch_from_any_example",
     ),
     Mutant(
