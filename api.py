@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.utils import _pytree as pytree
 
 from .backends import blob
 from .backends.check import Comparison, compare
@@ -81,7 +80,7 @@ def prepare(
     captured = capture(copy.deepcopy(model), example_inputs, kwargs)
     result = run(captured, chosen.prepare, steps)
     prepared = Prepared(result.graph, chosen, result.ledger)
-    calibrate_graph(prepared.graph, [pytree.tree_leaves((tuple(example_inputs), dict(kwargs or {})))])
+    calibrate_graph(prepared.graph, [prepared.flat(tuple(example_inputs), kwargs or {})])
     lower(prepared)
     return prepared.train(model.training)
 
@@ -97,14 +96,21 @@ def _check_arguments(model: Any, example_inputs: Any, steps: Any) -> None:
 
 
 def calibrate(prepared: Prepared, examples: Iterable[Any]) -> None:
-    """Set the activation scales to the least mean square error over the examples (inputs, or tuples of inputs).
+    """Set the activation scales to the least mean square error over the examples.
 
-    Raises UserError when there are none.
+    Each is one input, a tuple or list of a forward's arguments, or a dict of them by name.
+    Raises UserError when there are none, or one does not fit the model.
     """
     if isinstance(examples, torch.Tensor) or not isinstance(examples, Iterable):
         what = f"the examples are a {type(examples).__name__}, not an iterable of batches"
         raise UserError(what, fix="pass [x] for a single batch x")
-    calibrate_graph(prepared.graph, (pytree.tree_leaves(example) for example in examples))
+    calibrate_graph(prepared.graph, (_inputs(prepared, example) for example in examples))
+
+
+def _inputs(prepared: Prepared, example: Any) -> list[Any]:
+    if isinstance(example, Mapping):
+        return prepared.flat((), example)
+    return prepared.flat(tuple(example) if isinstance(example, (tuple, list)) else (example,), {})
 
 
 def deployed(prepared: Prepared) -> Result:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import lowbit
 import pytest
 import torch
+from lowbit.api import passes
 from lowbit.compiler.capture import capture
 from lowbit.compiler.errors import UserError
 from lowbit.compiler.prepared import Prepared
-from lowbit.compiler.recipe import Recipe
+from lowbit.compiler.recipe import Recipe, parse
 from torch import Tensor, nn
 
 PLAIN = Recipe("plain", "no pass at all", (), ())
@@ -142,3 +144,30 @@ def test_examples_that_are_one_tensor_or_need_a_gradient() -> None:
     example = X.sin().requires_grad_() * 2
     ours = prepared(module, example, example)
     assert torch.equal(ours(X, X.cos()), module(X, X.cos()))
+
+
+PTQ = parse('name = "one"\n[[prepare]]\nuse = "insert_fake_quant"\n', passes())
+
+
+class Total(nn.Module):
+    """A wide input and a narrow one: scales that are mixed up show."""
+
+    def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        return a + b
+
+
+@pytest.mark.parametrize("names", [("a", "b"), ("b", "a")])
+def test_named_examples_calibrate_the_input_they_name(names: tuple[str, str]) -> None:
+    x = {"a": torch.full((2, 3), 100.0), "b": torch.full((2, 3), 0.01)}
+    named = {name: x[name] for name in names}
+    prepared = lowbit.prepare(Total(), (), PTQ, kwargs=named)
+    for _ in range(2):
+        scales = [port.scale for port in lowbit.lower(prepared).program.inputs]
+        assert scales[0] > 1000 * scales[1]
+        lowbit.calibrate(prepared, [named])
+
+
+def test_an_example_of_another_shape_does_not_calibrate() -> None:
+    prepared = lowbit.prepare(nn.Linear(3, 2), (torch.randn(2, 3),), "choi2020", steps=1)
+    with pytest.raises(lowbit.UserError, match="shape"):
+        lowbit.calibrate(prepared, [torch.randn(2, 4)])
