@@ -18,6 +18,18 @@ MASKS = "lowbit.masks."
 PRODUCERS = frozenset({aten.conv2d.default, aten.linear.default})
 """Calls that multiply by a weight: what is quantized, regularized and pruned."""
 
+RESHAPES = frozenset(
+    {
+        aten.flatten.using_ints,
+        aten.reshape.default,
+        aten.squeeze.dim,
+        aten.squeeze.dims,
+        aten.unsqueeze.default,
+        aten.view.default,
+    }
+)
+"""Calls that give the same values another shape."""
+
 
 @dataclass(frozen=True)
 class Fact:

@@ -20,7 +20,7 @@ from torch import fx
 from ..compiler.contract import OnGrid, Options, OptionsFor, Pass
 from ..compiler.edit import Edit
 from ..compiler.errors import UserError
-from ..compiler.facts import PRODUCERS, weight_of, weights_on_grid
+from ..compiler.facts import PRODUCERS, RESHAPES, weight_of, weights_on_grid
 from ..compiler.graph import Graph, arguments, layer
 from ..compiler.grid import Grid, best_scale
 from ..compiler.pattern import Planned
@@ -41,18 +41,12 @@ class Settings(Options, frozen=True):
     per_channel: bool = False
 
 
-CARRIERS = frozenset(
+CARRIERS = RESHAPES | frozenset(
     {
         _aten.constant_pad_nd.default,
         _aten.max_pool2d.default,
         _aten.pad.default,
-        _aten.flatten.using_ints,
-        _aten.view.default,
-        _aten.reshape.default,
         _aten.dropout.default,
-        _aten.squeeze.dim,
-        _aten.squeeze.dims,
-        _aten.unsqueeze.default,
         _aten.contiguous.default,
         _aten.clone.default,
     }

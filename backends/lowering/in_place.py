@@ -6,18 +6,13 @@ import torch
 from torch import fx
 
 from ...compiler.errors import Unsupported
+from ...compiler.facts import RESHAPES
 from ...compiler.graph import Graph, is_effect, origin
 from ...compiler.text import target_name
 
 _aten = torch.ops.aten
-ALIASES = frozenset(
+ALIASES = RESHAPES | frozenset(
     {
-        _aten.view.default,
-        _aten.reshape.default,
-        _aten.flatten.using_ints,
-        _aten.squeeze.dim,
-        _aten.squeeze.dims,
-        _aten.unsqueeze.default,
         _aten.contiguous.default,
         _aten.dropout.default,
         _aten.dropout_.default,

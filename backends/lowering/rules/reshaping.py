@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import torch
-
+from ....compiler.facts import RESHAPES
 from ..lower import Lowering, Node
 from ..real import Lowered, Real
-
-_aten = torch.ops.aten
 
 
 def _build(node: Node) -> Lowered:
@@ -17,16 +14,4 @@ def _build(node: Node) -> Lowered:
     return Real(node.step("reshape", x.value, shape=node.shape), x.scale, x.zero)
 
 
-LOWERING = Lowering(
-    frozenset(
-        {
-            _aten.view.default,
-            _aten.reshape.default,
-            _aten.flatten.using_ints,
-            _aten.squeeze.dim,
-            _aten.squeeze.dims,
-            _aten.unsqueeze.default,
-        }
-    ),
-    _build,
-)
+LOWERING = Lowering(RESHAPES, _build)
