@@ -65,12 +65,14 @@ class Graph:
         (outputs, penalties, updates): the model's flat outputs that are nodes, scalar losses to add to the task
         loss, and a dict from buffer name to the node that computes its value after the next step.
     state: dotted name -> parameter or buffer.   transient: names of buffers that stay out of `state_dict`.
+    classes: path of each module of the user's -> name of its class, parents before their parts; '' is the model.
     """
 
     fx: FxGraph
     state: Mapping[str, torch.Tensor]
     signature: Signature
     transient: frozenset[str] = field(default_factory=frozenset)
+    classes: Mapping[str, str] = field(default_factory=dict)
 
     def copy(self) -> tuple[Graph, dict[Node, Node]]:
         """A graph with nodes of its own over the same tensors, and the map from old nodes to new."""

@@ -129,14 +129,14 @@ MUTANTS: list[Mutant] = [
     ),
     Mutant(
         "gradients are not compared at capture",
-        "compiler/fidelity.py",
+        "compiler/capture/fidelity.py",
         'seen |= {f"the gradient of',
         'unseen = {f"the gradient of',
         f"{CAPTURE}::test_a_custom_gradient_is_refused",
     ),
     Mutant(
         "a batch of one is fixed",
-        "compiler/capture.py",
+        "compiler/capture/whole.py",
         "own.shape[0] == 1 else own",
         "own.shape[0] == 0 else own",
         f"{CAPTURE}::test_any_batch_from_any_example",

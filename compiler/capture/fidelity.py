@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from .errors import UserError
-from .graph import Graph
-from .modes import evaluated
+from ..errors import UserError
+from ..graph import Graph
+from ..modes import evaluated
 
 TOLERANCE = 1e-4
 """Largest relative difference accepted; both sides run the same kernels in the same order, so 0 is usual."""

@@ -1,0 +1,3 @@
+"""nn.Module + example inputs -> Graph."""
+
+from .whole import capture as capture

@@ -1,0 +1,79 @@
+"""The exported module as a plain Graph: no guards, no hooks, one origin on every node."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import re
+from typing import Any
+
+import torch
+from torch import fx, nn
+
+from ..graph import Graph, Origin, Signature, arguments, stamp
+from .refusal import TORCH
+
+_FRAME = re.compile(r'File "([^"]+)", line (\d+), in [^\n]*\n\s+([^\n]*)')
+
+
+def plain(exported: nn.Module, model: nn.Module) -> Graph:
+    """The exported module as a plain Graph: no guards, no hooks, one origin on every node."""
+    source: fx.Graph = exported.graph  # type: ignore[assignment]
+    for node in list(source.nodes):
+        if str(node.target) in ("_guards_fn", "aten._assert_tensor_metadata.default"):
+            source.erase_node(node)
+        elif _is_identity(node):
+            node.replace_all_uses_with(node.all_input_nodes[0])
+            source.erase_node(node)
+    graph = fx.Graph()
+    results: Any = graph.graph_copy(source, {})
+    graph.output((tuple(x for x in results if isinstance(x, fx.Node)), (), {}))
+    graph.eliminate_dead_code()
+    for node in graph.nodes:
+        if node.op != "output":
+            stamp(node, _origin(node), node.meta["val"])
+    state, transient = _state(exported, graph)
+    constants = {i: x for i, x in enumerate(results) if not isinstance(x, fx.Node)}
+    takes: Any = exported._in_spec
+    gives: Any = exported._out_spec
+    signature = Signature(takes, gives, inspect.signature(model.forward), constants)
+    return Graph(graph, state, signature, transient, _classes(model))
+
+
+def _classes(model: nn.Module) -> dict[str, str]:
+    return {name: type(module).__name__ for name, module in model.named_modules()}
+
+
+def _is_identity(node: fx.Node) -> bool:
+    """Whether the node is a conversion of a tensor to what it is already, which returns that very tensor."""
+    if not str(node.target).startswith(("aten.to.", "aten.type_as.")) or arguments(node).get("copy"):
+        return False
+    before, after = (kept.meta["val"] for kept in (node.args[0], node))  # type: ignore[union-attr]
+    return bool(before.dtype == after.dtype and before.device == after.device and before.stride() == after.stride())
+
+
+def _origin(node: fx.Node) -> Origin:
+    if node.op != "call_function":
+        return Origin(str(node.target).rpartition(".")[0] if node.op == "get_attr" else "")
+    stack = node.meta.get("nn_module_stack") or {}
+    path = next(reversed(stack.values()))[0] if stack else ""
+    path = "" if path.startswith("_empty_nn_module_stack") else path  # torch's mark for a node of no module
+    frames = [frame for frame in _FRAME.findall(node.meta.get("stack_trace") or "") if not frame[0].startswith(TORCH)]
+    source = f"{os.path.basename(frames[-1][0])}:{frames[-1][1]}  {frames[-1][2]}" if frames else ""
+    return Origin(path.split("@")[0], source)
+
+
+def _state(exported: nn.Module, graph: fx.Graph) -> tuple[dict[str, torch.Tensor], frozenset[str]]:
+    """Tensors by dotted name, the model's own objects and in its order; the names that `state_dict` leaves out."""
+    tensors: dict[str, torch.Tensor] = {
+        **dict(exported.named_parameters(remove_duplicate=False)),
+        **dict(exported.named_buffers(remove_duplicate=False)),
+    }
+    for node in graph.nodes:
+        name = str(node.target)
+        if node.op == "get_attr" and name not in tensors:
+            owner: Any = exported.get_submodule(name.rpartition(".")[0])
+            tensors[name] = getattr(owner, name.rpartition(".")[2])
+    kept = exported.state_dict().keys()
+    read = {str(node.target) for node in graph.nodes if node.op == "get_attr"}
+    return {k: v for k, v in tensors.items() if k in read or k in kept}, frozenset(tensors.keys() - kept)
