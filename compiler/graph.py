@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch.fx import Graph as FxGraph
 from torch.fx import GraphModule, Node, map_arg
-from torch.utils._pytree import TreeSpec, tree_unflatten
+from torch.utils._pytree import TreeSpec, tree_leaves, tree_unflatten
 
 from .errors import Broken
 
@@ -61,10 +61,11 @@ class Signature:
 class Graph:
     """An fx graph of ATen calls. Passes return a new Graph; they share the tensors that they do not change.
 
-    fx: placeholder, get_attr, call_function and one output node, whose argument is
+    fx: placeholder, get_attr, call_function, call_module and one output node, whose argument is
         (outputs, penalties, updates): the model's flat outputs that are nodes, scalar losses to add to the task
         loss, and a dict from buffer name to the node that computes its value after the next step.
     state: dotted name -> parameter or buffer.   transient: names of buffers that stay out of `state_dict`.
+    leaves: path -> module that capture kept opaque; a call_module node calls it.
     classes: path of each module of the user's -> name of its class, parents before their parts; '' is the model.
     """
 
@@ -73,6 +74,7 @@ class Graph:
     signature: Signature
     transient: frozenset[str] = field(default_factory=frozenset)
     classes: Mapping[str, str] = field(default_factory=dict)
+    leaves: Mapping[str, torch.nn.Module] = field(default_factory=dict)
 
     def copy(self) -> tuple[Graph, dict[Node, Node]]:
         """A graph with nodes of its own over the same tensors, and the map from old nodes to new."""
@@ -160,23 +162,35 @@ class Graph:
     def module(self) -> GraphModule:
         """The graph as a module that takes flat inputs and returns (outputs, penalties, updates)."""
         root = torch.nn.Module()
-        install(root, self.state, self.transient)
+        self.install(root)
         return GraphModule(root, self.fx)
 
+    def install(self, root: torch.nn.Module) -> None:
+        """Hang tensors and leaves under their dotted names in a tree of plain modules below `root`."""
+        for path, module in self.leaves.items():
+            owner, name = _owner(root, path)
+            owner.add_module(name, module)
+        for path, tensor in self.state.items():
+            owner, name = _owner(root, path)
+            if isinstance(tensor, torch.nn.Parameter):
+                owner.register_parameter(name, tensor)
+            else:
+                owner.register_buffer(name, tensor, persistent=path not in self.transient)
 
-def install(root: torch.nn.Module, state: Mapping[str, torch.Tensor], transient: frozenset[str]) -> None:
-    """Hang tensors under their dotted names in a tree of plain modules below `root`."""
-    for name, tensor in state.items():
-        *path, leaf = name.split(".")
-        owner = root
-        for part in path:
-            if part not in owner._modules:
-                owner.add_module(part, torch.nn.Module())
-            owner = owner._modules[part]  # type: ignore[assignment]
-        if isinstance(tensor, torch.nn.Parameter):
-            owner.register_parameter(leaf, tensor)
-        else:
-            owner.register_buffer(leaf, tensor, persistent=name not in transient)
+
+def _owner(root: torch.nn.Module, path: str) -> tuple[torch.nn.Module, str]:
+    """The module that holds what has this dotted name, made where it is missing, and the last part of the name."""
+    *parts, name = path.split(".")
+    for part in parts:
+        if part not in root._modules:
+            root.add_module(part, torch.nn.Module())
+        root = root._modules[part]  # type: ignore[assignment]
+    return root, name
+
+
+def tensor_of(result: Any, index: int) -> Any:
+    """One of the tensors in what a leaf returned, whatever its structure."""
+    return tree_leaves(result)[index]
 
 
 def call(node: Node, args: Any, kwargs: Any) -> Any:
@@ -186,8 +200,8 @@ def call(node: Node, args: Any, kwargs: Any) -> Any:
 
 
 def is_effect(node: Node) -> bool:
-    """Whether a node must stay although nobody reads it: ports, and calls that mutate an argument."""
-    if node.op in ("placeholder", "output"):
+    """Whether a node must stay although nobody reads it: ports, leaves, and calls that mutate an argument."""
+    if node.op in ("placeholder", "output", "call_module"):
         return True
     schema = getattr(node.target, "_schema", None)
     return schema is not None and bool(schema.is_mutable)

@@ -11,7 +11,7 @@ from torch import Tensor, fx, nn
 from torch.utils import _pytree as pytree
 
 from .errors import UserError
-from .graph import OWN, Graph, install, shape
+from .graph import OWN, Graph, shape
 from .modes import evaluated
 from .pipeline import Entry
 from .recipe import Recipe
@@ -41,7 +41,7 @@ class Prepared(nn.Module):
         taken = sorted({name.split(".")[0] for name in graph.state if hasattr(self, name.split(".")[0])})
         if taken:
             raise UserError(f"the model has a part called '{taken[0]}'", fix="give that attribute another name")
-        install(self, graph.state, graph.transient)  # last, when every attribute of this module's own is there
+        graph.install(self)  # last, when every attribute of this module's own is there
 
     @property
     def graph(self) -> Graph:
@@ -159,5 +159,5 @@ def _reached(graph: Graph) -> set[fx.Node]:
 def _function(graph: Graph) -> Any:
     """The graph as a plain function of (module tree, *flat inputs), so that several can share one tree."""
     tree = nn.Module()
-    install(tree, graph.state, graph.transient)
+    graph.install(tree)
     return type(fx.GraphModule(tree, graph.fx)).forward

@@ -45,14 +45,19 @@ def _described(graph: Graph, node: fx.Node, numbers: Mapping[fx.Node, str]) -> d
     entry = {"node": f"%{len(numbers)}", "type": _type(node.meta.get("val")), "op": "input", "arguments": {}}
     if node.op == "get_attr":
         entry |= {"op": "state", "name": str(node.target), "digest": digest(graph.tensor(node))}
+    elif node.op == "call_module":
+        entry |= {"op": "leaf", "name": str(node.target), "arguments": _arguments(node, numbers)}
     elif node.op == "call_function":
         entry |= {"op": target_name(node.target), "arguments": _arguments(node, numbers)}
     return {**entry, "layer": place.layer, "source": place.source, "trail": list(place.trail)}
 
 
 def _arguments(node: fx.Node, numbers: Mapping[fx.Node, str]) -> dict[str, Any]:
-    given = arguments(node) if hasattr(node.target, "_schema") else dict(enumerate(node.args))
-    return {str(key): _plain(value, numbers) for key, value in given.items()}
+    return {str(key): _plain(value, numbers) for key, value in _given(node).items()}
+
+
+def _given(node: fx.Node) -> dict[Any, Any]:
+    return arguments(node) if hasattr(node.target, "_schema") else {**dict(enumerate(node.args)), **node.kwargs}
 
 
 def _plain(value: Any, numbers: Mapping[fx.Node, str]) -> Any:
@@ -74,9 +79,8 @@ def _line(graph: Graph, node: fx.Node, numbers: Mapping[fx.Node, str]) -> str:
         return f"{name} = input"
     if node.op == "get_attr":
         return f"{name} = {node.target} {digest(graph.tensor(node))}"
-    given = arguments(node) if hasattr(node.target, "_schema") else dict(enumerate(node.args))
-    shown = ", ".join(f"{key}={_shown(value, numbers)}" for key, value in given.items())
-    return f"{name} = {target_name(node.target)}({shown})"
+    shown = ", ".join(f"{key}={_shown(value, numbers)}" for key, value in _given(node).items())
+    return f"{name} = {'leaf ' if node.op == 'call_module' else ''}{target_name(node.target)}({shown})"
 
 
 def target_name(target: Any) -> str:

@@ -8,15 +8,15 @@ import torch
 from torch import fx
 
 from .errors import Broken
-from .graph import Graph, is_effect, origin, schema_arguments
+from .graph import Graph, is_effect, origin, schema_arguments, tensor_of
 
 
 def verify(graph: Graph, after: str) -> None:
     """Raise Broken, naming the invariant and the node, unless the graph is legal.
 
     G1 nodes stand before their readers, under unique names.
-    G2 a node is an input, a tensor, a call of a registered operator, or the output.
-    G3 every tensor read is in the state.
+    G2 a node is an input, a tensor, a call of a registered operator or of a leaf, or the output.
+    G3 every tensor read is in the state, every leaf called in the leaves.
     G4 every node has a value and an origin.
     G5 every argument given is one of the operator's schema.
     G6 penalties are scalars; updates name buffers and have their shape.
@@ -36,10 +36,12 @@ def verify(graph: Graph, after: str) -> None:
 def _node(graph: Graph, node: fx.Node) -> str:
     if node.op == "output":
         return ""
-    if node.op not in ("placeholder", "get_attr", "call_function"):
+    if node.op not in ("placeholder", "get_attr", "call_function", "call_module"):
         return f"G2: a {node.op} node"
     if node.op == "get_attr" and node.target not in graph.state:
         return f"G3: no tensor '{node.target}'"
+    if node.op == "call_module" and node.target not in graph.leaves:
+        return f"G3: no leaf '{node.target}'"
     if "val" not in node.meta:
         return "G4: no value"
     if node.op == "call_function":
@@ -52,7 +54,7 @@ def _call(node: fx.Node) -> str:
         return "G7: a call that nobody reads"
     if not isinstance(node.target, torch._ops.OpOverload):
         # Sizes are computed by Python's own operators on symbolic integers.
-        known = node.target is operator.getitem or getattr(node.target, "__module__", "") in ("_operator", "math")
+        known = node.target in (operator.getitem, tensor_of) or getattr(node.target, "__module__", "") in ("_operator", "math")
         return "" if known or isinstance(node.target, torch._ops.HigherOrderOperator) else "G2: not an operator"
     known_names = [name for name, _ in schema_arguments(node.target)]
     if len(node.args) > len(known_names) or not node.kwargs.keys() <= set(known_names[len(node.args) :]):

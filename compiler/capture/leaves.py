@@ -1,0 +1,207 @@
+"""Opaque leaves: modules that a recipe keeps out of the graph, which calls them as they are.
+
+While torch.export runs, a leaf answers with the marker operator `lowbit::leaf`, one call for each tensor that it
+returns; afterwards the markers of one call become one `call_module` node. What shape a leaf returns for another batch
+is found out beforehand, by running the model on two batch sizes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+from torch.utils import _pytree as pytree
+
+from ..errors import UserError
+from ..graph import tensor_of
+
+_library = torch.library.Library("lowbit", "FRAGMENT")
+_library.define(
+    "leaf(Tensor[] inputs, str path, int call, int index, SymInt[] size, ScalarType dtype, Device device) -> Tensor"
+)
+MARKER = torch.ops.lowbit.leaf.default
+
+
+@torch.library.register_fake("lowbit::leaf", lib=_library)
+def _(inputs: Any, path: str, call: int, index: int, size: Any, dtype: Any, device: Any) -> Tensor:
+    return torch.empty(size, dtype=dtype, device=device)
+
+
+@dataclass(frozen=True)
+class Size:
+    """A size of an output: `slope` for each row of the leaf's first tensor, and `base`."""
+
+    slope: int
+    base: int
+
+
+@dataclass(frozen=True)
+class Returned:
+    """What one call of a leaf returns: the structure; of each leaf of it the sizes, type and device, or the value."""
+
+    spec: pytree.TreeSpec
+    parts: tuple[Any, ...]
+
+
+@dataclass
+class Opaque:
+    """The leaves of one model while it is exported.   modules: by path.   calls: what each call was given."""
+
+    modules: Mapping[str, nn.Module]
+    returned: Mapping[str, Sequence[Returned]]
+    calls: dict[tuple[str, int], tuple[Any, Any]] = field(default_factory=dict)
+
+    @contextlib.contextmanager
+    def standing_in(self) -> Iterator[None]:
+        """Let every leaf answer with markers instead of running."""
+        self.calls.clear()
+        for path, module in self.modules.items():
+            module.forward = self._marker(path)
+        try:
+            yield
+        finally:
+            for module in self.modules.values():
+                del module.__dict__["forward"]
+
+    def _marker(self, path: str) -> Callable[..., Any]:
+        count = 0
+
+        def forward(*args: Any, **kwargs: Any) -> Any:
+            nonlocal count
+            call, count = count, count + 1
+            inputs = [x for x in pytree.tree_leaves((args, kwargs)) if isinstance(x, Tensor)]
+            self.calls[path, call] = pytree.tree_map_only(Tensor, lambda _: _INPUT, (args, kwargs))
+            known = self.returned[path][call]
+            parts = [_marked(inputs, path, call, i, part) for i, part in enumerate(known.parts)]
+            return pytree.tree_unflatten(parts, known.spec)
+
+        return forward
+
+
+_INPUT = object()
+"""Stands in the recorded arguments of a leaf where a tensor was."""
+
+
+def _marked(inputs: Sequence[Tensor], path: str, call: int, index: int, part: Any) -> Any:
+    if not isinstance(part, tuple):
+        return part.value
+    sizes, dtype, device = part
+    rows = inputs[0].shape[0] if inputs and inputs[0].dim() else 0
+    size = [known.slope * rows + known.base for known in sizes]
+    return MARKER(inputs, path, call, index, size, dtype, device)
+
+
+@dataclass(frozen=True)
+class _Fixed:
+    """A value among a leaf's results that is no tensor."""
+
+    value: Any
+
+
+def opaque(model: nn.Module, patterns: Sequence[str], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Opaque:
+    """The modules of those paths, the outermost where they are nested, and what each returns.
+
+    Raises UserError for a pattern without a module, and for a leaf whose results do not follow the batch.
+    """
+    modules = _chosen(model, patterns)
+    if not modules:
+        return Opaque({}, {})
+    small, large = (_observed(model, modules, grown) for grown in ((args, kwargs), _grown(args, kwargs)))
+    returned = {path: [_returned(path, *pair) for pair in zip(small[path], large[path], strict=True)] for path in modules}
+    return Opaque(modules, returned)
+
+
+def _chosen(model: nn.Module, patterns: Sequence[str]) -> dict[str, nn.Module]:
+    paths = dict(model.named_modules())
+    for pattern in patterns:
+        if not any(path and fnmatchcase(path, pattern) for path in paths):
+            raise UserError(
+                f"the leaf pattern '{pattern}' matches no module",
+                where="leaves",
+                fix=f"use one of: {', '.join(path for path in paths if path)}",
+            )
+    fitting = [path for path in paths if path and any(fnmatchcase(path, pattern) for pattern in patterns)]
+    inner = {path for path in fitting for outer in fitting if path.startswith(f"{outer}.")}
+    return {path: paths[path] for path in fitting if path not in inner}
+
+
+def _grown(args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Any, Any]:
+    def more(x: Tensor) -> Tensor:
+        return torch.cat([x, x[:1]]) if x.dim() else x
+
+    grown: tuple[Any, Any] = pytree.tree_map_only(Tensor, more, (tuple(args), dict(kwargs)))
+    return grown
+
+
+def _observed(
+    model: nn.Module, modules: Mapping[str, nn.Module], given: tuple[Any, Any]
+) -> dict[str, list[tuple[int, Any]]]:
+    """Of each leaf and each of its calls: the rows of its first tensor, and what it returned."""
+    twin = copy.deepcopy(model)
+    seen: dict[str, list[tuple[int, Any]]] = {path: [] for path in modules}
+
+    def watch(path: str) -> Callable[..., None]:
+        def hook(module: nn.Module, args: Any, kwargs: Any, result: Any) -> None:
+            inputs = [x for x in pytree.tree_leaves((args, kwargs)) if isinstance(x, Tensor)]
+            seen[path].append((inputs[0].shape[0] if inputs and inputs[0].dim() else 0, result))
+
+        return hook
+
+    for path in modules:
+        twin.get_submodule(path).register_forward_hook(watch(path), with_kwargs=True)
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        twin(*copy.deepcopy(given[0]), **copy.deepcopy(given[1]))
+    return seen
+
+
+def _returned(path: str, small: tuple[int, Any], large: tuple[int, Any]) -> Returned:
+    flat, spec = pytree.tree_flatten(small[1])
+    wide, other = pytree.tree_flatten(large[1])
+    if spec != other:
+        raise UserError(f"the leaf '{path}' returns another structure for another batch", where=path)
+    grown = large[0] - small[0]
+    return Returned(spec, tuple(_part(path, small[0], grown, a, b) for a, b in zip(flat, wide, strict=True)))
+
+
+def _part(path: str, rows: int, grown: int, a: Any, b: Any) -> Any:
+    if not isinstance(a, Tensor):
+        return _Fixed(a)
+    sizes = []
+    for before, after in zip(a.shape, b.shape, strict=True):
+        slope, rest = divmod(after - before, grown) if grown else (0, after - before)
+        if rest:
+            why = f"a size goes from {before} to {after} when its input has {grown} rows more"
+            raise UserError(f"the shape that the leaf '{path}' returns is unclear", where=path, why=why)
+        sizes.append(Size(slope, before - slope * rows))
+    return tuple(sizes), a.dtype, a.device
+
+
+def called(graph: fx.Graph, leaves: Opaque) -> None:
+    """Turn the markers of each call of a leaf into one `call_module` node and a pick for each result read."""
+    made: dict[tuple[str, int], fx.Node] = {}
+    for node in list(graph.nodes):
+        if node.target is not MARKER:
+            continue
+        inputs, path, call, index, *_ = node.args
+        if (path, call) not in made:
+            with graph.inserting_before(node):
+                made[path, call] = _call(graph, leaves, path, call, inputs, node)
+        with graph.inserting_before(node):
+            pick = graph.call_function(tensor_of, (made[path, call], index))
+        pick.meta = dict(node.meta)
+        node.replace_all_uses_with(pick)
+        graph.erase_node(node)
+
+
+def _call(graph: fx.Graph, leaves: Opaque, path: str, call: int, inputs: Any, marker: fx.Node) -> fx.Node:
+    values = iter(inputs)
+    args, kwargs = pytree.tree_map(lambda x: next(values) if x is _INPUT else x, leaves.calls[path, call])
+    node = graph.call_module(path, tuple(args), kwargs)
+    node.meta = {**marker.meta, "val": None}
+    return node
