@@ -42,7 +42,7 @@ def described(graph: Graph) -> dict[str, Any]:
 
 def _described(graph: Graph, node: fx.Node, numbers: Mapping[fx.Node, str]) -> dict[str, Any]:
     place = origin(node)
-    entry = {"node": f"%{len(numbers)}", "type": _type(node.meta.get("val")), "op": "input", "arguments": {}}
+    entry = {"node": f"%{len(numbers)}", "type": type_name(node.meta.get("val")), "op": "input", "arguments": {}}
     if node.op == "get_attr":
         entry |= {"op": "state", "name": str(node.target), "digest": digest(graph.tensor(node))}
     elif node.op == "call_module":
@@ -74,7 +74,7 @@ def _line(graph: Graph, node: fx.Node, numbers: Mapping[fx.Node, str]) -> str:
     if node.op == "output":
         outputs, penalties, updates = (_shown(part, numbers) for part in node.args[0])  # type: ignore[union-attr]
         return f"return {outputs}, penalties {penalties}, updates {updates}"
-    name = f"%{len(numbers)}: {_type(node.meta.get('val'))}"
+    name = f"%{len(numbers)}: {type_name(node.meta.get('val'))}"
     if node.op == "placeholder":
         return f"{name} = input"
     if node.op == "get_attr":
@@ -96,7 +96,8 @@ def digest(tensor: torch.Tensor) -> str:
     return f"{kind} {hashlib.sha256(data).hexdigest()[:8]}"
 
 
-def _type(value: Any) -> str:
+def type_name(value: Any) -> str:
+    """Type and sizes of a tensor, `float32[N,3,8,8]`; of anything else the name of its class."""
     if not isinstance(value, torch.Tensor):
         return type(value).__name__
     # A symbolic batch is drawn as N whatever its symbol is called, so that two captures give the same text.
