@@ -66,6 +66,7 @@ class Graph:
         loss, and a dict from buffer name to the node that computes its value after the next step.
     state: dotted name -> parameter or buffer.   transient: names of buffers that stay out of `state_dict`.
     leaves: path -> module that capture kept opaque; a call_module node calls it.
+    evaluation: the graph of eval mode over the same tensors, where that is more than flags on this one.
     classes: path of each module of the user's -> name of its class, parents before their parts; '' is the model.
     """
 
@@ -75,6 +76,7 @@ class Graph:
     transient: frozenset[str] = field(default_factory=frozenset)
     classes: Mapping[str, str] = field(default_factory=dict)
     leaves: Mapping[str, torch.nn.Module] = field(default_factory=dict)
+    evaluation: Graph | None = None
 
     def copy(self) -> tuple[Graph, dict[Node, Node]]:
         """A graph with nodes of its own over the same tensors, and the map from old nodes to new."""

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import fx
 
-from .graph import Graph, arguments
+from .graph import Graph, arguments, is_effect
 
 aten = torch.ops.aten
 
@@ -34,6 +34,8 @@ def evaluated(graph: Graph) -> Graph:
     A norm without running statistics is weight standardisation and keeps its batch; counters are not advanced;
     stochastic depth keeps every path.
     """
+    if graph.evaluation is not None:
+        graph = replace(graph.evaluation, state=graph.state, transient=graph.transient, leaves=graph.leaves)
     derived = graph.select(outputs=graph.outputs)
     for node in reversed(derived.nodes):  # a norm used twice counts on what it counted before
         if node.op != "call_function" or not isinstance(node.target, torch._ops.OpOverload):
@@ -45,7 +47,7 @@ def evaluated(graph: Graph) -> Graph:
             node.target = aten.fill_.Scalar
         elif _counts_batches(node):
             derived.fx.erase_node(node)
-    derived.fx.eliminate_dead_code()
+    derived.fx.eliminate_dead_code(is_effect)
     read = {str(node.target) for node in derived.fx.nodes if node.op == "get_attr"}
     return replace(derived, state={k: v for k, v in derived.state.items() if k in read})
 

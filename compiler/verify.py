@@ -54,7 +54,8 @@ def _call(node: fx.Node) -> str:
         return "G7: a call that nobody reads"
     if not isinstance(node.target, torch._ops.OpOverload):
         # Sizes are computed by Python's own operators on symbolic integers.
-        known = node.target in (operator.getitem, tensor_of) or getattr(node.target, "__module__", "") in ("_operator", "math")
+        python = getattr(node.target, "__module__", "") in ("_operator", "math")
+        known = python or node.target in (operator.getitem, tensor_of)
         return "" if known or isinstance(node.target, torch._ops.HigherOrderOperator) else "G2: not an operator"
     known_names = [name for name, _ in schema_arguments(node.target)]
     if len(node.args) > len(known_names) or not node.kwargs.keys() <= set(known_names[len(node.args) :]):

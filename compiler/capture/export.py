@@ -3,55 +3,117 @@
 from __future__ import annotations
 
 import contextlib
-import inspect
+import copy
 import io
 import logging
 import sys
+import traceback
 import warnings
 from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import nn
-from torch.utils import _pytree as pytree
+from torch._subclasses.fake_tensor import FakeTensor
 
 from ..errors import UserError
-from .refusal import refusal
+from .example import Example
+from .refusal import TORCH, refusal
 
-_TRIED = range(2, 1025)
+_TRIED = (*range(2, 129), *(2**k + d for k in range(8, 17) for d in (-1, 0, 1)))
 
 
-def export(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> torch.export.ExportedProgram:
-    bound = inspect.signature(model.forward).bind(*args, **kwargs).arguments
-    batch = {0: torch.export.Dim.DYNAMIC}
-    shapes = pytree.tree_map(lambda x: batch if isinstance(x, torch.Tensor) and x.dim() else None, dict(bound))
+def export(model: nn.Module, example: Example) -> torch.export.ExportedProgram:
+    """The model's program in the mode that it is in, for any batch.
+
+    Where the model itself runs on no other batch, for that one, with a warning.
+    Raises UserError with the user's line.
+    """
     try:
-        with warnings.catch_warnings(), _quiet():
-            warnings.simplefilter("ignore")
-            return torch.export.export(model, args, kwargs, dynamic_shapes=shapes, strict=False)
+        program = _exported(model, example, torch.export.Dim.DYNAMIC)
+    except torch._dynamo.exc.UserError as error:
+        if "specialized" not in str(error):
+            raise refusal(error, model, example.shapes) from error
+        return _fixed(model, example)
     except Exception as error:  # torch.export raises whatever the module's own code raised
-        raise refusal(
-            error, [tuple(x.shape) for x in pytree.tree_leaves(bound) if isinstance(x, torch.Tensor)]
-        ) from error
+        raise refusal(error, model, example.shapes) from error
+    if (branch := _branch(program)) is not None:
+        raise branch
+    return program
 
 
-def refuse_branches(program: torch.export.ExportedProgram) -> None:
-    """Refuse a program that torch recorded for some batch sizes only: at others it would compute something else."""
-    values = [node.meta.get("val") for node in program.graph.nodes if node.op == "placeholder"]
-    sizes: list[Any] = [value.shape[0] for value in values if isinstance(value, torch.Tensor) and value.dim()]
-    for size in sizes:
-        if not isinstance(size, torch.SymInt):
-            continue
+def _exported(model: nn.Module, example: Example, batch: Any) -> torch.export.ExportedProgram:
+    shapes = example.dynamic_shapes(model, batch)
+    with warnings.catch_warnings(), _quiet():
+        warnings.simplefilter("ignore")
+        return torch.export.export(model, example.args, example.kwargs, dynamic_shapes=shapes, strict=False)
+
+
+def _fixed(model: nn.Module, example: Example) -> torch.export.ExportedProgram:
+    """The program for this batch alone, of a model that runs on no other. Raises UserError for one that does."""
+    program = _exported(model, example, torch.export.Dim.AUTO)
+    failure = _failure(model, example.grown())
+    if failure is None:
+        raise UserError(
+            "the model cannot be captured for every batch size",
+            where=next(filter(None, map(_place, _guards(program))), ""),
+            why=f"torch.export recorded it for {example} alone: it branches on the batch size or loops over it",
+            fix="compute the same for every batch size",
+        )
+    frames = [frame for frame in traceback.extract_tb(failure.__traceback__) if not frame.filename.startswith(TORCH)]
+    place = f"{frames[-1].filename}:{frames[-1].lineno}  {frames[-1].line}"
+    warnings.warn(
+        f"the model runs on no other batch than {example}, and so does its graph\n  at   {place}", stacklevel=2
+    )
+    return program
+
+
+def _failure(model: nn.Module, example: Example) -> Exception | None:
+    """What the model raises on these inputs, if anything."""
+    twin = copy.deepcopy(model)
+    try:
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            example.run(twin)
+    except Exception as error:  # whatever the user's code raises
+        return error
+    return None
+
+
+def _guards(program: torch.export.ExportedProgram) -> list[Any]:
+    """What torch assumed of the sizes."""
+    values = [node.meta.get("val") for node in program.graph.nodes]
+    mode = next((value.fake_mode for value in values if isinstance(value, FakeTensor)), None)
+    return list(mode.shape_env.guards) if mode and mode.shape_env else []
+
+
+def _branch(program: torch.export.ExportedProgram) -> UserError | None:
+    """Why the program holds for some batch sizes only and would compute something else at others."""
+    for size in _batch_sizes(program):
         guards = [guard for guard in size.node.shape_env.guards if _excludes(guard.expr, size.node.expr)]
         bounds = program.range_constraints.get(size.node.expr)
         if guards or (bounds and (bounds.lower > 2 or bounds.upper < sys.maxsize)):
-            place = getattr(guards[0].sloc, "framework_loc", None) if guards else None
-            raise UserError(
+            return UserError(
                 "the model branches on the batch size",
-                where=f"{place.filename}:{place.lineno}  {place.line}" if place else "",
+                where=_place(guards[0]) if guards else "",
                 why=f"what it computes holds only for some sizes: {guards[0].expr if guards else bounds}",
                 fix="compute the same for every batch size",
             )
+    return None
+
+
+def _batch_sizes(program: torch.export.ExportedProgram) -> list[torch.SymInt]:
+    """The symbols of the batch, once each."""
+    values = [node.meta.get("val") for node in program.graph.nodes if node.op == "placeholder"]
+    sizes: list[Any] = [value.shape[0] for value in values if isinstance(value, torch.Tensor) and value.dim()]
+    return list({str(size): size for size in sizes if isinstance(size, torch.SymInt)}.values())
+
+
+def _place(guard: Any) -> str:
+    """The user's line that a guard comes from."""
+    place = getattr(guard.sloc, "framework_loc", None)
+    if place is None or place.filename.startswith(TORCH):
+        return ""
+    return f"{place.filename}:{place.lineno}  {place.line}"
 
 
 def _excludes(condition: Any, batch: Any) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
@@ -18,19 +18,27 @@ import torch
 from torch import Tensor, fx, nn
 from torch.utils import _pytree as pytree
 
-from ..errors import UserError
+from ..errors import Broken, UserError
 from ..graph import tensor_of
-
-_library = torch.library.Library("lowbit", "FRAGMENT")
-_library.define(
-    "leaf(Tensor[] inputs, str path, int call, int index, SymInt[] size, ScalarType dtype, Device device) -> Tensor"
-)
-MARKER = torch.ops.lowbit.leaf.default
+from .example import Example
 
 
-@torch.library.register_fake("lowbit::leaf", lib=_library)
-def _(inputs: Any, path: str, call: int, index: int, size: Any, dtype: Any, device: Any) -> Tensor:
+@torch.library.custom_op("lowbit::leaf", mutates_args=())
+def _leaf(
+    inputs: Sequence[Tensor], path: str, call: int, index: int, size: Sequence[int], dtype: torch.dtype,
+    device: torch.device,
+) -> Tensor:  # fmt: skip
+    raise Broken(f"the marker of the leaf '{path}' was run")
+
+
+@_leaf.register_fake
+def _(
+    inputs: Any, path: str, call: int, index: int, size: Sequence[int], dtype: torch.dtype, device: torch.device
+) -> Tensor:
     return torch.empty(size, dtype=dtype, device=device)
+
+
+MARKER = torch.ops.lowbit.leaf.default
 
 
 @dataclass(frozen=True)
@@ -69,6 +77,10 @@ class Opaque:
             for module in self.modules.values():
                 del module.__dict__["forward"]
 
+    def hold(self, name: str) -> bool:
+        """Whether a parameter or buffer belongs to a leaf."""
+        return any(name.startswith(f"{path}.") for path in self.modules)
+
     def _marker(self, path: str) -> Callable[..., Any]:
         count = 0
 
@@ -84,6 +96,7 @@ class Opaque:
         return forward
 
 
+NONE = Opaque({}, {})
 _INPUT = object()
 """Stands in the recorded arguments of a leaf where a tensor was."""
 
@@ -104,16 +117,16 @@ class _Fixed:
     value: Any
 
 
-def opaque(model: nn.Module, patterns: Sequence[str], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Opaque:
+def opaque(model: nn.Module, patterns: Sequence[str], example: Example) -> Opaque:
     """The modules of those paths, the outermost where they are nested, and what each returns.
 
     Raises UserError for a pattern without a module, and for a leaf whose results do not follow the batch.
     """
     modules = _chosen(model, patterns)
     if not modules:
-        return Opaque({}, {})
-    small, large = (_observed(model, modules, grown) for grown in ((args, kwargs), _grown(args, kwargs)))
-    returned = {path: [_returned(path, *pair) for pair in zip(small[path], large[path], strict=True)] for path in modules}
+        return NONE
+    small, large = (_observed(model, modules, given) for given in (example, example.grown()))
+    returned = {path: [_returned(path, *two) for two in zip(small[path], large[path], strict=True)] for path in modules}
     return Opaque(modules, returned)
 
 
@@ -131,17 +144,7 @@ def _chosen(model: nn.Module, patterns: Sequence[str]) -> dict[str, nn.Module]:
     return {path: paths[path] for path in fitting if path not in inner}
 
 
-def _grown(args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Any, Any]:
-    def more(x: Tensor) -> Tensor:
-        return torch.cat([x, x[:1]]) if x.dim() else x
-
-    grown: tuple[Any, Any] = pytree.tree_map_only(Tensor, more, (tuple(args), dict(kwargs)))
-    return grown
-
-
-def _observed(
-    model: nn.Module, modules: Mapping[str, nn.Module], given: tuple[Any, Any]
-) -> dict[str, list[tuple[int, Any]]]:
+def _observed(model: nn.Module, modules: Iterable[str], example: Example) -> dict[str, list[tuple[int, Any]]]:
     """Of each leaf and each of its calls: the rows of its first tensor, and what it returned."""
     twin = copy.deepcopy(model)
     seen: dict[str, list[tuple[int, Any]]] = {path: [] for path in modules}
@@ -156,7 +159,7 @@ def _observed(
     for path in modules:
         twin.get_submodule(path).register_forward_hook(watch(path), with_kwargs=True)
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
-        twin(*copy.deepcopy(given[0]), **copy.deepcopy(given[1]))
+        example.run(twin)
     return seen
 
 

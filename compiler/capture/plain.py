@@ -10,15 +10,20 @@ from typing import Any
 import torch
 from torch import fx, nn
 
-from ..graph import Graph, Origin, Signature, arguments, stamp
+from ..graph import Graph, Origin, Signature, arguments, is_effect, stamp
+from .leaves import NONE, Opaque, called
 from .refusal import TORCH
 
+_OTHERS = (TORCH, os.path.dirname(__file__) + os.sep)
+"""Where code lies that is not the user's."""
 _FRAME = re.compile(r'File "([^"]+)", line (\d+), in [^\n]*\n\s+([^\n]*)')
 
 
-def plain(exported: nn.Module, model: nn.Module) -> Graph:
+def plain(exported: fx.GraphModule, model: nn.Module, leaves: Opaque = NONE) -> Graph:
     """The exported module as a plain Graph: no guards, no hooks, one origin on every node."""
-    source: fx.Graph = exported.graph  # type: ignore[assignment]
+    source = exported.graph
+    called(source, leaves)
+    _tie(source, exported)
     for node in list(source.nodes):
         if str(node.target) in ("_guards_fn", "aten._assert_tensor_metadata.default"):
             source.erase_node(node)
@@ -28,16 +33,35 @@ def plain(exported: nn.Module, model: nn.Module) -> Graph:
     graph = fx.Graph()
     results: Any = graph.graph_copy(source, {})
     graph.output((tuple(x for x in results if isinstance(x, fx.Node)), (), {}))
-    graph.eliminate_dead_code()
+    graph.eliminate_dead_code(_must_stay)
     for node in graph.nodes:
         if node.op != "output":
             stamp(node, _origin(node), node.meta["val"])
-    state, transient = _state(exported, graph)
+    state, transient = _state(exported, graph, leaves)
     constants = {i: x for i, x in enumerate(results) if not isinstance(x, fx.Node)}
     takes: Any = exported._in_spec
     gives: Any = exported._out_spec
     signature = Signature(takes, gives, inspect.signature(model.forward), constants)
-    return Graph(graph, state, signature, transient, _classes(model))
+    return Graph(graph, state, signature, transient, _classes(model), leaves.modules)
+
+
+def _must_stay(node: fx.Node) -> bool:
+    """Whether the node changes something; a draw that nobody reads moves the random numbers of the next one."""
+    return is_effect(node) or torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ())
+
+
+def _tie(graph: fx.Graph, exported: nn.Module) -> None:
+    """Read a tensor that has several names once, under the first of them: it is one weight and gets one grid."""
+    named = [*exported.named_parameters(remove_duplicate=False), *exported.named_buffers(remove_duplicate=False)]
+    first: dict[int, str] = {}
+    names = {name: first.setdefault(id(tensor), name) for name, tensor in named}
+    reads: dict[str, fx.Node] = {}
+    for node in graph.find_nodes(op="get_attr"):
+        node.target = names.get(node.target, node.target)
+        kept = reads.setdefault(node.target, node)
+        if kept is not node:
+            node.replace_all_uses_with(kept)
+            graph.erase_node(node)
 
 
 def _classes(model: nn.Module) -> dict[str, str]:
@@ -53,17 +77,17 @@ def _is_identity(node: fx.Node) -> bool:
 
 
 def _origin(node: fx.Node) -> Origin:
-    if node.op != "call_function":
+    if node.op not in ("call_function", "call_module"):
         return Origin(str(node.target).rpartition(".")[0] if node.op == "get_attr" else "")
     stack = node.meta.get("nn_module_stack") or {}
     path = next(reversed(stack.values()))[0] if stack else ""
     path = "" if path.startswith("_empty_nn_module_stack") else path  # torch's mark for a node of no module
-    frames = [frame for frame in _FRAME.findall(node.meta.get("stack_trace") or "") if not frame[0].startswith(TORCH)]
+    frames = [frame for frame in _FRAME.findall(node.meta.get("stack_trace") or "") if not frame[0].startswith(_OTHERS)]
     source = f"{os.path.basename(frames[-1][0])}:{frames[-1][1]}  {frames[-1][2]}" if frames else ""
-    return Origin(path.split("@")[0], source)
+    return Origin(str(node.target) if node.op == "call_module" else path.split("@")[0], source)
 
 
-def _state(exported: nn.Module, graph: fx.Graph) -> tuple[dict[str, torch.Tensor], frozenset[str]]:
+def _state(exported: nn.Module, graph: fx.Graph, leaves: Opaque) -> tuple[dict[str, torch.Tensor], frozenset[str]]:
     """Tensors by dotted name, the model's own objects and in its order; the names that `state_dict` leaves out."""
     tensors: dict[str, torch.Tensor] = {
         **dict(exported.named_parameters(remove_duplicate=False)),
@@ -76,4 +100,5 @@ def _state(exported: nn.Module, graph: fx.Graph) -> tuple[dict[str, torch.Tensor
             tensors[name] = getattr(owner, name.rpartition(".")[2])
     kept = exported.state_dict().keys()
     read = {str(node.target) for node in graph.nodes if node.op == "get_attr"}
-    return {k: v for k, v in tensors.items() if k in read or k in kept}, frozenset(tensors.keys() - kept)
+    own = {k: v for k, v in tensors.items() if (k in read or k in kept) and not leaves.hold(k)}
+    return own, frozenset(tensors.keys() - kept)

@@ -2,54 +2,65 @@
 
 from __future__ import annotations
 
-import inspect
-import warnings
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import torch
 from torch import fx, nn
-from torch.utils import _pytree as pytree
 
 from ..errors import UserError
 from ..graph import OWN, Graph
-from ..verify import verify as verify_graph
-from .export import export, refuse_branches
-from .fidelity import check_fidelity
-from .plain import plain
+from .evaluation import with_evaluation
+from .example import Example
+from .fidelity import Fidelity
+from .traced import traced
 
 _EXPORTED = fx.GraphModule(nn.Module(), fx.Graph())
 
 
 def capture(
-    model: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any] | None = None, verify: bool = True
+    model: nn.Module,
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any] | None = None,
+    verify: bool = True,
+    leaves: Sequence[str] = (),
 ) -> Graph:
     """Capture a module as a training graph over its own parameters and buffers.
 
     args, kwargs: example inputs; the first axis of every tensor is the batch, which becomes symbolic. A batch of 1 is
-    doubled, since torch.export would fix it.   verify: compare outputs, buffers, gradients and the eval mode with the
-    module on these inputs.   Raises UserError with the user's line where the module cannot be captured.
+    doubled, since torch.export would fix it. Where the model fixes its batch, so does the graph, with a warning.
+    verify: compare outputs, buffers, gradients and the eval mode with the module on these inputs; where eval mode is
+    more than flags on the training graph, capture a second graph for it.
+    leaves: patterns of module paths that stay opaque; the graph calls those modules.
+    Raises UserError with the user's line where the module cannot be captured.
     """
     _refuse_names(model)
-    given: tuple[tuple[Any, ...], dict[str, Any]] = (tuple(args), dict(kwargs or {}))
-    positional, named = pytree.tree_map_only(torch.Tensor, _at_least_two, given)
-    modes = {module: module.training for module in model.modules()}
-    model.train()
-    try:
-        positional, named = _ordered(model, positional, named)
-        program = export(model, positional, named)
-        refuse_branches(program)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            exported = program.module(check_guards=False)
-        graph = plain(exported, model)
-        verify_graph(graph, "capture")
-        if verify:
-            check_fidelity(graph, model, positional, named)
-    finally:
-        for module, training in modes.items():
-            module.training = training
+    example = Example.of(model, args, kwargs or {})
+    with in_mode(model, True):
+        graph = traced(model, example, leaves)
+        return _checked(graph, model, example, leaves) if verify else graph
+
+
+def _checked(graph: Graph, model: nn.Module, example: Example, leaves: Sequence[str]) -> Graph:
+    """The graph, with a second one for eval mode if it needs that. Raises UserError where it differs from the model."""
+    fidelity = Fidelity(graph, model, example)
+    if name := fidelity.in_training():
+        raise _difference(name)
+    if fidelity.in_eval(graph):
+        with in_mode(model, False):
+            graph = with_evaluation(graph, model, example, leaves)
+        if name := fidelity.in_eval(graph):
+            raise _difference(name)
     return graph
+
+
+def _difference(name: str) -> UserError:
+    return UserError(
+        f"the captured graph differs from the model in {name}",
+        why="the model does what torch.export cannot record: a custom autograd.Function, Python randomness, "
+        "or state that is not a buffer",
+        fix="rewrite that part with torch operators, or torch.library.custom_op with register_autograd",
+    )
 
 
 def _refuse_names(model: nn.Module) -> None:
@@ -60,16 +71,13 @@ def _refuse_names(model: nn.Module) -> None:
             raise UserError(f"the model has a part called '{name}'", fix="give that attribute another name")
 
 
-def _at_least_two(tensor: torch.Tensor) -> torch.Tensor:
-    """The tensor, twice if it is a batch of one; its own copy, since export takes one tensor given twice for one."""
-    own = tensor.detach().clone()
-    return torch.cat([own, own]) if own.dim() and own.shape[0] == 1 else own
-
-
-def _ordered(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """The arguments in the order of the model's signature, by position where it allows that."""
+@contextlib.contextmanager
+def in_mode(model: nn.Module, training: bool) -> Iterator[None]:
+    """The model in that mode, and each of its modules back in its own afterwards."""
+    modes = {module: module.training for module in model.modules()}
+    model.train(training)
     try:
-        bound = inspect.signature(model.forward).bind(*args, **kwargs)
-    except TypeError as error:
-        raise UserError("the model takes other arguments", why=str(error), fix="give what `forward` takes") from None
-    return bound.args, bound.kwargs
+        yield
+    finally:
+        for module, before in modes.items():
+            module.training = before

@@ -1,0 +1,79 @@
+"""The example inputs of a capture: in the order of the model's signature, and never a batch of one."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+from ..errors import UserError
+
+
+@dataclass(frozen=True)
+class Example:
+    """Arguments of one forward. The first axis of every tensor is the batch."""
+
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+
+    @classmethod
+    def of(cls, model: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Example:
+        """Own copies of the arguments, by position where the signature allows that, a batch of one doubled.
+
+        Raises UserError when they are not what `forward` takes.
+        """
+        given: tuple[Any, Any] = pytree.tree_map_only(Tensor, _at_least_two, (tuple(args), dict(kwargs)))
+        try:
+            bound = inspect.signature(model.forward).bind(*given[0], **given[1])
+        except TypeError as error:
+            what, fix = "the model takes other arguments", "give what `forward` takes"
+            raise UserError(what, why=str(error), fix=fix) from None
+        return cls(bound.args, bound.kwargs)
+
+    @property
+    def flat(self) -> list[Any]:
+        """All values in order."""
+        return pytree.tree_leaves((self.args, self.kwargs))
+
+    @property
+    def shapes(self) -> list[tuple[int, ...]]:
+        """Of the tensors among them."""
+        return [tuple(x.shape) for x in self.flat if isinstance(x, Tensor)]
+
+    def grown(self) -> Example:
+        """The same with one row more in every tensor."""
+
+        def more(x: Tensor) -> Tensor:
+            return torch.cat([x, x[:1]]) if x.dim() else x
+
+        args, kwargs = pytree.tree_map_only(Tensor, more, (self.args, self.kwargs))
+        return Example(args, kwargs)
+
+    def run(self, model: nn.Module) -> Any:
+        """What the model returns for copies of the arguments, which it may change in place."""
+        args, kwargs = copy.deepcopy((self.args, self.kwargs))
+        return model(*args, **kwargs)
+
+    def __str__(self) -> str:
+        return ", ".join(f"({', '.join(map(str, shape))})" for shape in self.shapes)
+
+    def dynamic_shapes(self, model: nn.Module, dim: Any) -> dict[str, Any]:
+        """The batch axis of every tensor marked as `dim`, in the form that torch.export asks for."""
+        batch = {0: dim}
+        bound = inspect.signature(model.forward).bind(*self.args, **self.kwargs).arguments
+        shapes: dict[str, Any] = pytree.tree_map(
+            lambda x: batch if isinstance(x, Tensor) and x.dim() else None, dict(bound)
+        )
+        return shapes
+
+
+def _at_least_two(tensor: Tensor) -> Tensor:
+    """The tensor, twice if it is a batch of one; its own copy, since export takes one tensor given twice for one."""
+    own = tensor.detach().clone()
+    return torch.cat([own, own]) if own.dim() and own.shape[0] == 1 else own
