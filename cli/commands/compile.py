@@ -31,6 +31,7 @@ SMALL = 1_000_000
 @click.argument("model", metavar="SOURCE")
 @click.option("--recipe", required=True, metavar="RECIPE", help="A shipped recipe, or a TOML file.")
 @click.option("--data", required=True, metavar="DATA", help="'digits', or a factory of lowbit.Data, like SOURCE.")
+@click.option("--weights", metavar="FILE", help="Weights to begin with: .safetensors, .pt, .pth. No code in it is run.")
 @click.option("-o", "--output", required=True, metavar="FILE", help="The .lowbit file to write.")
 @click.option("--float-epochs", type=click.IntRange(0), default=30, show_default=True, help="Epochs in float; 0: none.")
 @click.option("--epochs", type=click.IntRange(0), default=40, show_default=True, help="Epochs under the recipe.")
@@ -40,19 +41,23 @@ SMALL = 1_000_000
 @click.option("--threads", type=click.IntRange(1), help="CPU threads. Default: 1 below a million parameters, else all.")
 @click.pass_obj
 def compile(
-    screen: Screen, model: str, recipe: str, data: str, output: str, float_epochs: int, epochs: int,
-    batch_size: int, lr: float, seed: int, threads: int | None,
+    screen: Screen, model: str, recipe: str, data: str, weights: str | None, output: str, float_epochs: int,
+    epochs: int, batch_size: int, lr: float, seed: int, threads: int | None,
 ) -> int:  # fmt: skip
     """Train SOURCE under a recipe, lower it to integers and write FILE.
 
-    SOURCE is package.module:factory or file.py:factory; the factory takes no arguments and returns the model. Naming a
-    Python file runs it. The model is trained in float first, then under the recipe. The table at the end is of the
-    program as it was read back from FILE.
+    SOURCE is package.module:factory or file.py:factory, with the factory's arguments behind a question mark;
+    timm:NAME, torchvision:NAME or transformers:CONFIG of an installed package, of which nothing is downloaded; or a
+    .pt2 of torch.export.save. Naming a Python file or a package runs it, and opening a .pt2 may run code that it hides.
+
+    The model is trained in float first, then under the recipe. The table at the end is of the program as it was read
+    back from FILE.
 
     \b
     Examples:
       lowbit compile lowbit.cli.demo:digits_net --recipe choi2020 --data digits -o digits.lowbit
-      lowbit compile net.py:make --recipe mine.toml --data net.py:data -o net.lowbit --float-epochs 0
+      lowbit compile 'net.py:make?width=32&bias=false' --recipe mine.toml --data net.py:data -o net.lowbit
+      lowbit compile net.py:make --weights net.pt --float-epochs 0 --recipe mine.toml --data net.py:data -o net.lowbit
     """
     from ...compiler.disk import check_writable
 
@@ -64,7 +69,7 @@ def compile(
 
         chosen = api.read_recipe(recipe)
         effort = api.Effort(*(Plan(count, batch_size, lr, seed=seed) for count in (float_epochs, epochs)))
-        module, task = source.model(model, seed), source.data(data)
+        module, task = source.model(model, seed, weights), source.data(data)
         _use(threads, module)
         report = api.compile(module, task, chosen, effort, lambda stage, at: _tell(work, stage, at))
         size = report.compiled.save(output)
