@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -24,22 +25,31 @@ def calibrate(graph: Graph, batches: Iterable[list[Tensor]]) -> None:
 
     batches: flat inputs each.   Raises UserError when there is no batch.
     """
-    derived = evaluated(graph)
-    fixed = derived.constants()
-    grids = [node for node in derived.nodes if node.target is own.fake_quantize.default and node not in fixed]
-    edges = {node: _scale_of(derived, node) for node in grids}
-    recorder = _Recorder(derived, edges.keys())
+    edges: dict[Tensor, fx.Node] = {}
+    recorders = [_recorder(evaluated(graph), edges)]
+    if graph.evaluation is not None:  # there may be edges that only training has
+        recorders.append(_recorder(evaluated(replace(graph, evaluation=None)), edges))
     count = 0
     for batch in batches:
-        recorder.run(*batch)
+        for recorder in recorders:
+            recorder.run(*batch)
         count += 1
     if not count:
         raise UserError("there is no data to calibrate with", fix="pass an iterable with at least one batch")
+    samples = {node: taken for recorder in recorders for node, taken in recorder.samples.items()}
     with torch.no_grad():
-        for node, parameter in edges.items():
-            given = arguments(node)
-            scale = best_scale(torch.cat(recorder.samples[node]), _grid(given))
+        for parameter, node in edges.items():
+            scale = best_scale(torch.cat(samples[node]), _grid(arguments(node)))
             parameter.copy_(torch.log2(scale))
+
+
+def _recorder(graph: Graph, edges: dict[Tensor, fx.Node]) -> _Recorder:
+    """A recorder of the graph's activation grids whose scales no other graph has; they join the edges."""
+    fixed = graph.constants()
+    grids = [node for node in graph.nodes if node.target is own.fake_quantize.default and node not in fixed]
+    new = {_scale_of(graph, node): node for node in grids if _scale_of(graph, node) not in edges}
+    edges.update(new)
+    return _Recorder(graph, new.values())
 
 
 def _scale_of(graph: Graph, node: fx.Node) -> Tensor:

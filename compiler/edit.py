@@ -20,6 +20,8 @@ class Edit:
     they may read the root itself or all that it reads; values and provenance are filled in by the verbs.
 
     graph: the engine's working copy.   root: the matched node.   label: "pass/rule", for the trail.
+    shared: names of tensors that the same pass made for the training graph, when it rewrites the graph of eval mode:
+        what goes by the same name is the same tensor.
     made: the nodes made by this builder (and those kept): readers of the root that the engine leaves alone.
     """
 
@@ -27,6 +29,7 @@ class Edit:
     state: dict[str, torch.Tensor]
     root: fx.Node
     label: str
+    shared: set[str] = field(default_factory=set)
     made: list[fx.Node] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -72,13 +75,17 @@ class Edit:
 
     def _tensor(self, name: str, value: torch.Tensor) -> fx.Node:
         unique, count = name, 1
-        while unique in self.state:
+        while unique in self.state and not self._is_shared(unique, value):
             count += 1
             unique = f"{name}_{count}"
-        self.state[unique] = value
+        self.shared.discard(unique)
+        value = self.state.setdefault(unique, value)
         with self.graph.fx.inserting_before(self._next):
             node = self.graph.fx.create_node("get_attr", unique)
         return self._stamp(node, fake_tensor(self.graph, value))
+
+    def _is_shared(self, name: str, value: torch.Tensor) -> bool:
+        return name in self.shared and self.state[name].shape == value.shape
 
     def _stamp(self, node: fx.Node, value: Any) -> fx.Node:
         source = origin(self.root)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -35,12 +35,13 @@ class Event:
 
 @dataclass(frozen=True)
 class Context:
-    """What the rules of one pass may read beside the match."""
+    """What the rules of one pass may read beside the match.   shared: see `Edit`."""
 
     label: str
     options: Callable[[str], Any]
     plan: Any = None
     steps: int | None = None
+    shared: set[str] = field(default_factory=set)
 
 
 def rewrite(graph: Graph, rules: Sequence[Rule], context: Context) -> tuple[Graph, list[Event]]:
@@ -97,7 +98,7 @@ def _try(graph: Graph, state: dict[str, torch.Tensor], node: fx.Node, rule: Rule
         if reason:
             return Event(label, name, str(origin(node)), reason)
     event = Event(label, name, str(origin(node)))
-    _splice(node, rule.build(match, edit := Edit(graph, state, node, label)), edit.made)
+    _splice(node, rule.build(match, edit := Edit(graph, state, node, label, context.shared)), edit.made)
     return event
 
 

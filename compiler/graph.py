@@ -66,7 +66,7 @@ class Graph:
         loss, and a dict from buffer name to the node that computes its value after the next step.
     state: dotted name -> parameter or buffer.   transient: names of buffers that stay out of `state_dict`.
     leaves: path -> module that capture kept opaque; a call_module node calls it.
-    evaluation: the graph of eval mode over the same tensors, where that is more than flags on this one.
+    evaluation: the graph of eval mode, where that is more than flags on this one; it has no tensors, see `twin`.
     classes: path of each module of the user's -> name of its class, parents before their parts; '' is the model.
     """
 
@@ -84,6 +84,13 @@ class Graph:
         graph = FxGraph()
         graph.output(graph.graph_copy(self.fx, nodes))
         return replace(self, fx=graph, state=dict(self.state)), nodes
+
+    @property
+    def twin(self) -> Graph | None:
+        """The graph of eval mode over the tensors of this one, where capture had to make one."""
+        if self.evaluation is None:
+            return None
+        return replace(self.evaluation, state=self.state, transient=self.transient, leaves=self.leaves)
 
     @property
     def nodes(self) -> list[Node]:

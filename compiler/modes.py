@@ -34,8 +34,7 @@ def evaluated(graph: Graph) -> Graph:
     A norm without running statistics is weight standardisation and keeps its batch; counters are not advanced;
     stochastic depth keeps every path.
     """
-    if graph.evaluation is not None:
-        graph = replace(graph.evaluation, state=graph.state, transient=graph.transient, leaves=graph.leaves)
+    graph = graph.twin or graph
     derived = graph.select(outputs=graph.outputs)
     for node in reversed(derived.nodes):  # a norm used twice counts on what it counted before
         if node.op != "call_function" or not isinstance(node.target, torch._ops.OpOverload):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 import networkx as nx
@@ -115,11 +115,26 @@ def _promised(graph: Graph, use: Use) -> None:
 
 def _apply(graph: Graph, use: Use, steps: int | None) -> tuple[Graph, Entry]:
     matched = _count_layers(graph, use)
-    with torch.no_grad():
-        plan = use.pass_.plan(graph, use.options_for)
-        context = Context(use.name, use.options_for, plan, steps)
-        rewritten, events = rewrite(graph, use.pass_.rules, context)
+    rewritten, events = _rewritten(graph, use, steps, set())
+    if graph.twin is not None:
+        rewritten = _with_twin(rewritten, graph, use, steps)
     return rewritten, Entry(use, tuple(events), matched)
+
+
+@torch.no_grad()
+def _rewritten(graph: Graph, use: Use, steps: int | None, shared: set[str]) -> tuple[Graph, list[Event]]:
+    plan = use.pass_.plan(graph, use.options_for)
+    return rewrite(graph, use.pass_.rules, Context(use.name, use.options_for, plan, steps, shared))
+
+
+def _with_twin(rewritten: Graph, before: Graph, use: Use, steps: int | None) -> Graph:
+    """The rewritten training graph with its graph of eval mode after the same pass, a tensor of both made once."""
+    made = rewritten.state.keys() - before.state.keys()
+    both = replace(rewritten, state={**before.state, **rewritten.state}, evaluation=before.evaluation)
+    twin, _ = _rewritten(both.twin or both, use, steps, set(made))
+    verify(twin, use.name)
+    state = {**rewritten.state, **twin.state}
+    return replace(rewritten, state=state, evaluation=replace(twin, state={}))
 
 
 def _count_layers(graph: Graph, use: Use) -> Mapping[str, int]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from torch import fx, nn
 
@@ -17,22 +18,27 @@ def with_evaluation(graph: Graph, model: nn.Module, example: Example, leaves: Se
     """The training graph with a graph for eval mode, over the same tensors. The model must be in eval mode."""
     evaluation = traced(model, example, leaves)
     _name_alike(evaluation.fx, graph.fx)
+    evaluation, _ = evaluation.copy()  # whose names fx has registered
     state = {**evaluation.state, **graph.state}
-    return replace(graph, state=state, transient=graph.transient | evaluation.transient, evaluation=evaluation)
+    transient = graph.transient | evaluation.transient
+    return replace(graph, state=state, transient=transient, evaluation=replace(evaluation, state={}))
 
 
 def _name_alike(graph: fx.Graph, other: fx.Graph) -> None:
-    """Give each node the name of the node that does the same in the other graph.
+    """Give each node the name of the node that does the same in the other graph, preferably on the same line.
 
     Passes name what they add by node, and a grid in both graphs has to be one grid.
     """
-    theirs = _by_role(other)
+    free = {node.name: node for node in other.nodes}
+    names: dict[fx.Node, str] = {}
+    for role in (_exact_role, _role):
+        theirs = _by(role, free.values())
+        for key, nodes in _by(role, (node for node in graph.nodes if node not in names)).items():
+            for node, twin in zip(nodes, theirs.get(key, ()), strict=False):
+                names[node] = free.pop(twin.name).name
     taken = {node.name for node in other.nodes}
-    for role, nodes in _by_role(graph).items():
-        for i, node in enumerate(nodes):
-            twins = theirs.get(role, [])
-            name = twins[i].name if i < len(twins) else _fresh(node.name, taken)
-            node._rename(name)
+    for node in graph.nodes:
+        node.name = names.get(node) or _fresh(node.name, taken)
 
 
 def _fresh(name: str, taken: set[str]) -> str:
@@ -42,11 +48,18 @@ def _fresh(name: str, taken: set[str]) -> str:
     return name
 
 
-def _by_role(graph: fx.Graph) -> Mapping[tuple[str, ...], list[fx.Node]]:
-    """The nodes by what they do and where the user wrote it."""
-    roles: dict[tuple[str, ...], list[fx.Node]] = defaultdict(list)
-    for node in graph.nodes:
-        place = origin(node)
-        if node.op != "output":
-            roles[node.op, str(node.target), place.layer, place.source].append(node)
-    return roles
+def _role(node: fx.Node) -> tuple[str, ...]:
+    """What the node does, and in which module."""
+    return node.op, str(node.target), origin(node).layer
+
+
+def _exact_role(node: fx.Node) -> tuple[str, ...]:
+    """The same, and on which line the user wrote it."""
+    return *_role(node), origin(node).source
+
+
+def _by(role: Callable[[fx.Node], tuple[str, ...]], nodes: Iterable[fx.Node]) -> Mapping[Any, list[fx.Node]]:
+    found: dict[Any, list[fx.Node]] = defaultdict(list)
+    for node in nodes:
+        found[role(node)].append(node)
+    return found
