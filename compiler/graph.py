@@ -13,6 +13,7 @@ from torch.fx import Graph as FxGraph
 from torch.fx import GraphModule, Node, map_arg
 from torch.utils._pytree import TreeSpec, tree_leaves, tree_unflatten
 
+from .assumptions import Assumptions
 from .errors import Broken
 
 _ORIGIN = "lowbit.origin"
@@ -67,6 +68,7 @@ class Graph:
     state: dotted name -> parameter or buffer.   transient: names of buffers that stay out of `state_dict`.
     leaves: path -> module that capture kept opaque; a call_module node calls it.
     evaluation: the graph of eval mode, where that is more than flags on this one; it has no tensors, see `twin`.
+    assumptions: what capture assumed of the sizes of the inputs, beside what their shapes say.
     classes: path of each module of the user's -> name of its class, parents before their parts; '' is the model.
     """
 
@@ -77,6 +79,7 @@ class Graph:
     classes: Mapping[str, str] = field(default_factory=dict)
     leaves: Mapping[str, torch.nn.Module] = field(default_factory=dict)
     evaluation: Graph | None = None
+    assumptions: Assumptions = field(default_factory=Assumptions)
 
     def copy(self) -> tuple[Graph, dict[Node, Node]]:
         """A graph with nodes of its own over the same tensors, and the map from old nodes to new."""

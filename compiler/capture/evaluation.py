@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -11,12 +11,12 @@ from torch import fx, nn
 
 from ..graph import Graph, origin
 from .example import Example
-from .traced import traced
+from .traced import Wanted, traced
 
 
-def with_evaluation(graph: Graph, model: nn.Module, example: Example, leaves: Sequence[str]) -> Graph:
+def with_evaluation(graph: Graph, model: nn.Module, example: Example, wanted: Wanted) -> Graph:
     """The training graph with a graph for eval mode, over the same tensors. The model must be in eval mode."""
-    evaluation = traced(model, example, leaves)
+    evaluation = traced(model, example, wanted)
     _name_alike(evaluation.fx, graph.fx)
     evaluation, _ = evaluation.copy()  # whose names fx has registered
     state = {**evaluation.state, **graph.state}

@@ -63,13 +63,16 @@ class Example:
     def __str__(self) -> str:
         return ", ".join(f"({', '.join(map(str, shape))})" for shape in self.shapes)
 
-    def dynamic_shapes(self, model: nn.Module, dim: Any) -> dict[str, Any]:
-        """The batch axis of every tensor marked as `dim`, in the form that torch.export asks for."""
-        batch = {0: dim}
+    def dynamic_shapes(self, model: nn.Module, dim: Any, every_axis: bool = False) -> dict[str, Any]:
+        """The batch axis, or every axis, of every tensor marked as `dim`, in the form that torch.export asks for."""
+
+        def marked(x: Any) -> dict[int, Any] | None:
+            if not isinstance(x, Tensor) or not x.dim():
+                return None
+            return dict.fromkeys(range(x.dim() if every_axis else 1), dim)
+
         bound = inspect.signature(model.forward).bind(*self.args, **self.kwargs).arguments
-        shapes: dict[str, Any] = pytree.tree_map(
-            lambda x: batch if isinstance(x, Tensor) and x.dim() else None, dict(bound)
-        )
+        shapes: dict[str, Any] = pytree.tree_map(marked, dict(bound))
         return shapes
 
 

@@ -14,8 +14,8 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch._subclasses.fake_tensor import FakeTensor
 
+from ..assumptions import guards
 from ..errors import UserError
 from .example import Example
 from .refusal import TORCH, refusal
@@ -42,8 +42,16 @@ def export(model: nn.Module, example: Example) -> torch.export.ExportedProgram:
     return program
 
 
-def _exported(model: nn.Module, example: Example, batch: Any) -> torch.export.ExportedProgram:
-    shapes = example.dynamic_shapes(model, batch)
+def export_any_size(model: nn.Module, example: Example) -> torch.export.ExportedProgram:
+    """The model's program for inputs of any size, as far as torch can tell; `assumptions` says how far."""
+    try:
+        return _exported(model, example, torch.export.Dim.AUTO, every_axis=True)
+    except Exception as error:  # torch.export raises whatever the module's own code raised
+        raise refusal(error, model, example.shapes) from error
+
+
+def _exported(model: nn.Module, example: Example, dim: Any, every_axis: bool = False) -> torch.export.ExportedProgram:
+    shapes = example.dynamic_shapes(model, dim, every_axis)
     with warnings.catch_warnings(), _quiet():
         warnings.simplefilter("ignore")
         return torch.export.export(model, example.args, example.kwargs, dynamic_shapes=shapes, strict=False)
@@ -56,7 +64,7 @@ def _fixed(model: nn.Module, example: Example) -> torch.export.ExportedProgram:
     if failure is None:
         raise UserError(
             "the model cannot be captured for every batch size",
-            where=next(filter(None, map(_place, _guards(program))), ""),
+            where=next(filter(None, map(_place, guards(program))), ""),
             why=f"torch.export recorded it for {example} alone: it branches on the batch size or loops over it",
             fix="compute the same for every batch size",
         )
@@ -77,13 +85,6 @@ def _failure(model: nn.Module, example: Example) -> Exception | None:
     except Exception as error:  # whatever the user's code raises
         return error
     return None
-
-
-def _guards(program: torch.export.ExportedProgram) -> list[Any]:
-    """What torch assumed of the sizes."""
-    values = [node.meta.get("val") for node in program.graph.nodes]
-    mode = next((value.fake_mode for value in values if isinstance(value, FakeTensor)), None)
-    return list(mode.shape_env.guards) if mode and mode.shape_env else []
 
 
 def _branch(program: torch.export.ExportedProgram) -> UserError | None:

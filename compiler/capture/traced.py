@@ -3,29 +3,41 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from torch import nn
 
+from ..assumptions import assumptions
 from ..graph import Graph
 from ..verify import verify
 from .example import Example
-from .export import export
+from .export import export, export_any_size
 from .leaves import opaque
 from .plain import plain
 
 
-def traced(model: nn.Module, example: Example, patterns: Sequence[str]) -> Graph:
-    """The graph of the model in the mode that it is in, over its own parameters and buffers. Raises UserError.
+@dataclass(frozen=True)
+class Wanted:
+    """How a module is to be captured.
 
-    patterns: of the modules that stay opaque.
+    leaves: patterns of the modules that stay opaque.   any_size: with every axis of the inputs symbolic, not the batch
+    alone; what torch assumed of them is checked in each forward.
     """
-    leaves = opaque(model, patterns, example)
+
+    leaves: tuple[str, ...] = ()
+    any_size: bool = False
+
+
+def traced(model: nn.Module, example: Example, wanted: Wanted) -> Graph:
+    """The graph of the model in the mode that it is in, over its own parameters and buffers. Raises UserError."""
+    leaves = opaque(model, wanted.leaves, example)
     with leaves.standing_in():
-        program = export(model, example)
+        program = export_any_size(model, example) if wanted.any_size else export(model, example)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         exported = program.module(check_guards=False)
     graph = plain(exported, model, leaves)
+    if wanted.any_size:
+        graph = replace(graph, assumptions=assumptions(program))
     verify(graph, "capture")
     return graph

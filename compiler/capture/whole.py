@@ -13,7 +13,7 @@ from ..graph import OWN, Graph
 from .evaluation import with_evaluation
 from .example import Example
 from .fidelity import Fidelity
-from .traced import traced
+from .traced import Wanted, traced
 
 _EXPORTED = fx.GraphModule(nn.Module(), fx.Graph())
 
@@ -34,21 +34,25 @@ def capture(
     leaves: patterns of module paths that stay opaque; the graph calls those modules.
     Raises UserError with the user's line where the module cannot be captured.
     """
+    return captured(model, Example.of(model, args, kwargs or {}), verify, Wanted(tuple(leaves)))
+
+
+def captured(model: nn.Module, example: Example, verify: bool, wanted: Wanted) -> Graph:
+    """As `capture`, from an example as it is."""
     _refuse_names(model)
-    example = Example.of(model, args, kwargs or {})
     with in_mode(model, True):
-        graph = traced(model, example, leaves)
-        return _checked(graph, model, example, leaves) if verify else graph
+        graph = traced(model, example, wanted)
+        return _checked(graph, model, example, wanted) if verify else graph
 
 
-def _checked(graph: Graph, model: nn.Module, example: Example, leaves: Sequence[str]) -> Graph:
+def _checked(graph: Graph, model: nn.Module, example: Example, wanted: Wanted) -> Graph:
     """The graph, with a second one for eval mode if it needs that. Raises UserError where it differs from the model."""
     fidelity = Fidelity(graph, model, example)
     if name := fidelity.in_training():
         raise _difference(name)
     if fidelity.in_eval(graph):
         with in_mode(model, False):
-            graph = with_evaluation(graph, model, example, leaves)
+            graph = with_evaluation(graph, model, example, wanted)
         if name := fidelity.in_eval(graph):
             raise _difference(name)
     return graph

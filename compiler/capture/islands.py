@@ -1,0 +1,95 @@
+"""Islands: where the whole model cannot be captured, the largest submodules that can; plain Python stays between."""
+
+from __future__ import annotations
+
+import copy
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+from ..errors import UserError
+from ..graph import Graph
+from .example import Example
+from .traced import Wanted
+from .whole import captured, in_mode
+
+
+@dataclass
+class Islands:
+    """What was captured of a model.   graphs: by module path.   left: path -> why that module stays plain Python."""
+
+    graphs: dict[str, Graph] = field(default_factory=dict)
+    left: dict[str, UserError] = field(default_factory=dict)
+
+
+def islands(
+    model: nn.Module,
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any] | None = None,
+    verify: bool = True,
+) -> Islands:
+    """Capture the largest submodules that can be captured, on what they are given in one training forward.
+
+    Every axis of their inputs may have another size later, as far as torch.export can tell.
+    args, kwargs, verify: as of `capture`.
+    Raises UserError when the model does not run, or no part of it can be captured.
+    """
+    with in_mode(model, True):
+        calls = _observed(model, Example.of(model, args, kwargs or {}))
+        found = Islands()
+        for name, part in model.named_children():
+            _search(name, part, calls, found, verify)
+    if not found.graphs:
+        raise _nothing(found)
+    return found
+
+
+def _search(path: str, part: nn.Module, calls: Mapping[str, list[Example]], found: Islands, verify: bool) -> None:
+    """Capture this module, or what can be captured below it."""
+    if next(part.parameters(), None) is None:
+        return
+    if path in calls:
+        try:
+            found.graphs[path] = _island(part, calls[path], verify)
+            return
+        except UserError as error:
+            found.left[path] = error
+    for name, below in part.named_children():
+        _search(f"{path}.{name}", below, calls, found, verify)
+
+
+def _island(part: nn.Module, calls: Sequence[Example], verify: bool) -> Graph:
+    graph = captured(part, calls[0], verify, Wanted(any_size=True))
+    for call in calls[1:]:
+        if why := graph.assumptions.broken([x.shape for x in call.flat if isinstance(x, Tensor)]):
+            raise UserError("its calls differ in form", why=why, fix="call it alike everywhere")
+    return graph
+
+
+def _observed(model: nn.Module, example: Example) -> dict[str, list[Example]]:
+    """What each submodule is given in one forward, by path."""
+    twin = copy.deepcopy(model)
+    calls: dict[str, list[Example]] = defaultdict(list)
+
+    def watch(path: str) -> Callable[..., None]:
+        def hook(module: nn.Module, args: Any, kwargs: Any) -> None:
+            given = pytree.tree_map_only(Tensor, lambda x: x.detach().clone(), (args, kwargs))
+            calls[path].append(Example(*given))
+
+        return hook
+
+    for path, module in twin.named_modules():
+        module.register_forward_pre_hook(watch(path), with_kwargs=True)
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        example.run(twin)
+    return calls
+
+
+def _nothing(found: Islands) -> UserError:
+    reasons = "\n".join(f"{path}: {error.what}" for path, error in list(found.left.items())[:5])
+    return UserError("no part of the model can be captured", why=reasons or "no submodule has parameters and is called")
