@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from ..backends.fixed.program import Program
+    from ..backends.lowering.coverage import Covered
     from ..compiler.graph import Graph
     from ..compiler.pipeline import Result
 
@@ -115,6 +117,27 @@ def prepared(captured: Graph, recipe: str, example: Sequence[Tensor]) -> Result:
     result = run(captured, api.read_recipe(recipe).prepare, STEPS)
     calibrate(result.graph, [list(example)])
     return result
+
+
+def covered(captured: Graph, recipe: str, example: Sequence[Tensor]) -> tuple[list[Covered], str]:
+    """The fate of each call under a recipe, and why it is judged by its kind alone where the recipe cannot be used.
+
+    Unlike `lowbit.prepare` it refuses nothing but a recipe that cannot be read.
+    """
+    from .. import api
+    from ..backends.lowering.coverage import coverage, marked
+    from ..compiler.modes import evaluated
+    from ..compiler.pipeline import run
+
+    start, lower = marked(captured), api.read_recipe(recipe).lower
+    try:
+        deployed, doubt = run(evaluated(prepared(start, recipe, example).graph), lower).graph, ""
+    except UserError as error:
+        deployed, doubt = evaluated(start), str(error)
+        for use in lower:  # folding needs no grids
+            with contextlib.suppress(UserError):
+                deployed = run(deployed, [use]).graph
+    return coverage(evaluated(start), deployed, on_grids=not doubt), doubt
 
 
 def _model(reference: str, weights: str | None) -> nn.Module:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
     from ..backends.blob import Entry
     from ..backends.fixed.program import Program
     from ..compiler.graph import Graph
+    from ..compiler.outline import Part
+    from .folding import Row
 
 SHOWN = 5
 """Operands of a call that a table has room for."""
@@ -61,6 +63,62 @@ def program(shown: Program) -> View:
     return (columns, rows) if any(row[-1] for row in rows) else (columns[:-1], [row[:-1] for row in rows])
 
 
+def outline(root: Row, own: str) -> View:
+    """One row a module of a folded outline, opened calls below theirs, and the sums of the whole at the end.
+
+    own: what the model's own numbers are called: parameters, or in a program integers.
+    """
+    inputs = [(item.op, "", "", item.type, "", "", "") for item in root.parts[0].items if item.is_input]
+    rows = [*inputs, *(cells for row in root.rows or (root,) for cells in _rows(row, root))]
+    rows.append(("total", "", *_sums(root, root.parts[0].type), ""))
+    columns = ("module", "class" if own == "parameters" else "steps", "nodes", "output", own, "MACs", "source")
+    return _aligned(columns, rows, numbers=(2, 4, 5))
+
+
+def notes(root: Part) -> list[str]:
+    """What a table of modules cannot tell: which parameters are the same tensor."""
+    tied = [f"{name} is {first}" for part in root.walk() for name, first in part.tied.items()]
+    return [f"tied, counted once: {'; '.join(_few(tied))}"] if tied else []
+
+
+def _rows(row: Row, above: Row) -> Iterator[tuple[str, ...]]:
+    indent, part = "  " * (row.level - 1), row.parts[0]
+    name = f"{indent}{row.label(above)}"
+    if row.is_own:
+        yield (name, "", *_sums(row, ""), "")
+    else:
+        yield (name or "(model)", part.kind, *_sums(row, part.type), "")
+    for item in row.items:
+        place = item.source.partition("  ")[0]
+        yield (
+            f"{indent}  {item.name} {item.op}",
+            ", ".join(_few(list(item.reads))),
+            "",
+            item.type,
+            "",
+            _count(item.macs),
+            place,
+        )
+    for inner in row.rows:
+        yield from _rows(inner, row)
+
+
+def _sums(row: Row, kind: str) -> tuple[str, str, str, str]:
+    return f"{row.calls:,}", kind, "tied" if row.is_tied else _count(row.parameters), _count(row.macs)
+
+
+def _count(number: int) -> str:
+    return f"{number:,}" if number else ""
+
+
+def _aligned(columns: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequence[int]) -> View:
+    """Columns of numbers to the right, whatever else stands in them; columns with nothing in them are left out."""
+    kept = [place for place in range(len(columns)) if any(row[place] for row in rows)]
+    width = {place: max(len(row[place]) for row in (columns, *rows)) for place in numbers}
+    table = [[row[p].rjust(width[p]) if p in width else row[p] for p in kept] for row in (columns, *rows)]
+    return table[0], [tuple(row) for row in table[1:]]
+
+
 def file(entries: Sequence[Entry]) -> View:
     """One row a part of the file, and their sum."""
     rows: list[tuple[object, ...]] = [
@@ -73,7 +131,10 @@ def file(entries: Sequence[Entry]) -> View:
 def _read(arguments: dict[str, Any], names: dict[str, str]) -> list[str]:
     """The operands of a call: nodes by number, parameters and buffers by name."""
     flat = [item for value in arguments.values() for item in (value if isinstance(value, list) else [value])]
-    read = [names[item] for item in flat if isinstance(item, str) and item in names]
+    return _few([names[item] for item in flat if isinstance(item, str) and item in names])
+
+
+def _few(read: list[str]) -> list[str]:
     return read if len(read) <= SHOWN else [*read[: SHOWN - 1], f"and {len(read) - SHOWN + 1} more"]
 
 

@@ -29,13 +29,21 @@ def check_in_place(graph: Graph) -> None:
     The plain case, `relu_(y)` and then y, is none of these: the capture reads the result of the call.
     """
     for node in graph.nodes:
-        if node.op == "call_function" and is_effect(node) and _seen_elsewhere(node):
-            raise Unsupported(
-                f"{target_name(node.target)} cannot become integers",
-                where=str(origin(node)),
-                why="it changes a tensor in place that is read elsewhere too",
-                fix="use the call that returns a new tensor",
-            )
+        refusal = refused_in_place(node)
+        if refusal is not None:
+            raise refusal
+
+
+def refused_in_place(node: fx.Node) -> Unsupported | None:
+    """The refusal of a call that changes what is read elsewhere, or nothing."""
+    if node.op != "call_function" or not is_effect(node) or not _seen_elsewhere(node):
+        return None
+    return Unsupported(
+        f"{target_name(node.target)} cannot become integers",
+        where=str(origin(node)),
+        why="it changes a tensor in place that is read elsewhere too",
+        fix="use the call that returns a new tensor",
+    )
 
 
 def _seen_elsewhere(node: fx.Node) -> bool:

@@ -1,4 +1,4 @@
-"""The walk over a frozen graph, in order, one lowering rule a node; and the coverage that it would have."""
+"""The walk over a frozen graph, in order, one lowering rule a node."""
 
 from __future__ import annotations
 
@@ -17,10 +17,12 @@ from ...compiler.graph import Graph, arguments, origin, shape
 from ...compiler.registry import members
 from ...compiler.text import target_name
 from ..fixed.op import Attribute
-from ..fixed.program import Builder, Program
+from ..fixed.program import Builder, Port, Program
 from ..fixed.verify import IllegalStep
 from .in_place import check_in_place
 from .real import Input, Lowered, Real, port
+
+NO_GRID = "an input has no grid"
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,9 +46,7 @@ class Node:
         value = self.given[name]
         if isinstance(value, Real):
             return value
-        raise self.unsupported(
-            f"its {name} is not an integer value" if not isinstance(value, Input) else "an input has no grid"
-        )
+        raise self.unsupported(NO_GRID if isinstance(value, Input) else f"its {name} is not an integer value")
 
     def on_grid(self, name: str) -> Real:
         """An argument that must be rounded to a grid with one scale, not an accumulator."""
@@ -107,33 +107,59 @@ def table() -> Mapping[Any, Lowering]:
     return found
 
 
-def coverage(graph: Graph) -> list[fx.Node]:
+def missing(graph: Graph) -> list[fx.Node]:
     """The calls that have no lowering rule, in graph order."""
     fixed = graph.constants()
-    calls = [node for node in graph.nodes if node.op == "call_function" and node not in fixed]
+    calls = [node for node in graph.nodes if node.op in ("call_function", "call_module") and node not in fixed]
     return [node for node in calls if node.target not in table()]
+
+
+def lacking(node: fx.Node) -> Unsupported:
+    """The refusal of a call that has no lowering rule."""
+    kept = node.op == "call_module"
+    return Unsupported(
+        f"{target_name(node.target)} cannot become integers",
+        where=str(origin(node)),
+        why="kept opaque by the recipe" if kept else "no lowering rule takes it",
+        fix="take it out of the recipe's leaves"
+        if kept
+        else "replace it in the model; `lowbit ops` lists what there is",
+    )
 
 
 def lower(graph: Graph) -> Program:
     """The integer program of a frozen graph. Raises Unsupported with every call that has no integer form, and why."""
-    missing = coverage(graph)
-    if missing:
-        places = "\n".join(f"{target_name(node.target)}: {origin(node)}" for node in missing)
+    without = missing(graph)
+    if without:
+        places = "\n".join(f"{target_name(node.target)}: {origin(node)}" for node in without)
         raise Unsupported(
-            f"{len(missing)} calls of the model have no integer form",
+            f"{len(without)} calls of the model have no integer form",
             where=places,
             fix="replace them in the model; `lowbit ops` lists what there is",
         )
     check_in_place(graph)
     builder = Builder()
+    became = walk(graph, builder)
+    inputs = [input_port(node, became) for node in graph.inputs if node in became]
+    return builder.build(inputs, [output_port(node, became[node]) for node in graph.outputs])
+
+
+def walk(
+    graph: Graph, builder: Builder, refused: Callable[[fx.Node, Unsupported], Lowered] | None = None
+) -> Mapping[fx.Node, Lowered]:
+    """What each node becomes, in order.   refused: what to go on with where a node has no integer form, else raise."""
     became: dict[fx.Node, Lowered] = {}
     fixed = graph.constants()
     for node in graph.nodes:
-        if node.op != "output" and not _part_of_the_graph(node):
+        if node.op == "output" or _part_of_the_graph(node):
+            continue
+        try:
             became[node] = _lower_node(graph, node, became, builder, fixed)
-    inputs = [_input_port(node, became) for node in graph.inputs if node in became]
-    outputs = [_output_port(node, became[node]) for node in graph.outputs]
-    return builder.build(inputs, outputs)
+        except Unsupported as error:
+            if refused is None:
+                raise
+            became[node] = refused(node, error)
+    return became
 
 
 def _part_of_the_graph(node: fx.Node) -> bool:
@@ -148,6 +174,8 @@ def _lower_node(
         return Input(tuple(int(size) for size in shape(node)[1:]))
     if node.op == "get_attr" or (node in fixed and node.target not in table()):
         return graph.evaluate(node).detach().cpu().numpy()
+    if node.target not in table():
+        raise lacking(node)
     given = {name: _became(value, became) for name, value in arguments(node).items()}
     try:
         return table()[node.target].build(Node(given, node, builder))
@@ -163,7 +191,8 @@ def _became(argument: Any, became: Mapping[fx.Node, Lowered]) -> Any:
     return became[argument] if isinstance(argument, fx.Node) else argument
 
 
-def _input_port(node: fx.Node, became: Mapping[fx.Node, Lowered]) -> Any:
+def input_port(node: fx.Node, became: Mapping[fx.Node, Lowered]) -> Port:
+    """An input of the program. Raises Unsupported for one that is not read through one grid."""
     readers = list(node.users)
     grid = became.get(readers[0]) if len(readers) == 1 else None
     if not isinstance(grid, Real):
@@ -173,7 +202,8 @@ def _input_port(node: fx.Node, became: Mapping[fx.Node, Lowered]) -> Any:
     return port(grid, f"input {node.name}")
 
 
-def _output_port(node: fx.Node, lowered: Lowered) -> Any:
+def output_port(node: fx.Node, lowered: Lowered) -> Port:
+    """An output of the program. Raises Unsupported for one that no grid has rounded."""
     if not isinstance(lowered, Real):
         raise Unsupported("an output is not rounded to a grid", where=str(origin(node)))
     return port(lowered, str(origin(node)))

@@ -2,125 +2,179 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ...compiler.errors import UserError
-from .. import source, views
+from .. import stages
 from ..render import Screen
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
-
     from ...backends.fixed.program import Program
     from ...compiler.graph import Graph
 
-STAGES = ("captured", "prepared", "lowered")
-STEPS = 1000
-"""Length of the training that schedules are told of."""
+FORMS = ("table", "text", "json", "dot")
+RECIPE = "choi2020"
+"""By which coverage is judged where none is named."""
 JSON_VERSION = 1
 """Of the JSON that is written; a key that changes its meaning or goes away makes it a new one."""
 
 
-class Shape(click.ParamType[tuple[int, ...]]):
-    """Sizes with commas between, such as 1,8,8."""
+class Depth(click.ParamType[int]):
+    """A number of levels, or all of them."""
 
-    name = "sizes"
+    name = "levels"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
-        sizes = str(value).split(",")
-        if not all(size.strip().isdigit() and int(size) for size in sizes):
-            self.fail(f"'{value}' is not a shape; write the sizes without the batch, such as 1,8,8", param, ctx)
-        return tuple(map(int, sizes))
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if value == "all":
+            return sys.maxsize
+        if not str(value).isdigit() or not int(value):
+            self.fail(f"'{value}' is not a number of levels; write 1, 2, ... or all", param, ctx)
+        return int(value)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """How much is to be drawn, and in which form.   depth: None for about a screen.   nodes: the flat list."""
+
+    form: str
+    depth: int | None
+    expand: tuple[str, ...]
+    nodes: bool
+
+
+@dataclass(frozen=True)
+class Named:
+    """The model as the command line names it."""
+
+    target: str
+    recipe: str | None
+    inputs: Sequence[stages.Input]
+    data: str | None
+    weights: str | None
 
 
 @click.command()
 @click.argument("target", metavar="SOURCE|FILE")
-@click.option("--recipe", metavar="RECIPE", help="A shipped recipe, or a TOML file: for what is behind `captured`.")
-@click.option("--input", "shapes", type=Shape(), multiple=True, help="Shape of an input without the batch: 1,8,8.")
-@click.option("--data", metavar="DATA", help="Example inputs from a data set instead: see `lowbit compile`.")
-@click.option("--stage", type=click.Choice(STAGES), help="By default prepared with a recipe, captured without.")
-@click.option("--format", "form", type=click.Choice(("table", "text", "json")), default="table", show_default=True)
+@stages.options
+@click.option("--stage", type=click.Choice(stages.STAGES), help="By default prepared with a recipe, captured without.")
+@click.option("--depth", type=Depth(), metavar="N|all", help="Levels of modules to show. Default: about a screen.")
+@click.option("--expand", multiple=True, metavar="PATTERN", help="Modules to show call by call: 'layer1.*'.")
+@click.option("--nodes", is_flag=True, help="Every call, in order, without modules.")
+@click.option("--coverage", is_flag=True, help="What would become integers, and why the rest would not.")
+@click.option("--format", "form", type=click.Choice(FORMS), default="table", show_default=True)
 @click.option("--bytes", "sizes", is_flag=True, help="What every byte of FILE is for.")
 @click.pass_obj
 def show(
-    screen: Screen, target: str, recipe: str | None, shapes: Sequence[tuple[int, ...]], data: str | None,
-    stage: str | None, form: str, sizes: bool,
+    screen: Screen, target: str, recipe: str | None, inputs: Sequence[stages.Input], data: str | None,
+    weights: str | None, stage: str | None, depth: int | None, expand: tuple[str, ...], nodes: bool, coverage: bool,
+    form: str, sizes: bool,
 ) -> None:  # fmt: skip
-    """Show the graph of SOURCE at a stage, or the integer program in FILE.
+    """Show SOURCE by its modules at a stage, or the integer program in FILE.
 
     The stages are captured (the model's own graph), prepared (what is trained under the recipe) and lowered (the
-    integer program); nothing is trained here. Naming a Python file runs it.
+    integer program); nothing is trained here. SOURCE is named as for `lowbit compile`; naming a Python file runs it.
+
+    A row is a module: its class, its calls, the last value that it gives, its parameters (a tied one counts where it
+    stands first) and its multiply-accumulates for one sample. Equal neighbours share a row, which gives their sums.
 
     \b
     Examples:
+      lowbit show lowbit.cli.demo:digits_net --input 1,8,8
+      lowbit show net.py:make --input 3,224,224 --depth 2 --expand 'layer1.*'
+      lowbit show net.py:bert --input 128:int64 --format dot
+      lowbit show net.py:make --input 3,32,32 --recipe choi2020 --stage lowered --format json
+      lowbit show net.py:make --input 3,32,32 --coverage
       lowbit show digits.lowbit
       lowbit show digits.lowbit --bytes
-      lowbit show lowbit.cli.demo:digits_net --input 1,8,8
-      lowbit show net.py:make --input 3,32,32 --recipe choi2020 --stage lowered --format json
     """
-    if (":" in target and not target.endswith(".lowbit")) or target.endswith(".py"):
+    wanted, named = Wanted(form, depth, expand, nodes), Named(target, recipe, inputs, data, weights)
+    if _is_source(target):
         if sizes:
             raise click.UsageError("--bytes is for a .lowbit file")
-        stage = stage or ("prepared" if recipe else "captured")
-        _draw(screen, _stage(source.model(target), recipe, stage, _example(shapes, data)), stage, form)
-    elif recipe or shapes or data or stage not in (None, "lowered"):
-        raise click.UsageError("--recipe, --input, --data and --stage are for a SOURCE; a file holds a lowered program")
+        if coverage and (stage is not None or form not in ("table", "json")):
+            raise click.UsageError("--coverage is of the captured graph, as a table or json")
+        if coverage:
+            _cover(screen, named, wanted)
+        else:
+            _make(screen, named, stage or (stages.PREPARED if recipe else stages.CAPTURED), wanted)
+    elif recipe or inputs or data or weights or coverage or stage not in (None, stages.LOWERED):
+        given = "--recipe, --input, --data, --weights, --coverage and --stage"
+        raise click.UsageError(f"{given} are for a SOURCE; a file holds a lowered program")
     elif sizes:
         _account(screen, target, form)
     else:
         from ... import load
 
-        _draw(screen, load(target).program, "lowered", form)
+        _draw(screen, load(target).program, stages.LOWERED, wanted)
 
 
-def _example(shapes: Sequence[tuple[int, ...]], data: str | None) -> tuple[Tensor, ...]:
-    import torch
-
-    from ...compiler.training import example
-
-    if data is not None:
-        return (example(source.data(data).train, 2, "training")[0],)
-    if not shapes:
-        raise UserError("the model needs example inputs", fix="give --input 1,8,8 for each input, or --data")
-    return tuple(torch.rand(2, *shape) for shape in shapes)
+def _is_source(target: str) -> bool:
+    return (":" in target and not target.endswith(".lowbit")) or target.endswith((".py", ".pt2"))
 
 
-def _stage(model: nn.Module, recipe: str | None, stage: str, example: Sequence[Tensor]) -> Graph | Program:
-    from ... import lower, prepare
-    from ...compiler.capture import capture
-
-    if stage == "captured":
-        return capture(model, example)
-    if recipe is None:
-        raise UserError(f"the stage '{stage}' needs a recipe", fix="give --recipe; `lowbit recipes` lists them")
-    prepared = prepare(model, example, recipe, steps=STEPS)
-    return prepared.graph if stage == "prepared" else lower(prepared).program
+def _make(screen: Screen, named: Named, stage: str, wanted: Wanted) -> None:
+    with screen.work() as work:
+        work(f"making the graph, {stage}")
+        example = stages.example(named.inputs, named.data)
+        shown = stages.graph(named.target, stage, named.recipe, example, named.weights)
+    _draw(screen, shown, stage, wanted)
 
 
-def _draw(screen: Screen, shown: Graph | Program, stage: str, form: str) -> None:
-    from ...backends.fixed import text as programs
-    from ...compiler import text as graphs
-    from ...compiler.graph import Graph
+def _draw(screen: Screen, shown: Graph | Program, stage: str, wanted: Wanted) -> None:
+    from .. import outlines, views
+    from ..dot import dot
+    from ..folding import folded
 
-    if isinstance(shown, Graph):
-        view, text, facts = views.graph(shown), graphs.text(shown, origins=True), graphs.described(shown)
-    else:
-        view, text, facts = views.program(shown), programs.text(shown, origins=True), programs.described(shown)
-    match form:
-        case "table":
-            screen.table(*view)
+    drawn = outlines.drawn(shown)
+    rows = folded(drawn.outline, wanted.depth, wanted.expand)
+    match wanted.form:
         case "text":
-            screen.text(text)
+            screen.text(drawn.text())
+        case "json":
+            tree = outlines.described(drawn.outline)
+            screen.json({"version": JSON_VERSION, "stage": stage, "modules": tree, **drawn.facts()})
+        case "dot":
+            screen.text(dot(rows))
+        case _ if wanted.nodes or not drawn.has_modules:
+            screen.table(*drawn.flat())
         case _:
-            screen.json({"version": JSON_VERSION, "stage": stage, **facts})
+            screen.table(*views.outline(rows, drawn.held))
+            for note in views.notes(drawn.outline):
+                screen.text(note)
+
+
+def _cover(screen: Screen, named: Named, wanted: Wanted) -> None:
+    from .. import coverage
+
+    with screen.work() as work:
+        work("capturing")
+        example = stages.example(named.inputs, named.data)
+        captured = stages.captured(named.target, example, named.weights)
+        work("trying what each call would become")
+        found, doubt = stages.covered(captured, named.recipe or RECIPE, example)
+    lines = coverage.lines(found, captured.classes)
+    if wanted.form == "json":
+        facts = {"coverage": coverage.counts(lines), "doubt": doubt, "nodes": coverage.described(lines)}
+        screen.json({"version": JSON_VERSION, **facts})
+        return
+    screen.text(coverage.summary(lines))
+    if doubt:
+        screen.text(f"each call is judged by its kind alone, since the recipe cannot be used: {doubt}")
+    screen.table(*coverage.table(lines, wanted.expand, wanted.nodes))
+    for fix in coverage.fixes(lines):
+        screen.text(f"fix  {fix}")
 
 
 def _account(screen: Screen, path: str, form: str) -> None:
     from ...backends import blob
+    from .. import views
 
+    if form not in ("table", "json"):
+        raise click.UsageError(f"--bytes has no format {form}; it is a table or json")
     try:
         entries = blob.account(blob.read(path))
     except blob.FileError as error:
