@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 
 import click
@@ -38,7 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return the exit code. arguments: what follows `lowbit`, by default the process's own."""
     screen = Screen()
     try:
-        code = lowbit.main(arguments, prog_name="lowbit", obj=screen, standalone_mode=False)
+        with warnings.catch_warnings():
+            warnings.showwarning = lambda message, *_: screen.notice(f"warning: {message}")
+            code = lowbit.main(arguments, prog_name="lowbit", obj=screen, standalone_mode=False)
         sys.stdout.flush()
     except click.ClickException as error:
         error.show()

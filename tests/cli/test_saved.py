@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from lowbit.cli import source
+from lowbit.cli.main import main
 from lowbit.compiler.capture import capture
 from lowbit.compiler.errors import UserError
 from lowbit.compiler.graph import origin
@@ -122,6 +123,20 @@ def test_a_program_of_eval_mode_says_what_training_it_means(tmp_path: Path) -> N
     trained, evaluated = (exported.train(mode)(x, scale=scale)["scores"] for mode in (True, False))
     assert torch.equal(trained, evaluated)
     assert capture(exported, (x,), {"scale": scale}).outputs
+
+
+@pytest.mark.filterwarnings("default")
+def test_the_command_line_tells_it_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    model = nn.Sequential(nn.Linear(4, 3), nn.Dropout())
+    torch.export.save(torch.export.export(model.eval(), (torch.rand(2, 4),), strict=False), "n.pt2")
+    ending = ("--recipe", "choi2020", "--data", "digits", "-o", "out.lowbit")
+    assert main(["compile", "n.pt2", *ending]) == 1  # the digits have another shape
+    first, *rest = capsys.readouterr().err.splitlines()
+    assert first.startswith("warning: the program was exported in eval mode")
+    assert "warning" not in "".join(rest)
 
 
 def test_a_program_without_modes_is_taken_in_silence(tmp_path: Path) -> None:
