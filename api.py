@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from .compiler.calibrate import calibrate as calibrate_graph
 from .compiler.capture import capture
 from .compiler.contract import Pass
 from .compiler.errors import UserError
+from .compiler.graph import Graph
 from .compiler.modes import evaluated
 from .compiler.pipeline import Entry, Result, run
 from .compiler.prepared import Prepared
@@ -77,12 +79,19 @@ def prepare(
     """
     _check_arguments(model, example_inputs, steps)
     chosen = read_recipe(recipe)
-    captured = capture(copy.deepcopy(model), example_inputs, kwargs)
-    result = run(captured, chosen.prepare, steps)
+    graph = capture(copy.deepcopy(model), example_inputs, kwargs, leaves=chosen.leaves)
+    result = run(graph, chosen.prepare, steps)
     prepared = Prepared(result.graph, chosen, result.ledger)
     calibrate_graph(prepared.graph, [prepared.flat(tuple(example_inputs), kwargs or {})])
-    lower(prepared)
+    if graph.leaves:
+        warnings.warn(f"the model trains, but stays float in part and cannot be lowered: {_paths(graph)}", stacklevel=2)
+    else:
+        lower(prepared)
     return prepared.train(model.training)
+
+
+def _paths(graph: Graph) -> str:
+    return ", ".join(graph.leaves)
 
 
 def _check_arguments(model: Any, example_inputs: Any, steps: Any) -> None:

@@ -7,12 +7,12 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import Tensor, fx
+from torch import Tensor, fx, nn
 
 from .errors import UserError
 from .graph import Graph, arguments, origin
 from .grid import Grid, best_scale
-from .modes import evaluated
+from .modes import evaluated, in_mode
 
 SAMPLES = 1 << 16
 """Values kept of an edge for each batch; more change the scale by less than its step."""
@@ -31,8 +31,9 @@ def calibrate(graph: Graph, batches: Iterable[list[Tensor]]) -> None:
         recorders.append(_recorder(evaluated(replace(graph, evaluation=None)), edges))
     count = 0
     for batch in batches:
-        for recorder in recorders:
-            recorder.run(*batch)
+        with in_mode(nn.ModuleList(graph.leaves.values()), False):
+            for recorder in recorders:
+                recorder.run(*batch)
         count += 1
     if not count:
         raise UserError("there is no data to calibrate with", fix="pass an iterable with at least one batch")

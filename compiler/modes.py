@@ -1,13 +1,14 @@
-"""Train and eval: the eval graph is derived from the training graph, which stays as it was captured."""
+"""Train and eval: of modules, and of graphs, whose eval graph is derived from the training graph as captured."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import fx
+from torch import fx, nn
 
 from .graph import Graph, arguments, is_effect
 
@@ -26,6 +27,18 @@ FLAGS: Mapping[str, tuple[str, Any]] = {
     "scaled_dot_product_attention": ("dropout_p", 0.0),
 }
 """ATen operator -> the argument that tells it of training, and its value in eval mode."""
+
+
+@contextlib.contextmanager
+def in_mode(model: nn.Module, training: bool) -> Iterator[None]:
+    """The model in that mode, and each of its modules back in its own afterwards."""
+    modes = {module: module.training for module in model.modules()}
+    model.train(training)
+    try:
+        yield
+    finally:
+        for module, before in modes.items():
+            module.training = before
 
 
 def evaluated(graph: Graph) -> Graph:

@@ -2,6 +2,7 @@
 
 name = "mine"
 summary = "4-bit weights"
+leaves = ["head.sampler"]        # modules that stay opaque, by pattern
 
 [[prepare]]                      # passes before training
 use = "insert_fake_quant"
@@ -32,12 +33,16 @@ DEFAULT_LOWER = ({"use": "freeze"}, {"use": "fold_batch_norm"})
 
 @dataclass(frozen=True)
 class Recipe:
-    """A named pipeline: the passes before training, and those between training and the integer program."""
+    """A named pipeline: the passes before training, and those between training and the integer program.
+
+    leaves: patterns of module paths that capture keeps opaque; a model with such a part trains, but cannot be lowered.
+    """
 
     name: str
     summary: str
     prepare: tuple[Use, ...]
     lower: tuple[Use, ...]
+    leaves: tuple[str, ...] = ()
 
 
 def parse(text: str, passes: Mapping[str, Pass]) -> Recipe:
@@ -46,14 +51,15 @@ def parse(text: str, passes: Mapping[str, Pass]) -> Recipe:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise UserError("the recipe is not valid TOML", why=str(error)) from None
-    unknown = table.keys() - {"name", "summary", "prepare", "lower"}
+    unknown = table.keys() - {"name", "summary", "leaves", "prepare", "lower"}
     if unknown:
-        raise UserError(f"unknown recipe key '{min(unknown)}'", fix="use name, summary, [[prepare]] and [[lower]]")
+        raise UserError(f"unknown recipe key '{min(unknown)}'", fix="use name, summary, leaves, [[prepare]], [[lower]]")
     return Recipe(
         _string(table, "name"),
         _string(table, "summary"),
         _uses(table.get("prepare", []), "prepare", passes),
         _uses(table.get("lower", list(DEFAULT_LOWER)), "lower", passes),
+        _patterns(table.get("leaves", [])),
     )
 
 
@@ -61,7 +67,8 @@ def dump(recipe: Recipe) -> str:
     """The recipe as TOML; `parse` gives an equal recipe back."""
     sections = {"prepare": recipe.prepare, "lower": recipe.lower}
     tables = {key: [_table(use) for use in uses] for key, uses in sections.items()}
-    return tomli_w.dumps({"name": recipe.name, "summary": recipe.summary, **tables})
+    leaves = {"leaves": list(recipe.leaves)} if recipe.leaves else {}
+    return tomli_w.dumps({"name": recipe.name, "summary": recipe.summary, **leaves, **tables})
 
 
 def _string(table: Mapping[str, Any], key: str) -> str:
@@ -69,6 +76,12 @@ def _string(table: Mapping[str, Any], key: str) -> str:
     if not isinstance(value, str):
         raise UserError(f"{key} must be text, not {value!r}", where=key)
     return value
+
+
+def _patterns(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(pattern, str) for pattern in value):
+        raise UserError(f"leaves must be a list of patterns of module paths, not {value!r}", where="leaves")
+    return tuple(value)
 
 
 def _uses(entries: Any, section: str, passes: Mapping[str, Pass]) -> tuple[Use, ...]:

@@ -14,9 +14,10 @@ from torch.utils import _pytree as pytree
 
 from ..errors import UserError
 from ..graph import Graph
+from ..modes import in_mode
 from .example import Example
 from .traced import Wanted
-from .whole import captured, in_mode
+from .whole import captured
 
 
 @dataclass

@@ -2,7 +2,7 @@
 
 While torch.export runs, a leaf answers with the marker operator `lowbit::leaf`, one call for each tensor that it
 returns; afterwards the markers of one call become one `call_module` node. What shape a leaf returns for another batch
-is found out beforehand, by running the model on two batch sizes.
+is found out beforehand, by running the model on three batch sizes.
 """
 
 from __future__ import annotations
@@ -125,8 +125,10 @@ def opaque(model: nn.Module, patterns: Sequence[str], example: Example) -> Opaqu
     modules = _chosen(model, patterns)
     if not modules:
         return NONE
-    small, large = (_observed(model, modules, given) for given in (example, example.grown()))
-    returned = {path: [_returned(path, *two) for two in zip(small[path], large[path], strict=True)] for path in modules}
+    batches = (example, example.grown(), example.grown().grown())
+    seen = [_observed(model, modules, given) for given in batches]
+    calls = {path: zip(*(results[path] for results in seen), strict=True) for path in modules}
+    returned = {path: [_returned(path, observed) for observed in calls[path]] for path in modules}
     return Opaque(modules, returned)
 
 
@@ -163,26 +165,31 @@ def _observed(model: nn.Module, modules: Iterable[str], example: Example) -> dic
     return seen
 
 
-def _returned(path: str, small: tuple[int, Any], large: tuple[int, Any]) -> Returned:
-    flat, spec = pytree.tree_flatten(small[1])
-    wide, other = pytree.tree_flatten(large[1])
-    if spec != other:
+def _returned(path: str, observed: Sequence[tuple[int, Any]]) -> Returned:
+    """From the results of one call at three batch sizes."""
+    rows = [count for count, _ in observed]
+    flat = [pytree.tree_flatten(result) for _, result in observed]
+    if any(spec != flat[0][1] for _, spec in flat):
         raise UserError(f"the leaf '{path}' returns another structure for another batch", where=path)
-    grown = large[0] - small[0]
-    return Returned(spec, tuple(_part(path, small[0], grown, a, b) for a, b in zip(flat, wide, strict=True)))
+    parts = zip(*(leaves for leaves, _ in flat), strict=True)
+    return Returned(flat[0][1], tuple(_part(path, rows, part) for part in parts))
 
 
-def _part(path: str, rows: int, grown: int, a: Any, b: Any) -> Any:
-    if not isinstance(a, Tensor):
-        return _Fixed(a)
-    sizes = []
-    for before, after in zip(a.shape, b.shape, strict=True):
-        slope, rest = divmod(after - before, grown) if grown else (0, after - before)
-        if rest:
-            why = f"a size goes from {before} to {after} when its input has {grown} rows more"
-            raise UserError(f"the shape that the leaf '{path}' returns is unclear", where=path, why=why)
-        sizes.append(Size(slope, before - slope * rows))
-    return tuple(sizes), a.dtype, a.device
+def _part(path: str, rows: Sequence[int], seen: Sequence[Any]) -> Any:
+    if not isinstance(seen[0], Tensor):
+        return _Fixed(seen[0])
+    sizes = tuple(_size(path, rows, axis) for axis in zip(*(tensor.shape for tensor in seen), strict=True))
+    return sizes, seen[0].dtype, seen[0].device
+
+
+def _size(path: str, rows: Sequence[int], seen: Sequence[int]) -> Size:
+    grown = rows[1] - rows[0]
+    slope = (seen[1] - seen[0]) // grown if grown else 0
+    size = Size(slope, seen[0] - slope * rows[0])
+    if any(size.slope * count + size.base != found for count, found in zip(rows, seen, strict=True)):
+        why = f"for {', '.join(map(str, rows))} rows a size is {', '.join(map(str, seen))}"
+        raise UserError(f"the shape that the leaf '{path}' returns does not follow its input", where=path, why=why)
+    return size
 
 
 def called(graph: fx.Graph, leaves: Opaque) -> None:

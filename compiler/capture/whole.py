@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import fx, nn
 
 from ..errors import UserError
 from ..graph import OWN, Graph
+from ..modes import in_mode
 from .evaluation import with_evaluation
 from .example import Example
 from .fidelity import Fidelity
@@ -73,15 +73,3 @@ def _refuse_names(model: nn.Module) -> None:
     for name in parts:
         if hasattr(_EXPORTED, name) or name in ("_guards_fn", OWN):
             raise UserError(f"the model has a part called '{name}'", fix="give that attribute another name")
-
-
-@contextlib.contextmanager
-def in_mode(model: nn.Module, training: bool) -> Iterator[None]:
-    """The model in that mode, and each of its modules back in its own afterwards."""
-    modes = {module: module.training for module in model.modules()}
-    model.train(training)
-    try:
-        yield
-    finally:
-        for module, before in modes.items():
-            module.training = before
