@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ def model(path: str) -> nn.Module:
     Warns where it was exported in eval mode. Raises UserError for a file that is none, or is damaged.
     """
     exported: Any = _loaded(path).module(check_guards=False)
+    _refuse_half_flips(exported)
     _tie(exported)
     # Capture binds arguments by the signature of forward, which belongs to a class.
     made: nn.Module = type("Exported", (Exported,), {"forward": _forward(exported)})(exported)
@@ -146,12 +148,34 @@ def _retold(graph: fx.Graph, told: dict[str, dict[str, Any]]) -> fx.Graph:
     return graph
 
 
+def _refuse_half_flips(exported: nn.Module) -> None:
+    """Refuse noise and statistics inside a block: the eval mode that is derived would leave them as in training."""
+    regions = [module for module in exported.modules() if isinstance(module, fx.GraphModule) and module is not exported]
+    for node, trains in (flag for region in regions for flag in _flags(region.graph)):
+        if trains:
+            raise UserError(
+                f"the program has a {node.target} in a block of no_grad or autocast",
+                why="its eval mode is derived from the one that was exported, and that does not reach into such blocks",
+                fix="name the model itself as SOURCE, or export it without the block",
+            )
+
+
 def _warn(graph: Graph) -> None:
     """Say so where the program is that of eval mode, whose noise and statistics of the batch are in no node."""
-    targets = [(node, node.target) for node in graph.nodes if isinstance(node.target, torch._ops.OpOverload)]
-    names = [(node, target._schema.name.removeprefix("aten::")) for node, target in targets]
-    flags = [(node, *FLAGS[name]) for node, name in names if name in FLAGS]
-    modes = {arguments(node)[flag] == off for node, flag, off in flags}
-    if modes == {True}:
+    if {trains for _, trains in _flags(graph.fx)} == {False}:
         what = "the program was exported in eval mode: its dropout stays off and its norms keep their statistics"
         warnings.warn(f"{what} in training too; export it in train mode to train it", stacklevel=4)
+
+
+def _flags(graph: fx.Graph) -> Iterator[tuple[fx.Node, bool]]:
+    """The calls that tell the mode of an export, and whether they tell of training.
+
+    Not a norm without statistics, which is alike in both modes, nor an attention without dropout, which may be.
+    """
+    for node in graph.nodes:
+        name = node.target._schema.name.removeprefix("aten::") if isinstance(node.target, torch._ops.OpOverload) else ""
+        if name in FLAGS and arguments(node).get("running_mean", "") is not None:
+            flag, off = FLAGS[name]
+            trains = arguments(node)[flag] != off
+            if trains or isinstance(off, bool):
+                yield node, trains

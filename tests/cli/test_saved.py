@@ -139,10 +139,19 @@ def test_the_command_line_tells_it_in_one_line(
     assert "warning" not in "".join(rest)
 
 
-def test_a_program_without_modes_is_taken_in_silence(tmp_path: Path) -> None:
-    program = torch.export.export(nn.Linear(3, 2), (torch.rand(2, 3),), strict=False)
-    torch.export.save(program, tmp_path / "n.pt2")
-    assert source.model(str(tmp_path / "n.pt2"))(torch.rand(5, 3)).shape == (5, 2)
+class Attention(nn.Module):
+    """Attention without dropout, and a norm without statistics: alike in both modes."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        normed = nn.functional.batch_norm(x, None, None, training=True)
+        return nn.functional.scaled_dot_product_attention(normed, normed, normed)
+
+
+@pytest.mark.parametrize(("model", "shape"), [(nn.Linear(3, 2), (2, 3)), (Attention(), (2, 3, 4))])
+def test_a_program_without_modes_is_taken_in_silence(model: nn.Module, shape: tuple[int, ...], tmp_path: Path) -> None:
+    x = torch.rand(shape)
+    torch.export.save(torch.export.export(model, (x,), strict=False), tmp_path / "n.pt2")
+    assert torch.equal(source.model(str(tmp_path / "n.pt2"))(x), model(x))
 
 
 def test_weights_of_the_model_load_into_it(tmp_path: Path) -> None:
@@ -151,6 +160,33 @@ def test_weights_of_the_model_load_into_it(tmp_path: Path) -> None:
     torch.save(wanted.state_dict(), tmp_path / "w.pt")
     exported: Any = source.model(str(tmp_path / "n.pt2"), weights=str(tmp_path / "w.pt"))
     assert torch.equal(exported.linear.weight, wanted.linear.weight)
+
+
+class Block(nn.Module):
+    """A linear layer within no_grad, and what else is given within the same block."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.linear, self.inner = nn.Linear(3, 3), inner
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.no_grad():
+            fixed = self.inner(self.linear(x))
+        return fixed + self.linear(x)
+
+
+def test_blocks_stay_and_what_could_not_be_flipped_in_them_is_refused(tmp_path: Path) -> None:
+    model, x = Block(nn.ReLU()), torch.rand(2, 3)
+    torch.export.save(torch.export.export(model, (x,), strict=False), tmp_path / "n.pt2")
+    exported = source.model(str(tmp_path / "n.pt2"))
+    for one in (model, exported):
+        one(x).sum().backward()
+    assert torch.equal(exported(x), model(x))
+    assert torch.equal(exported.get_parameter("linear.weight").grad, model.linear.weight.grad)  # type: ignore[arg-type]
+    torch.export.save(torch.export.export(Block(nn.Dropout()), (x,), strict=False), tmp_path / "n.pt2")
+    assert "aten.dropout.default in a block of no_grad" in refusal(tmp_path / "n.pt2")
+    torch.export.save(torch.export.export(Block(nn.Dropout()).eval(), (x,), strict=False), tmp_path / "n.pt2")
+    assert source.model(str(tmp_path / "n.pt2"))(x).shape == (2, 3)
 
 
 def refusal(path: Path | str) -> str:
