@@ -3,28 +3,113 @@
 from __future__ import annotations
 
 import os
+import re
+import sysconfig
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any
 
 import torch
-from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
+from torch import fx, nn
 
 from ..errors import UserError
+from .causes import Failure, explained
 
 TORCH = os.path.dirname(torch.__file__) + os.sep
 _LOWBIT = os.path.dirname(os.path.dirname(__file__)) + os.sep
+_PYTHON = sysconfig.get_paths()["stdlib"] + os.sep
+_FRAME = re.compile(r'File "([^"]+)", line (\d+), in [^\n]*\n\s+([^\n]*)')
 
 
-def refusal(error: Exception, shapes: Sequence[tuple[int, ...]]) -> UserError:
-    """The user's line and the cause, in one sentence, of a failed export. Lines of generated code are in no file."""
+@dataclass(frozen=True)
+class Place:
+    """A line of the user's, and the path of the innermost module that ran there; '' is the model."""
+
+    layer: str
+    line: str
+
+    def __str__(self) -> str:
+        if not self.layer or not self.line:
+            return self.line or self.layer
+        position, _, text = self.line.partition("  ")
+        return f"{self.layer} ({position})  {text}".rstrip()
+
+
+def refusal(
+    error: Exception, model: nn.Module, shapes: Sequence[tuple[int, ...]], alone: Exception | None = None
+) -> UserError:
+    """What to tell of a failed export.   alone: what the model itself raises on these inputs, without torch.export."""
+    if alone is not None:
+        shown = ", ".join(map(str, shapes)) or "none"
+        return UserError(
+            "the model itself fails on the example inputs",
+            where=str(place(alone, model)),
+            why=f"{type(alone).__name__}: {_first(alone)}",
+            fix=f"give inputs on which the module runs; these had the shapes {shown}",
+        )
+    at = place(error, model)
+    why, fix = explained(Failure(error, _first(error), model, at.layer))
+    return UserError("the model cannot be captured", where=str(at), why=why, fix=fix)
+
+
+def refusal_of_call(node: fx.Node) -> UserError:
+    """Of a call in an exported graph that runs functions of the user's."""
+    name = getattr(node.target, "__name__", str(node.target))
+    known = isinstance(node.target, torch._ops.HigherOrderOperator)
+    what = f"torch.{name.removesuffix('_impl')}" if known else "torch.vmap or torch.func"
+    stack = node.meta.get("nn_module_stack") or {}
+    layer = next(reversed(stack.values()))[0].split("@")[0] if stack else ""
+    fix = "compute both sides and choose with torch.where" if name == "cond" else "write it out with torch operators"
+    leaf = f", or keep the module out of the graph with leaves = ['{layer}']" if layer else ""
+    return UserError(
+        f"{what} cannot be captured yet",
+        where=str(Place(layer, recorded_line(node))),
+        why="the graph holds operators, not functions of the user's",
+        fix=fix + leaf,
+    )
+
+
+def place(error: BaseException, model: nn.Module) -> Place:
+    """Where the user's code raised it; the line of the model's `forward` where no line of the user's was running."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return Place(layer_of(frames, model), user_line(error) or _definition(model))
+
+
+def user_line(error: BaseException) -> str:
+    """`file:line  text` of the innermost line that is neither torch's, Python's nor lowbit's; '' without one."""
     frames = traceback.extract_tb(error.__traceback__)
-    user = [frame for frame in frames if not frame.filename.startswith((TORCH, _LOWBIT, "<"))]
-    where = f"{user[-1].filename}:{user[-1].lineno}  {user[-1].line}" if user else ""
-    first = str(error).strip().split("\n")[0]
-    if isinstance(error, GuardOnDataDependentSymNode):
-        why = f"a Python branch there depends on the values of a tensor ({first})"
-        fix = "use torch.cond or torch.where, or move the branch out of the model"
-    else:
-        shown = ", ".join(map(str, shapes))
-        why, fix = f"{type(error).__name__}: {first}", f"check that the module runs on inputs of shape {shown}"
-    return UserError("the model cannot be captured", where=where, why=why, fix=fix)
+    own = [frame for frame in frames if is_user(frame.filename)]
+    return f"{own[-1].filename}:{own[-1].lineno}  {own[-1].line}" if own else ""
+
+
+def layer_of(frames: Iterable[FrameType], model: nn.Module) -> str:
+    """The path of the innermost module of the model among the frames, outermost first."""
+    names = {id(module): name for name, module in model.named_modules()}
+    found = [names[id(owner)] for frame in frames if id(owner := frame.f_locals.get("self")) in names]
+    return found[-1] if found else ""
+
+
+def is_user(filename: str) -> bool:
+    """Whether a file is the user's or of a library of models. Lines of generated code are in no file."""
+    if "site-packages" in filename and filename.startswith(_PYTHON):
+        return not filename.startswith((TORCH, _LOWBIT))
+    return not filename.startswith((TORCH, _LOWBIT, _PYTHON, "<"))
+
+
+def recorded_line(node: fx.Node) -> str:
+    """`file:line  text` of the user's line that a node was recorded at."""
+    own = [frame for frame in _FRAME.findall(node.meta.get("stack_trace") or "") if is_user(frame[0])]
+    return f"{own[-1][0]}:{own[-1][1]}  {own[-1][2]}" if own else ""
+
+
+def _definition(model: nn.Module) -> str:
+    code: Any = getattr(type(model).forward, "__code__", None)
+    return f"{code.co_filename}:{code.co_firstlineno}" if code and is_user(code.co_filename) else ""
+
+
+def _first(error: BaseException) -> str:
+    """The first line of a message, without torch's advice to call something else."""
+    text = str(error).strip().split("\n")[0]
+    return text if len(text) <= 300 else text[:297] + "..."

@@ -1,0 +1,179 @@
+"""Watches a model while it is exported, for what no graph can hold: custom gradients, Python's randomness, state."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from types import FrameType, TracebackType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.checkpoint import CheckpointFunction
+
+from ..errors import UserError
+from .refusal import Place, is_user, layer_of
+
+_Function: Any = torch.autograd.Function
+
+
+@dataclass(frozen=True)
+class Seen:
+    """name: the class of a Function, the source of a draw, or the attribute set.   where: the line, '' if unknown."""
+
+    name: str
+    where: str
+
+
+@dataclass
+class Witness:
+    """A context around torch.export; see the fields afterwards.
+
+    functions: the user's own subclasses of autograd.Function that ran; torch.export records the forward alone.
+    draws: the global generators outside torch that were drawn from; torch.export records what came out.
+    assigned: attributes that modules set on themselves and that are no buffers; the old values are put back, since
+        torch.export leaves fake tensors there.
+
+    A reentrant checkpoint, which torch.export records without its gradients, runs as the plain call that it computes.
+    """
+
+    model: nn.Module
+    functions: tuple[Seen, ...] = ()
+    draws: tuple[Seen, ...] = ()
+    assigned: tuple[Seen, ...] = ()
+    _stack: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
+
+    def __enter__(self) -> Witness:
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(self._applied())
+            stack.enter_context(self._drawn())
+            stack.enter_context(self._set())
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    @contextlib.contextmanager
+    def _applied(self) -> Iterator[None]:
+        kept = _Function.__dict__["apply"]
+
+        def apply(cls: Any, *args: Any, **kwargs: Any) -> Any:
+            if cls is CheckpointFunction:
+                function, _, *given = args
+                return function(*given)
+            if cls.__module__.partition(".")[0] != "torch":
+                self.functions += (Seen(cls.__qualname__, self._here()),)
+            return kept.__get__(None, cls)(*args, **kwargs)
+
+        with _patched(_Function, "apply", classmethod(apply)):
+            yield
+
+    @contextlib.contextmanager
+    def _drawn(self) -> Iterator[None]:
+        before, lines = _states(), dict[str, str]()
+        with contextlib.ExitStack() as stack:
+            for name, owner, method in _generators():
+                stack.enter_context(_patched(owner, method, self._noted(name, getattr(owner, method), lines)))
+            yield
+        moved = [name for name, state in _states().items() if state != before[name]]
+        self.draws = tuple(Seen(name, lines.get(name, "")) for name in moved)
+
+    def _noted(self, name: str, kept: Callable[..., Any], lines: dict[str, str]) -> Callable[..., Any]:
+        def draw(*args: Any, **kwargs: Any) -> Any:
+            if name not in lines and (line := self._here()):
+                lines[name] = line
+            return kept(*args, **kwargs)
+
+        return draw
+
+    @contextlib.contextmanager
+    def _set(self) -> Iterator[None]:
+        before = {name: (module, dict(vars(module))) for name, module in self.model.named_modules()}
+        lines: dict[tuple[int, str], str] = {}
+        kept = nn.Module.__setattr__
+
+        def setattr_(module: nn.Module, name: str, value: Any) -> None:
+            kept(module, name, value)
+            lines.setdefault((id(module), name), self._here())
+
+        with _patched(nn.Module, "__setattr__", setattr_):
+            yield
+        for path, (module, attributes) in before.items():
+            for name in [name for name, value in vars(module).items() if attributes.get(name, _ABSENT) is not value]:
+                self.assigned += (Seen(f"{path}.{name}".lstrip("."), lines.get((id(module), name), "")),)
+                vars(module).pop(name)
+            vars(module).update(attributes)
+
+    def _here(self) -> str:
+        """The innermost line of the user's that is running, with the path of its module."""
+        frames = list(_frames(sys._getframe(2)))
+        own = next((frame for frame in frames if is_user(frame.f_code.co_filename)), None)
+        line = f"{own.f_code.co_filename}:{own.f_lineno}" if own else ""
+        return str(Place(layer_of(reversed(frames), self.model), line)) if line else ""
+
+
+_ABSENT = object()
+
+
+def refusal_of_function(seen: Seen) -> UserError:
+    """Where the gradients differ from the module's and this Function ran."""
+    return UserError(
+        f"the gradient of the autograd.Function '{seen.name}' cannot be captured",
+        where=seen.where,
+        why="torch.export records its forward alone, and the gradients of the graph differ from the model's",
+        fix="make it a torch.library.custom_op with register_autograd, or write a straight-through estimator as "
+        "x + (q - x).detach()",
+    )
+
+
+def refusal_of_draw(seen: Seen) -> UserError:
+    """Of randomness that the graph would repeat: the same outcome in every step."""
+    layer = seen.where.partition(" (")[0] if " (" in seen.where else "path.of.the.module"
+    return UserError(
+        f"the model draws from {seen.name}",
+        where=seen.where,
+        why="torch.export records the one outcome of that draw, which would hold for ever",
+        fix=f"draw with torch, as torch.rand does, or keep the module out of the graph with leaves = ['{layer}']",
+    )
+
+
+def _frames(frame: FrameType | None) -> Iterator[FrameType]:
+    """Innermost first."""
+    while frame is not None:
+        yield frame
+        frame = frame.f_back
+
+
+def _states() -> dict[str, str]:
+    """The state of each global generator, as text, so that arrays compare."""
+    kind, keys, *rest = np.random.get_state(legacy=True)
+    return {
+        "Python's random": repr(random.getstate()),
+        "NumPy's random": repr((kind, np.asarray(keys).tobytes(), rest)),
+    }
+
+
+def _generators() -> Iterator[tuple[str, Any, str]]:
+    """(name, owner, attribute) of everything through which a global generator is drawn from by its full name."""
+    for name, module in (("Python's random", random), ("NumPy's random", np.random)):
+        for method in dir(module):
+            owner = getattr(getattr(module, method), "__self__", None)
+            if isinstance(owner, random.Random | np.random.RandomState) and "state" not in method:
+                yield name, module, method
+
+
+@contextlib.contextmanager
+def _patched(owner: Any, name: str, value: Any) -> Iterator[None]:
+    kept = vars(owner)[name]
+    setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        setattr(owner, name, kept)
