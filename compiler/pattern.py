@@ -9,7 +9,8 @@ Arguments go by ATen schema name; what is left out matches anything; a plain val
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -20,11 +21,15 @@ from .graph import arguments, schema_arguments
 
 @dataclass(frozen=True)
 class Miss:
-    """Why a pattern does not match: the node that differs and a sentence. `shape` misses are not worth reporting."""
+    """Why a pattern does not match: the node that differs and a sentence. `shape` misses are not worth reporting.
+
+    path: names of the arguments that lead from the root of the pattern to the part that differs.
+    """
 
     node: fx.Node | None
     reason: str
     shape: bool = True
+    path: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,18 +120,25 @@ class Call(Pattern):
 
     def match(self, node: Any, found: Bindings) -> Miss | None:
         if not isinstance(node, fx.Node) or node.target not in self.targets:
-            wanted = " or ".join(sorted(str(target) for target in self.targets))
-            return Miss(node if isinstance(node, fx.Node) else None, f"not a call of {wanted}")
+            return Miss(node if isinstance(node, fx.Node) else None, self._otherwise)
         given = arguments(node)
         for name, wanted in self.parts:
             miss = _match_part(node, name, wanted, given[name], found)
             if miss is not None:
-                return miss
+                return replace(miss, path=(name, *miss.path)) if isinstance(wanted, Pattern) else miss
         found.bind(self, node)
         return None
 
     def roots(self) -> frozenset[Any]:
         return self.targets
+
+    @cached_property
+    def _otherwise(self) -> str:
+        return _no_call(self.targets)
+
+
+def _no_call(targets: Iterable[Any]) -> str:
+    return f"not a call of {' or '.join(sorted(str(target) for target in targets))}"
 
 
 def _match_part(node: fx.Node, name: str, wanted: Any, given: Any, found: Bindings) -> Miss | None:
@@ -154,7 +166,16 @@ class Either(Pattern):
                 found.bind(self, node)
                 return None
             misses.append(miss)
-        return next((miss for miss in misses if not miss.shape), misses[0])
+        return next((miss for miss in misses if not miss.shape), None) or self._nearest(misses)
+
+    def _nearest(self, misses: list[Miss]) -> Miss:
+        """The miss of the option that fitted furthest; where none began to fit, it names them all."""
+        nearest = max(misses, key=lambda miss: len(miss.path))
+        return nearest if nearest.path else replace(nearest, reason=self._otherwise)
+
+    @cached_property
+    def _otherwise(self) -> str:
+        return _no_call(self.roots())
 
     def roots(self) -> frozenset[Any]:
         return frozenset[Any]().union(*(option.roots() for option in self.options))
