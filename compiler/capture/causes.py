@@ -105,7 +105,8 @@ def _device(failure: Failure) -> tuple[str, str] | None:
     words = ("not linked with support for", "not compiled with", "is not on the expected device", "No CUDA GPUs")
     if not failure.says(*words, "no NVIDIA driver"):
         return None
-    return f"the model names a device: {failure.first}", "take the device of an input, as in device=x.device"
+    change = "take the device of an input, as in device=x.device"
+    return f"the model names a device: {failure.first}", _around(failure, change)
 
 
 def _batch(failure: Failure) -> tuple[str, str] | None:

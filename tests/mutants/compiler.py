@@ -10,6 +10,8 @@ EDIT = "compiler/edit.py"
 GRIDS = "tests/test_grid.py"
 SCHEDULE = "tests/test_schedule.py"
 CAPTURE = "tests/test_capture.py"
+REGIONS = "tests/test_regions.py"
+REFUSALS = "tests/test_refusals.py"
 RECIPES = "tests/test_recipe_laws.py"
 LOWERING = "tests/test_lowering_laws.py"
 
@@ -168,5 +170,89 @@ MUTANTS: list[Mutant] = [
         "order.add_edge(j, i,",
         "order.add_edge(i, j,",
         "tests/test_recipe_errors.py::test_the_order_of_facts_is_found",
+    ),
+    Mutant(
+        "no_grad is forgotten",
+        "compiler/capture/regions.py",
+        "if region.grad or not self.carries(value):",
+        "if True:",
+        f"{REGIONS}::test_each_call_in_each_block",
+    ),
+    Mutant(
+        "a write without gradients returns a stand-in",
+        "compiler/capture/regions.py",
+        "return viewed if viewed in written and viewed not in read else new",
+        "return new",
+        f"{REGIONS}::test_a_value_written_without_gradients_keeps_its_own",
+    ),
+    Mutant(
+        "a value that no_grad returns unchanged is detached",
+        "compiler/capture/regions.py",
+        "if same and None not in same:",
+        "if False:",
+        f"{REGIONS}::test_each_call_in_each_block",
+    ),
+    Mutant(
+        "autocast does not cast",
+        "compiler/capture/regions.py",
+        "self.cast(x, casts.inputs.get(i), node, region)",
+        "self.cast(x, None, node, region)",
+        f"{REGIONS}::test_each_call_in_each_block",
+    ),
+    Mutant(
+        "the cast of a weight is made anew for each reader",
+        "compiler/capture/regions.py",
+        "if key not in region.weights:",
+        "if True:",
+        f"{REGIONS}::test_any_nesting_is_the_module",
+    ),
+    Mutant(
+        "an activation is cast once for all readers",
+        "compiler/capture/regions.py",
+        'if value.target in self.parameters and value.meta["val"].dtype == torch.float32:',
+        'if value.meta["val"].dtype == torch.float32:',
+        f"{REGIONS}::test_any_nesting_is_the_module",
+    ),
+    Mutant(
+        "casts inside a call are forgotten",
+        "compiler/capture/autocast.py",
+        "if len(inputs) < len(added):",
+        "if False:",
+        f"{REGIONS}::test_each_call_in_each_block",
+    ),
+    Mutant(
+        "the innermost module is not named",
+        "compiler/capture/refusal.py",
+        'return found[-1] if found else ""',
+        'return found[0] if found else ""',
+        f"{REFUSALS}::test_the_line_the_module_the_cause_and_the_way_round",
+    ),
+    Mutant(
+        "torch's lines count as the user's",
+        "compiler/capture/refusal.py",
+        'return not filename.startswith((TORCH, _LOWBIT, _PYTHON, "<"))',
+        'return not filename.startswith((_LOWBIT, _PYTHON, "<"))',
+        f"{REFUSALS}::test_the_line_the_module_the_cause_and_the_way_round",
+    ),
+    Mutant(
+        "a drawn number is not seen",
+        "compiler/capture/witness.py",
+        "if state != before[name]]",
+        "if state is None]",
+        f"{REFUSALS}::test_a_draw_by_an_imported_name_is_seen",
+    ),
+    Mutant(
+        "a reentrant checkpoint loses its gradients",
+        "compiler/capture/witness.py",
+        "if cls is CheckpointFunction:",
+        "if False:",
+        f"{REFUSALS}::test_a_reentrant_checkpoint_is_exported_with_its_gradients",
+    ),
+    Mutant(
+        "a fake tensor stays in the model",
+        "compiler/capture/witness.py",
+        "                vars(module).pop(name)\n",
+        "",
+        f"{REFUSALS}::test_attributes_set_are_seen_and_put_back",
     ),
 ]

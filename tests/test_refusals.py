@@ -1,0 +1,338 @@
+"""A failed export names the user's line, the module and the cause; what an export cannot record is witnessed."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import io
+import random
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from lowbit.compiler.capture.refusal import refusal
+from lowbit.compiler.capture.witness import Witness, refusal_of_draw, refusal_of_function
+from lowbit.compiler.errors import UserError
+from torch import Tensor, nn
+
+_library = torch.library.Library("lowbittest", "DEF")
+_library.define("blur(Tensor x) -> Tensor")
+_library.impl("blur", lambda x: x.clone(), "CPU")
+
+
+class Part(nn.Module):
+    """Runs one function of its input, as the part of a model."""
+
+    def __init__(self, function: Callable[[nn.Module, Tensor], Any]) -> None:
+        super().__init__()
+        self.function = function
+        self.register_buffer("number", torch.tensor(3))
+
+    def forward(self, x: Tensor) -> Any:
+        return self.function(self, x)
+
+
+class Whole(nn.Module):
+    def __init__(self, part: nn.Module) -> None:
+        super().__init__()
+        self.lin = nn.Linear(4, 4)
+        self.parts = nn.Sequential(nn.Identity(), part)
+
+    def forward(self, x: Tensor) -> Any:
+        return self.parts(self.lin(x))
+
+
+def exported(model: nn.Module) -> Any:
+    shapes = ({0: torch.export.Dim.DYNAMIC},)
+    with contextlib.redirect_stderr(io.StringIO()), warnings.catch_warnings():  # torch prints its half-made graph there
+        warnings.simplefilter("ignore")
+        return torch.export.export(model.train(), (torch.randn(4, 4),), dynamic_shapes=shapes, strict=False)
+
+
+def refused(model: nn.Module) -> UserError:
+    with pytest.raises(Exception) as caught:  # noqa: PT011 torch.export raises whatever the model's code raised
+        exported(model)
+    return refusal(caught.value, model, [(4, 4)])
+
+
+def branch(m: nn.Module, x: Tensor) -> Any:
+    return x if x.sum() > 0 else -x
+
+
+def checked(m: nn.Module, x: Tensor) -> Any:
+    if torch.isnan(x).any():
+        raise ValueError("NaN")
+    return x
+
+
+def item_branch(m: nn.Module, x: Tensor) -> Any:
+    return x if x.sum().item() > 0 else -x
+
+
+def list_branch(m: nn.Module, x: Tensor) -> Any:
+    return sum(value for value in x[0].tolist() if value > 0)
+
+
+def whole_number(m: nn.Module, x: Tensor) -> Any:
+    return x * int(x.sum())
+
+
+def real_number(m: nn.Module, x: Tensor) -> Any:
+    return x * float(x.sum())
+
+
+def loop(m: Any, x: Tensor) -> Any:
+    for _ in range(int(m.number)):
+        x = x + 1
+    return x
+
+
+def masked(m: nn.Module, x: Tensor) -> Any:
+    positive = x[x > 0]
+    return positive if positive.shape[0] > 2 else x
+
+
+def to_numpy(m: nn.Module, x: Tensor) -> Any:
+    return torch.from_numpy(np.tanh(x.detach().numpy()))
+
+
+def as_array(m: nn.Module, x: Tensor) -> Any:
+    return torch.as_tensor(np.sum(np.asarray(x.detach())))
+
+
+def pointer(m: nn.Module, x: Tensor) -> Any:
+    return x + x.data_ptr() % 2
+
+
+def elsewhere(m: nn.Module, x: Tensor) -> Any:
+    return x + torch.zeros(4, device="cuda")
+
+
+def sparse(m: nn.Module, x: Tensor) -> Any:
+    return x.to_sparse()
+
+
+def custom(m: nn.Module, x: Tensor) -> Any:
+    return torch.ops.lowbittest.blur(x)
+
+
+def aliased(m: nn.Module, x: Tensor) -> Any:
+    return torch.cond(x.sum() > 0, lambda a: a * 2, lambda a: a[:2], (x,))
+
+
+def other(m: nn.Module, x: Tensor) -> Any:
+    raise KeyError("no such thing")
+
+
+BRANCH = "a Python branch depends on the values of a tensor"
+NUMBER = "the value of a tensor becomes a Python number"
+AWAY = "values leave torch"
+CASES: list[tuple[Callable[..., Any], str, str, str]] = [
+    (branch, "if x.sum()", BRANCH, "torch.where"),
+    (checked, "isnan", BRANCH, "move the branch out"),
+    (item_branch, ".item()", BRANCH, "torch.where"),
+    (list_branch, "tolist", BRANCH, "torch.where"),
+    (whole_number, "int(", NUMBER, "keep it a tensor"),
+    (real_number, "float(", NUMBER, "keep it a tensor"),
+    (loop, "range(", NUMBER, "when the model is built"),
+    (masked, "shape[0]", "a shape depends on values", "after the model"),
+    (to_numpy, "numpy()", AWAY, "torch operators"),
+    (as_array, "asarray", AWAY, "torch operators"),
+    (pointer, "data_ptr", AWAY, "torch operators"),
+    (elsewhere, "cuda", "names a device", "device=x.device"),
+    (sparse, "to_sparse", "_to_sparse", "another operator"),
+    (custom, "blur(", "lowbittest::blur does not say", "register_fake('lowbittest::blur')"),
+    (aliased, "torch.cond", "torch.cond", "torch.where"),
+    (other, "raise", "KeyError", "torch operators"),
+]
+
+
+def line_of(function: Any, text: str) -> str:
+    lines, first = inspect.getsourcelines(function)
+    return f"{__file__}:{first + next(i for i, line in enumerate(lines) if text in line)}"
+
+
+def same_screen(error: UserError) -> None:
+    lines = str(error).splitlines()
+    assert len(lines) <= 8
+    assert max(map(len, lines)) < 500
+
+
+@pytest.mark.parametrize(("function", "text", "why", "fix"), CASES, ids=lambda case: getattr(case, "__name__", ""))
+def test_the_line_the_module_the_cause_and_the_way_round(
+    function: Callable[..., Any], text: str, why: str, fix: str
+) -> None:
+    error = refused(Whole(Part(function)))
+    same_screen(error)
+    assert error.where.startswith(f"parts.1 ({line_of(function, text)})  ")
+    assert why in error.why
+    assert fix in error.fix
+    assert function is custom or "leaves = ['parts.1']" in error.fix
+
+
+class Detector(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.backbone, self.head = nn.Linear(4, 40), nn.Linear(40, 4)
+
+    def forward(self, x: Tensor) -> Any:
+        boxes = self.head(self.backbone(x))
+        return [box for box in boxes[0] if box > 0.5]
+
+
+def test_post_processing_names_the_part_to_compile() -> None:
+    error = refused(Detector())
+    assert error.where.startswith(line_of(Detector.forward, "box > 0.5"))
+    assert BRANCH in error.why
+    assert "'backbone'" in error.fix or "'head'" in error.fix
+    assert "leaves" not in error.fix
+
+
+def test_a_norm_without_momentum() -> None:
+    error = refused(Whole(nn.BatchNorm1d(4, momentum=None)))
+    assert error.where.startswith(f"parts.1 ({line_of(Whole.forward, 'self.parts')})")
+    assert "momentum=None" in error.why
+    assert "momentum=0.1" in error.fix
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_scripted_part() -> None:
+    error = refused(Whole(torch.jit.script(nn.Linear(4, 4))))
+    assert error.where.startswith(f"parts.1 ({line_of(Whole.forward, 'self.parts')})")
+    assert "scripted" in error.why
+
+
+def test_a_fixed_batch() -> None:
+    error = refused(Whole(Part(lambda m, x: x.view(4, 2, 2))))
+    assert error.why == "the model works with a batch of 4 alone"
+    assert "x.shape[0]" in error.fix
+
+
+def test_a_result_without_tensors() -> None:
+    error = refused(Whole(Part(lambda m, x: {"a": x, "b": object()})))
+    assert "returns a object" in error.why
+    assert "tuples" in error.fix
+
+
+def test_a_model_that_fails_by_itself() -> None:
+    model = Whole(Part(other))
+    with pytest.raises(KeyError) as alone:
+        model(torch.randn(4, 4))
+    error = refusal(RuntimeError("what torch.export made of it"), model, [(4, 4)], alone.value)
+    assert error.what == "the model itself fails on the example inputs"
+    assert error.where.startswith(f"parts.1 ({line_of(other, 'raise')})")
+    assert "KeyError" in error.why
+    assert "(4, 4)" in error.fix
+
+
+class Round(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return x.round()
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        return grad
+
+
+def rounded(m: nn.Module, x: Tensor) -> Any:
+    return Round.apply(x)
+
+
+def test_functions_are_seen_with_their_line() -> None:
+    model = Whole(Part(rounded))
+    with Witness(model) as seen:
+        exported(model)
+    (found,) = seen.functions
+    assert (found.name, seen.draws, seen.assigned) == ("Round", (), ())
+    assert found.where.startswith(f"parts.1 ({line_of(rounded, 'apply')})")
+    error = refusal_of_function(found)
+    assert "'Round'" in error.what
+    assert error.where == found.where
+    assert "register_autograd" in error.fix
+    x = torch.randn(4, requires_grad=True)
+    Round.apply(x).sum().backward()  # as ever
+    assert torch.equal(x.grad, torch.ones(4))  # type: ignore[arg-type]
+
+
+def reentrant(m: nn.Module, x: Tensor) -> Any:
+    return torch.utils.checkpoint.checkpoint(lambda a: (a * a).relu(), x, use_reentrant=True) * 2
+
+
+def test_a_reentrant_checkpoint_is_exported_with_its_gradients() -> None:
+    model = Whole(Part(reentrant))
+    with Witness(model) as seen:
+        program = exported(model)
+    assert seen.functions == ()
+    x, grads = torch.randn(4, 4), []
+    for module in (model, program.module(check_guards=False)):
+        model.zero_grad()
+        module(x).sum().backward()
+        grads.append(model.lin.weight.grad.clone())  # type: ignore[union-attr]
+    assert torch.equal(*grads)
+
+
+def lottery(m: nn.Module, x: Tensor) -> Any:
+    return x if random.random() < 0.5 else x + 1
+
+
+def uniform(m: nn.Module, x: Tensor) -> Any:
+    return x * random.uniform(1, 2)
+
+
+def numpy_lottery(m: nn.Module, x: Tensor) -> Any:
+    return x * float(np.random.rand())
+
+
+def silent(m: nn.Module, x: Tensor) -> Any:
+    return x * DRAW()
+
+
+DRAW = random.random
+DRAWS = [(lottery, "Python's random"), (uniform, "Python's random"), (numpy_lottery, "NumPy's random")]
+
+
+@pytest.mark.parametrize(("function", "name"), DRAWS)
+def test_draws_are_seen_with_their_line(function: Callable[..., Any], name: str) -> None:
+    model = Whole(Part(function))
+    with Witness(model) as seen:
+        exported(model)
+    (found,) = seen.draws
+    assert found.name == name
+    assert found.where.startswith(f"parts.1 ({line_of(function, 'return')})")
+    error = refusal_of_draw(found)
+    assert name in error.what
+    assert "leaves = ['parts.1']" in error.fix
+
+
+def test_a_draw_by_an_imported_name_is_seen() -> None:
+    with Witness(model := Whole(Part(silent))) as seen:
+        exported(model)
+    assert [(draw.name, draw.where) for draw in seen.draws] == [("Python's random", "")]
+
+
+def remembering(m: Any, x: Tensor) -> Any:
+    m.last = x
+    return x
+
+
+def test_attributes_set_are_seen_and_put_back() -> None:
+    model = Whole(Part(remembering))
+    with Witness(model) as seen:
+        exported(model)
+    (found,) = seen.assigned
+    assert found.name == "parts.1.last"
+    assert found.where.startswith(f"parts.1 ({line_of(remembering, 'm.last')})")
+    assert not hasattr(model.parts[1], "last")
+    model(torch.ones(4, 4))
+    assert torch.equal(model.parts[1].last, model.lin(torch.ones(4, 4)))  # type: ignore[arg-type]
+
+
+def test_an_ordinary_model_shows_nothing() -> None:
+    model = Whole(nn.Sequential(nn.BatchNorm1d(4), nn.Dropout(0.5), nn.ReLU()))
+    with Witness(model) as seen:
+        exported(model)
+    assert (seen.functions, seen.draws, seen.assigned) == ((), (), ())
