@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from ..backends.blob import Entry
     from ..backends.fixed.program import Program
     from ..compiler.graph import Graph
-    from ..compiler.outline import Part
+    from ..compiler.outline import Item, Part
     from .folding import Row
 
 SHOWN = 5
@@ -89,18 +89,16 @@ def _rows(row: Row, above: Row) -> Iterator[tuple[str, ...]]:
     else:
         yield (name or "(model)", part.kind, *_sums(row, part.type), "")
     for item in row.items:
-        place = item.source.partition("  ")[0]
-        yield (
-            f"{indent}  {item.name} {item.op}",
-            ", ".join(_few(list(item.reads))),
-            "",
-            item.type,
-            "",
-            _count(item.macs),
-            place,
-        )
+        yield _called(item, f"{indent}  ", f"{part.path}." if part.path else "")
     for inner in row.rows:
         yield from _rows(inner, row)
+
+
+def _called(item: Item, indent: str, inside: str) -> tuple[str, ...]:
+    """The row of a call; tensors are named as they stand in the module that is open."""
+    reads = ", ".join(_few([name.removeprefix(inside) for name in item.reads], 3))
+    place = item.source.partition("  ")[0]
+    return f"{indent}{item.name} {item.op}", reads, "", item.type, "", _count(item.macs), place
 
 
 def _sums(row: Row, kind: str) -> tuple[str, str, str, str]:
@@ -134,8 +132,8 @@ def _read(arguments: dict[str, Any], names: dict[str, str]) -> list[str]:
     return _few([names[item] for item in flat if isinstance(item, str) and item in names])
 
 
-def _few(read: list[str]) -> list[str]:
-    return read if len(read) <= SHOWN else [*read[: SHOWN - 1], f"and {len(read) - SHOWN + 1} more"]
+def _few(read: list[str], room: int = SHOWN) -> list[str]:
+    return read if len(read) <= room else [*read[: room - 1], f"and {len(read) - room + 1} more"]
 
 
 def _operand(index: int, shape: tuple[int, ...], data: object) -> str:

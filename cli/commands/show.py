@@ -161,10 +161,11 @@ def _cover(screen: Screen, named: Named, wanted: Wanted) -> None:
         facts = {"coverage": coverage.counts(lines), "doubt": doubt, "nodes": coverage.described(lines)}
         screen.json({"version": JSON_VERSION, **facts})
         return
+    view = coverage.table(lines, wanted.expand, wanted.nodes)
     screen.text(coverage.summary(lines))
     if doubt:
         screen.text(f"each call is judged by its kind alone, since the recipe cannot be used: {doubt}")
-    screen.table(*coverage.table(lines, wanted.expand, wanted.nodes))
+    screen.table(*view)
     for fix in coverage.fixes(lines):
         screen.text(f"fix  {fix}")
 
