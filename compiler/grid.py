@@ -67,7 +67,8 @@ def fake_quantize(x: Tensor, scale: Tensor, zero: int, lo: int, hi: int, axis: i
     straight: the gradient in x passes where x is clipped too. So it does for weights, which could not come back into
     a range that has become too narrow for them otherwise.
     """
-    return centred(x, scale, zero, lo, hi, axis).mul_(along(scale, x.dim(), axis))
+    rounded = centred(x, scale, zero, lo, hi, axis).mul_(along(scale, x.dim(), axis))
+    return rounded.to(x.dtype)  # one scale a channel in a wider type would widen it
 
 
 @fake_quantize.register_fake

@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from itertools import chain
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor, fx, nn
 from torch.utils import _pytree as pytree
 
+from .arguments import Arguments
+from .devices import is_literal, placed, portable
 from .errors import UserError
-from .graph import OWN, Graph, shape
+from .graph import OWN, Graph
 from .modes import evaluated
+from .part import grow, switch
 from .pipeline import Entry
 from .recipe import Recipe
+
+_ONE = pytree.tree_structure(0)
 
 
 class Prepared(nn.Module):
     """A captured model after a recipe's passes: an ordinary module with the model's own parameter names.
 
     Call it like the model. Add `regularization()` to the task loss, and call `step()` after each optimizer step.
+    Its submodules hold the parameters, and the graph computes: they cannot be called, hooked or switched on their own.
     recipe: what it was prepared with.   ledger: what each pass did.
     """
 
@@ -29,7 +37,8 @@ class Prepared(nn.Module):
         super().__init__()
         self.recipe, self.ledger = recipe, ledger
         self._graph = replace(graph, state={})
-        self._inputs = [_expected(node) for node in graph.inputs]
+        self._arguments = Arguments(graph)
+        self._returns_one = graph.signature.outputs == _ONE and not graph.signature.constants
         fed = _reached(graph)
         weight_penalties = tuple(node for node in graph.penalties if node not in fed)
         fed_penalties = tuple(node for node in graph.penalties if node in fed)
@@ -41,6 +50,7 @@ class Prepared(nn.Module):
         taken = sorted({name.split(".")[0] for name in graph.state if hasattr(self, name.split(".")[0])})
         if taken:
             raise UserError(f"the model has a part called '{taken[0]}'", fix="give that attribute another name")
+        grow(self, graph)
         graph.install(self)  # last, when every attribute of this module's own is there
 
     @property
@@ -51,36 +61,30 @@ class Prepared(nn.Module):
         for node in self._graph.nodes:
             if node.op == "get_attr":
                 _same_type(str(node.target), live[str(node.target)], node.meta["val"])
-        return replace(self._graph, state=live)
+        return replace(placed(self._graph, self._device()), state=live)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """The model's outputs for the model's arguments. Raises UserError for arguments of another form or shape."""
-        flat = self.flat(args, kwargs)
+        flat = self._arguments.flat(args, kwargs)
         run = self._train if self.training else self._eval
-        outputs, penalties, _ = run(self, *flat)
+        outputs, penalties, _ = run(self, self._device(flat), *flat)
         self._measured = Measured(penalties)
-        return self._graph.signature.result(outputs)
+        return outputs[0] if self._returns_one else self._graph.signature.result(outputs)
 
     def flat(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Any]:
         """The values of the graph's inputs for the arguments of a forward, in whichever order they are named."""
-        try:
-            bound = self._graph.signature.forward.bind(*args, **kwargs)
-        except TypeError as error:
-            raise UserError("the arguments have another form than at capture", why=str(error)) from None
-        flat, spec = pytree.tree_flatten((bound.args, bound.kwargs))
-        self._check(flat, spec)
-        return flat
+        return self._arguments.flat(args, kwargs)
 
     def regularization(self) -> Tensor:
         """The sum of all penalties, a scalar: of the weights as they are now, and of the last training forward."""
-        _, penalties, _ = self._penalties(self)
+        _, penalties, _ = self._penalties(self, self._device())
         total = sum([*penalties, *self._measured])
-        return total if isinstance(total, Tensor) else torch.zeros(())
+        return total if isinstance(total, Tensor) else torch.zeros((), device=self._device())
 
     @torch.no_grad()
     def step(self) -> None:
         """Advance schedules by one training step: masks, ramps, counters."""
-        _, _, updates = self._updates(self)
+        _, _, updates = self._updates(self, self._device())
         buffers = dict(self.named_buffers(remove_duplicate=False))
         for name, value in updates.items():
             buffers[name].copy_(value)
@@ -102,16 +106,55 @@ class Prepared(nn.Module):
             if parameters
         ]
 
-    def _check(self, flat: list[Any], spec: pytree.TreeSpec) -> None:
-        if spec != self._graph.signature.inputs:
-            raise UserError("the arguments have another form than at capture", why=f"given {spec}")
-        for i, (value, wanted) in enumerate(zip(flat, self._inputs, strict=True)):
-            if not isinstance(wanted, Sizes):
-                if isinstance(value, Tensor) or value != wanted:
-                    raise UserError(f"input {i} is {value!r}", why=f"the model was captured with {wanted!r} for good")
-            elif not wanted.fit(tuple(getattr(value, "shape", ()))):
-                given = tuple(getattr(value, "shape", ()))
-                raise UserError(f"input {i} has shape {given}", why=f"the model was captured with {wanted}")
+    def train(self, mode: bool = True) -> Prepared:
+        """Switch the whole model: batch norm, dropout, and the penalties of activations."""
+        switch(self, mode)
+        return self
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Prepared:
+        """As of any module; a constant in the code of a forward moves along, but has no type to convert."""
+        literals = {name: tensor for name, tensor in self.named_buffers() if is_literal(name)}
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        for name, tensor in literals.items():
+            path, _, leaf = name.rpartition(".")
+            setattr(self.get_submodule(path), leaf, tensor.to(fn(tensor).device))
+        return self
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
+        """As of any module. Raises UserError for a strict load of the float model's state, which has no grids.
+
+        With strict=False it loads, and `missing_keys` of what is returned are those of the recipe, `lowbit.*`: they
+        keep their values. A state to start from is better loaded into the model before it is prepared, since
+        preparing sets the scales by the weights.
+        """
+        own = {name for name in self.state_dict() if name.startswith(f"{OWN}.")}
+        if strict and own and state_dict.keys() == self.state_dict().keys() - own:
+            raise UserError(
+                "the state is that of the float model",
+                why=f"it has nothing of what the recipe added: {', '.join(sorted(own)[:3])}, ...",
+                fix="load it into the model and prepare that, or with strict=False keep the present scales and masks",
+            )
+        return super().load_state_dict(state_dict, strict, assign)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Prepared:
+        twin = memo[id(self)] = self.__new__(type(self))
+        twin.__setstate__(copy.deepcopy(self.__dict__, memo))  # type: ignore[no-untyped-call]
+        return twin
+
+    def __reduce_ex__(self, protocol: Any) -> NoReturn:
+        """Say at once what pickle would say of some object deep inside."""
+        raise UserError(
+            "a prepared model cannot be pickled",
+            why="its graph holds operators of torch, which cannot be",
+            fix="save its state_dict(), and load that into the same model prepared by the same recipe",
+        )
+
+    def _device(self, flat: Sequence[Any] = ()) -> torch.device:
+        """Where to compute: where the inputs are, or else the model."""
+        for value in chain(flat, self.parameters(), self.buffers()):
+            if isinstance(value, Tensor):
+                return value.device
+        return torch.get_default_device()
 
 
 def _same_type(name: str, live: Tensor, captured: Tensor) -> None:
@@ -121,23 +164,6 @@ def _same_type(name: str, live: Tensor, captured: Tensor) -> None:
             why=f"the model was prepared in {captured.dtype}, and every pass reckons with that",
             fix="prepare the model in the type that it shall have, or convert it back",
         )
-
-
-class Sizes(tuple[int | None, ...]):
-    """The shape that an input must have; None is the batch."""
-
-    def fit(self, given: tuple[int, ...]) -> bool:
-        return len(given) == len(self) and all(own in (None, size) for own, size in zip(self, given, strict=True))
-
-    def __str__(self) -> str:
-        return f"({', '.join('N' if size is None else str(size) for size in self)})"
-
-
-def _expected(node: fx.Node) -> Any:
-    """The shape of a tensor input; of another the value itself, which capture made part of the graph."""
-    if not isinstance(node.meta["val"], Tensor):
-        return node.meta["val"]
-    return Sizes(size if isinstance(size, int) else None for size in shape(node))
 
 
 class Measured(tuple[Tensor, ...]):
@@ -157,7 +183,7 @@ def _reached(graph: Graph) -> set[fx.Node]:
 
 
 def _function(graph: Graph) -> Any:
-    """The graph as a plain function of (module tree, *flat inputs), so that several can share one tree."""
+    """The graph as a plain function of (module tree, device, *flat inputs), so that several can share one tree."""
     tree = nn.Module()
     graph.install(tree)
-    return type(fx.GraphModule(tree, graph.fx)).forward
+    return type(fx.GraphModule(tree, portable(graph).fx)).forward

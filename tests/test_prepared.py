@@ -54,7 +54,7 @@ def test_outputs_that_are_no_tensors() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["recipe", "ledger", "lowbit", "graph", "_graph", "_inputs", "_train", "_measured", "step", "code", "meta", "flat"],
+    ["recipe", "ledger", "lowbit", "graph", "_graph", "_arguments", "_train", "_measured", "step", "code", "meta", "flat"],
 )
 def test_a_name_that_is_taken(name: str) -> None:
     module = model(lambda self, x: getattr(self, name)(self.lin(x)))

@@ -1,0 +1,71 @@
+"""Arguments: how those of a forward become the graph's flat inputs, checked against what was captured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import Tensor, fx
+from torch.utils import _pytree as pytree
+
+from .errors import UserError
+from .graph import Graph, shape
+
+
+class Arguments:
+    """The arguments that a captured model takes."""
+
+    def __init__(self, graph: Graph) -> None:
+        self._signature = graph.signature
+        self._wanted = [_expected(node) for node in graph.inputs]
+        in_order = pytree.tree_structure(((0,) * len(self._wanted), {})) == graph.signature.inputs
+        self._tensors_in_order = in_order and all(isinstance(wanted, Sizes) for wanted in self._wanted)
+
+    def flat(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Any]:
+        """The values of the graph's inputs for the arguments of a forward, in whichever order they are named.
+
+        Raises UserError for arguments of another form or shape.
+        """
+        if self._tensors_in_order and not kwargs and self._fit(args):
+            return list(args)  # the usual call, which need not pay for binding names
+        try:
+            bound = self._signature.forward.bind(*args, **kwargs)
+        except TypeError as error:
+            raise UserError("the arguments have another form than at capture", why=str(error)) from None
+        flat, spec = pytree.tree_flatten((bound.args, bound.kwargs))
+        self._check(flat, spec)
+        return flat
+
+    def _fit(self, args: Sequence[Any]) -> bool:
+        if len(args) != len(self._wanted):
+            return False
+        return all(isinstance(x, Tensor) and wanted.fit(x.shape) for x, wanted in zip(args, self._wanted, strict=True))
+
+    def _check(self, flat: list[Any], spec: pytree.TreeSpec) -> None:
+        if spec != self._signature.inputs:
+            raise UserError("the arguments have another form than at capture", why=f"given {spec}")
+        for i, (value, wanted) in enumerate(zip(flat, self._wanted, strict=True)):
+            if not isinstance(wanted, Sizes):
+                if isinstance(value, Tensor) or value != wanted:
+                    raise UserError(f"input {i} is {value!r}", why=f"the model was captured with {wanted!r} for good")
+            elif not wanted.fit(tuple(getattr(value, "shape", ()))):
+                given = tuple(getattr(value, "shape", ()))
+                raise UserError(f"input {i} has shape {given}", why=f"the model was captured with {wanted}")
+
+
+class Sizes(tuple[int | None, ...]):
+    """The shape that an input must have; None is the batch."""
+
+    def fit(self, given: Sequence[int]) -> bool:
+        """Whether a tensor of that shape may be given."""
+        return len(given) == len(self) and all(own in (None, size) for own, size in zip(self, given, strict=True))
+
+    def __str__(self) -> str:
+        return f"({', '.join('N' if size is None else str(size) for size in self)})"
+
+
+def _expected(node: fx.Node) -> Any:
+    """The shape of a tensor input; of another the value itself, which capture made part of the graph."""
+    if not isinstance(node.meta["val"], Tensor):
+        return node.meta["val"]
+    return Sizes(size if isinstance(size, int) else None for size in shape(node))
