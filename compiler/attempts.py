@@ -119,8 +119,8 @@ def _stumbled(root: fx.Node, miss: Miss) -> frozenset[str]:
 def _there(miss: Miss) -> str:
     if not miss.path:
         return ""
-    place = " of its ".join(reversed(miss.path))
-    return f"its {place} is {'absent' if miss.node is None else _kind(miss.node)}"
+    place = "".join(f"the {name} of " for name in reversed(miss.path[1:])) + f"its {miss.path[0]}"
+    return f"{place} is {'absent' if miss.node is None else _kind(miss.node)}"
 
 
 def _kind(node: fx.Node) -> str:

@@ -14,7 +14,7 @@ from .recipe import Recipe
 from .rule import Rule
 from .text import target_name
 
-Fate: TypeAlias = Literal["dropped"] | Outcome
+Fate: TypeAlias = Outcome | Literal["dropped", "integer", "folded", "unsupported"]
 EVAL = "eval mode"
 
 
@@ -116,13 +116,13 @@ def _chapter(ran: Ran, followed: frozenset[str]) -> Chapter:
         if not touched or again:
             continue
         seen.add(attempt.rule)
-        for node in touched & {attempt.node} or touched:
+        for node in sorted(touched & {attempt.node} or touched):
             # Rules look again after others fired: only what they said last counts, and that they fired.
             found[attempt.rule, node, attempt.node, attempt.outcome == "fired"] = _verdict(attempt, node)
         if not followed.isdisjoint(attempt.gone):
             followed = followed - set(attempt.gone) | {attempt.became}
     after = followed & {node.name for node in ran.after.nodes}
-    dropped = (Verdict("", name, name, "dropped", "no output needs it") for name in followed - after)
+    dropped = (Verdict("", name, name, "dropped", "no output needs it") for name in sorted(followed - after))
     order = {rule.name: place for place, rule in enumerate(ran.rules)}
     told = sorted(found.values(), key=lambda verdict: order[verdict.rule])
     unseen = tuple((rule.name, _sight(rule)) for rule in ran.rules if rule.name not in seen)
