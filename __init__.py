@@ -8,14 +8,30 @@ from typing import TYPE_CHECKING
 from .compiler.errors import Broken, LowbitError, Unsupported, UserError
 
 if TYPE_CHECKING:
-    from .api import Effort, Report, calibrate, check, compile, load, lower, measured, prepare, read_recipe
+    from .api import (
+        Effort,
+        Report,
+        calibrate,
+        capture,
+        capture_islands,
+        check,
+        compile,
+        load,
+        lower,
+        measured,
+        prepare,
+        prepare_islands,
+        read_recipe,
+    )
     from .backends.check import Comparison
     from .backends.compiled import Compiled
+    from .compiler.archipelago import Archipelago
     from .compiler.prepared import Prepared
     from .compiler.recipe import Recipe
     from .compiler.training import Data, Plan, Progress
 
 __all__ = [
+    "Archipelago",
     "Broken",
     "Comparison",
     "Compiled",
@@ -30,12 +46,15 @@ __all__ = [
     "Unsupported",
     "UserError",
     "calibrate",
+    "capture",
+    "capture_islands",
     "check",
     "compile",
     "load",
     "lower",
     "measured",
     "prepare",
+    "prepare_islands",
     "read_recipe",
 ]
 

@@ -6,7 +6,7 @@ import copy
 import os
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,14 @@ from .backends import blob
 from .backends.check import Comparison, compare
 from .backends.compiled import Compiled
 from .backends.lowering.lower import lower as lower_graph
+from .compiler.archipelago import Archipelago, Island
 from .compiler.arrays import Integers
 from .compiler.calibrate import calibrate as calibrate_graph
-from .compiler.capture import capture
+from .compiler.capture import capture as capture_graph
+from .compiler.capture import islands as find_islands
+from .compiler.capture.islands import Islands
 from .compiler.contract import Pass
-from .compiler.errors import UserError
-from .compiler.graph import Graph
+from .compiler.errors import Unsupported, UserError
 from .compiler.modes import evaluated
 from .compiler.pipeline import Entry, Result, run
 from .compiler.prepared import Prepared
@@ -32,6 +34,8 @@ from .compiler.training import Data, Plan, Progress, accuracy, batches, check_ta
 from .recipes import shipped
 
 CALIBRATION_BATCHES = 4
+FLOAT = Recipe("float", "no pass at all", (), ())
+"""What a model is captured with."""
 FLOAT_PLAN, RECIPE_PLAN = Plan(epochs=30), Plan(epochs=40)
 
 
@@ -79,19 +83,75 @@ def prepare(
     """
     _check_arguments(model, example_inputs, steps)
     chosen = read_recipe(recipe)
-    graph = capture(copy.deepcopy(model), example_inputs, kwargs, leaves=chosen.leaves)
+    graph = capture_graph(copy.deepcopy(model), example_inputs, kwargs, leaves=chosen.leaves)
     result = run(graph, chosen.prepare, steps)
     prepared = Prepared(result.graph, chosen, result.ledger)
     calibrate_graph(prepared.graph, [prepared.flat(tuple(example_inputs), kwargs or {})])
     if graph.leaves:
-        warnings.warn(f"the model trains, but stays float in part and cannot be lowered: {_paths(graph)}", stacklevel=2)
+        what = f"the model trains, but stays float in part and cannot be lowered: {', '.join(graph.leaves)}"
+        warnings.warn(what, stacklevel=2)
     else:
         lower(prepared)
     return prepared.train(model.training)
 
 
-def _paths(graph: Graph) -> str:
-    return ", ".join(graph.leaves)
+def prepare_islands(
+    model: nn.Module,
+    example_inputs: Sequence[Any],
+    recipe: str | Path | Recipe,
+    *,
+    kwargs: Mapping[str, Any] | None = None,
+    steps: int | None = None,
+) -> Archipelago:
+    """As `prepare`, for a model that cannot be captured whole: of its largest submodules that can, each on its own.
+
+    The whole trains; `islands` holds the prepared submodules, each of which is lowered to a program of its own.
+    Raises what `prepare` raises.
+    """
+    _check_arguments(model, example_inputs, steps)
+    twin = copy.deepcopy(model)
+    found = find_islands(twin, example_inputs, kwargs, any_size=False)
+    prepared = _placed(twin, found, read_recipe(recipe), steps)
+    for island in prepared.islands.values():
+        lower(island)
+    return prepared
+
+
+def capture(
+    model: nn.Module,
+    example_inputs: Sequence[Any],
+    *,
+    kwargs: Mapping[str, Any] | None = None,
+    leaves: Sequence[str] = (),
+) -> Prepared:
+    """A trainable copy of `model` as a graph, with no pass: it computes and trains as the model does.
+
+    example_inputs, kwargs: as of `prepare`.   leaves: patterns of module paths that stay opaque.
+    Raises UserError where the model cannot be captured, with the user's line.
+    """
+    _check_arguments(model, example_inputs, None)
+    recipe = replace(FLOAT, leaves=tuple(leaves))
+    graph = capture_graph(copy.deepcopy(model), example_inputs, kwargs, leaves=leaves)
+    return Prepared(graph, recipe).train(model.training)
+
+
+def capture_islands(
+    model: nn.Module, example_inputs: Sequence[Any], *, kwargs: Mapping[str, Any] | None = None
+) -> Archipelago:
+    """As `capture`, for a model that cannot be captured whole: of its largest submodules that can."""
+    _check_arguments(model, example_inputs, None)
+    twin = copy.deepcopy(model)
+    return _placed(twin, find_islands(twin, example_inputs, kwargs), FLOAT, None)
+
+
+def _placed(model: nn.Module, found: Islands, recipe: Recipe, steps: int | None) -> Archipelago:
+    """The model with its islands prepared, in their places."""
+    training, prepared = model.training, {}
+    for path, graph in found.graphs.items():
+        result = run(graph, recipe.prepare, steps)
+        prepared[path] = Island(result.graph, recipe, result.ledger, model.get_submodule(path))
+        calibrate_graph(prepared[path].graph, [found.examples[path].flat])
+    return Archipelago(model, prepared, found.left).train(training)
 
 
 def _check_arguments(model: Any, example_inputs: Any, steps: Any) -> None:
@@ -104,7 +164,7 @@ def _check_arguments(model: Any, example_inputs: Any, steps: Any) -> None:
         raise UserError(f"steps is {steps!r}, not a positive integer", fix="count the optimizer steps of the training")
 
 
-def calibrate(prepared: Prepared, examples: Iterable[Any]) -> None:
+def calibrate(prepared: Prepared | Archipelago, examples: Iterable[Any]) -> None:
     """Set the activation scales to the least mean square error over the examples.
 
     Each is one input, a tuple or list of a forward's arguments, or a dict of them by name.
@@ -113,13 +173,18 @@ def calibrate(prepared: Prepared, examples: Iterable[Any]) -> None:
     if isinstance(examples, torch.Tensor) or not isinstance(examples, Iterable):
         what = f"the examples are a {type(examples).__name__}, not an iterable of batches"
         raise UserError(what, fix="pass [x] for a single batch x")
-    calibrate_graph(prepared.graph, (_inputs(prepared, example) for example in examples))
+    given = (_arguments(example) for example in examples)
+    if isinstance(prepared, Archipelago):
+        for path, met in prepared.met(given).items():
+            calibrate_graph(prepared.islands[path].graph, met)
+    else:
+        calibrate_graph(prepared.graph, (prepared.flat(*arguments) for arguments in given))
 
 
-def _inputs(prepared: Prepared, example: Any) -> list[Any]:
+def _arguments(example: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     if isinstance(example, Mapping):
-        return prepared.flat((), example)
-    return prepared.flat(tuple(example) if isinstance(example, (tuple, list)) else (example,), {})
+        return (), dict(example)
+    return tuple(example) if isinstance(example, (tuple, list)) else (example,), {}
 
 
 def deployed(prepared: Prepared) -> Result:
@@ -127,8 +192,11 @@ def deployed(prepared: Prepared) -> Result:
     return run(evaluated(prepared.graph), prepared.recipe.lower)
 
 
-def lower(prepared: Prepared) -> Compiled:
-    """The integer program of a prepared module. Raises Unsupported for what has no integer form."""
+def lower(prepared: Prepared | Archipelago) -> Compiled:
+    """The integer program of a prepared module, or of an island. Raises Unsupported for what has no integer form."""
+    if isinstance(prepared, Archipelago):
+        fix = f"lower each island, such as .islands['{next(iter(prepared.islands))}']"
+        raise Unsupported("a model in islands is not one program", why="plain Python stands between them", fix=fix)
     return Compiled(lower_graph(deployed(prepared).graph))
 
 

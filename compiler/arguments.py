@@ -16,10 +16,11 @@ class Arguments:
     """The arguments that a captured model takes."""
 
     def __init__(self, graph: Graph) -> None:
-        self._signature = graph.signature
+        self._signature, self._assumptions = graph.signature, graph.assumptions
         self._wanted = [_expected(node) for node in graph.inputs]
         in_order = pytree.tree_structure(((0,) * len(self._wanted), {})) == graph.signature.inputs
-        self._tensors_in_order = in_order and all(isinstance(wanted, Sizes) for wanted in self._wanted)
+        plain = not graph.assumptions.conditions and all(isinstance(wanted, Sizes) for wanted in self._wanted)
+        self._tensors_in_order = in_order and plain
 
     def flat(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Any]:
         """The values of the graph's inputs for the arguments of a forward, in whichever order they are named.
@@ -51,6 +52,10 @@ class Arguments:
             elif not wanted.fit(tuple(getattr(value, "shape", ()))):
                 given = tuple(getattr(value, "shape", ()))
                 raise UserError(f"input {i} has shape {given}", why=f"the model was captured with {wanted}")
+        if not self._assumptions.conditions:
+            return
+        if broken := self._assumptions.broken([x.shape for x in flat if isinstance(x, Tensor)]):
+            raise UserError("the inputs have sizes for which the graph does not hold", why=f"capture assumed {broken}")
 
 
 class Sizes(tuple[int | None, ...]):

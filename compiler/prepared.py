@@ -15,7 +15,7 @@ from torch.utils import _pytree as pytree
 from .arguments import Arguments
 from .devices import is_literal, placed, portable
 from .errors import UserError
-from .graph import OWN, Graph
+from .graph import OWN, Graph, Signature
 from .modes import evaluated
 from .part import grow, switch
 from .pipeline import Entry
@@ -38,7 +38,8 @@ class Prepared(nn.Module):
         self.recipe, self.ledger = recipe, ledger
         self._graph = replace(graph, state={})
         self._arguments = Arguments(graph)
-        self._returns_one = graph.signature.outputs == _ONE and not graph.signature.constants
+        self._returns = {True: graph.signature, False: (graph.evaluation or graph).signature}
+        self._returns_one = {mode: _is_one(signature) for mode, signature in self._returns.items()}
         fed = _reached(graph)
         weight_penalties = tuple(node for node in graph.penalties if node not in fed)
         fed_penalties = tuple(node for node in graph.penalties if node in fed)
@@ -69,7 +70,7 @@ class Prepared(nn.Module):
         run = self._train if self.training else self._eval
         outputs, penalties, _ = run(self, self._device(flat), *flat)
         self._measured = Measured(penalties)
-        return outputs[0] if self._returns_one else self._graph.signature.result(outputs)
+        return outputs[0] if self._returns_one[self.training] else self._returns[self.training].result(outputs)
 
     def flat(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Any]:
         """The values of the graph's inputs for the arguments of a forward, in whichever order they are named."""
@@ -155,6 +156,11 @@ class Prepared(nn.Module):
             if isinstance(value, Tensor):
                 return value.device
         return torch.get_default_device()
+
+
+def _is_one(signature: Signature) -> bool:
+    """Whether the result is a single tensor, not wrapped in anything."""
+    return signature.outputs == _ONE and not signature.constants
 
 
 def _same_type(name: str, live: Tensor, captured: Tensor) -> None:

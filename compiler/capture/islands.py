@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
+from ..arguments import Arguments
 from ..errors import UserError
 from ..graph import Graph
 from ..modes import in_mode
@@ -22,9 +23,13 @@ from .whole import captured
 
 @dataclass
 class Islands:
-    """What was captured of a model.   graphs: by module path.   left: path -> why that module stays plain Python."""
+    """What was captured of a model.
+
+    graphs: by module path.   examples: what each was captured on.   left: path -> why that module stays plain Python.
+    """
 
     graphs: dict[str, Graph] = field(default_factory=dict)
+    examples: dict[str, Example] = field(default_factory=dict)
     left: dict[str, UserError] = field(default_factory=dict)
 
 
@@ -33,42 +38,51 @@ def islands(
     args: Sequence[Any],
     kwargs: Mapping[str, Any] | None = None,
     verify: bool = True,
+    any_size: bool = True,
 ) -> Islands:
     """Capture the largest submodules that can be captured, on what they are given in one training forward.
 
-    Every axis of their inputs may have another size later, as far as torch.export can tell.
-    args, kwargs, verify: as of `capture`.
+    args, kwargs, verify: as of `capture`.   any_size: every axis of their inputs may have another size later, as far
+    as torch.export can tell, and not the first alone.
     Raises UserError when the model does not run, or no part of it can be captured.
     """
     with in_mode(model, True):
         calls = _observed(model, Example.of(model, args, kwargs or {}))
         found = Islands()
         for name, part in model.named_children():
-            _search(name, part, calls, found, verify)
+            _search(name, part, calls, found, How(verify, Wanted(any_size=any_size)))
     if not found.graphs:
         raise _nothing(found)
     return found
 
 
-def _search(path: str, part: nn.Module, calls: Mapping[str, list[Example]], found: Islands, verify: bool) -> None:
+@dataclass(frozen=True)
+class How:
+    """The way in which every part is captured."""
+
+    verify: bool
+    wanted: Wanted
+
+
+def _search(path: str, part: nn.Module, calls: Mapping[str, list[Example]], found: Islands, how: How) -> None:
     """Capture this module, or what can be captured below it."""
     if next(part.parameters(), None) is None:
         return
     if path in calls:
         try:
-            found.graphs[path] = _island(part, calls[path], verify)
+            found.graphs[path] = _island(part, calls[path], how)
+            found.examples[path] = calls[path][0]
             return
         except UserError as error:
             found.left[path] = error
     for name, below in part.named_children():
-        _search(f"{path}.{name}", below, calls, found, verify)
+        _search(f"{path}.{name}", below, calls, found, how)
 
 
-def _island(part: nn.Module, calls: Sequence[Example], verify: bool) -> Graph:
-    graph = captured(part, calls[0], verify, Wanted(any_size=True))
+def _island(part: nn.Module, calls: Sequence[Example], how: How) -> Graph:
+    graph = captured(part, calls[0], how.verify, how.wanted)
     for call in calls[1:]:
-        if why := graph.assumptions.broken([x.shape for x in call.flat if isinstance(x, Tensor)]):
-            raise UserError("its calls differ in form", why=why, fix="call it alike everywhere")
+        Arguments(graph).flat(call.args, call.kwargs)  # refuses a call of another form
     return graph
 
 
