@@ -57,6 +57,8 @@ def evaluated(graph: Graph) -> Graph:
             _set(node, *FLAGS[name])
         elif _is_path_noise(node):
             node.target = aten.fill_.Scalar
+        elif (kept := _dropped_path(node)) is not None:
+            node.replace_all_uses_with(kept)
         elif _counts_batches(node):
             derived.fx.erase_node(node)
     derived.fx.eliminate_dead_code(is_effect)
@@ -81,6 +83,20 @@ def _is_path_noise(node: fx.Node) -> bool:
         return False
     divisions = [reader for reader in node.users if reader.target in (aten.div_.Tensor, aten.div.Tensor)]
     return len(divisions) == len(node.users) == 1 and divisions[0].args == (node, node.args[1])
+
+
+def _dropped_path(node: fx.Node) -> fx.Node | None:
+    """What a stochastic depth drops, written x / keep * floor(rand + keep); eval mode leaves x alone."""
+    if node.target is not aten.mul.Tensor:
+        return None
+    quotient, mask = (arguments(node)[name] for name in ("self", "other"))
+    if getattr(mask, "target", None) is not aten.floor.default or quotient.target is not aten.div.Tensor:
+        return None
+    x, keep = (arguments(quotient)[name] for name in ("self", "other"))
+    total = arguments(mask)["self"]
+    drawn = total.target is aten.add.Tensor and arguments(total)["self"].target is aten.rand.default
+    shifted = drawn and isinstance(keep, float) and (arguments(total)["other"], arguments(total)["alpha"]) == (keep, 1)
+    return x if shifted and len(mask.users) == 1 and node.meta["val"].dtype == x.meta["val"].dtype else None
 
 
 def _counts_batches(node: fx.Node) -> bool:

@@ -16,6 +16,7 @@ from lowbit.compiler.capture.in_place import functional
 from lowbit.compiler.capture.pure import pure_form
 from lowbit.compiler.errors import UserError
 from lowbit.compiler.graph import Graph, is_effect
+from lowbit.compiler.modes import evaluated
 from lowbit.compiler.text import text
 from lowbit.compiler.verify import verify
 from torch import Tensor, nn
@@ -163,7 +164,7 @@ def test_drawn_programs_keep_every_bit(drawn: list[tuple[str, int, int]]) -> Non
         try:
             for size in (1, 2, 5):
                 observed(Model(program([*legal, word])), batch(size))
-        except (RuntimeError, IndexError):
+        except (RuntimeError, IndexError, UserWarning):
             continue
         legal.append(word)
     try:
@@ -337,3 +338,24 @@ def test_pure_forms_are_found_by_schema() -> None:
     assert pure_form(_aten.bernoulli_.float) is None
     assert pure_form(_aten.add.out) is None
     assert pure_form(_aten._foreach_add_.Scalar) is None
+
+
+def path_dropped(m: Model, x: Tensor) -> Tensor:
+    y = m.lin(x)
+    if not m.training:
+        return y + x
+    kept = 0.9 + torch.rand(x.shape[0], 1)
+    return y.div(0.9) * kept.floor_() + x
+
+
+def path_drawn(m: Model, x: Tensor) -> Tensor:
+    y = m.lin(x)
+    return y * x.new_empty(x.shape[0], 1).bernoulli_(0.9).div_(0.9) + x if m.training else y + x
+
+
+@pytest.mark.parametrize("function", [path_dropped, path_drawn])
+def test_stochastic_depth_keeps_every_path_in_eval_mode(function: Function) -> None:
+    model, graph = purified(function)
+    same(model, graph)
+    x = batch(5)
+    torch.testing.assert_close(evaluated(graph).module()(x)[0][0], model.eval()(x), rtol=0, atol=0)

@@ -1,4 +1,4 @@
-"""In-place calls: the steps of a program are pure, so a changed tensor may have no other name that is read later."""
+"""In-place calls that capture kept: the steps of a program are pure, so what is changed may have no other reader."""
 
 from __future__ import annotations
 

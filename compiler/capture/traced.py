@@ -12,6 +12,8 @@ from ..graph import Graph
 from ..verify import verify
 from .example import Example
 from .export import export, export_any_size
+from .folding import folded
+from .in_place import functional
 from .leaves import opaque
 from .plain import plain
 
@@ -36,7 +38,7 @@ def traced(model: nn.Module, example: Example, wanted: Wanted) -> Graph:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         exported = program.module(check_guards=False)
-    graph = plain(exported, model, leaves)
+    graph = folded(functional(plain(exported, model, leaves)))
     if wanted.any_size:
         graph = replace(graph, assumptions=assumptions(program))
     verify(graph, "capture")
