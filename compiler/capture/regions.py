@@ -152,7 +152,7 @@ class _Flat:
         inner = unfolded(node.target, _values(flat), spec, region.autocasts, tracked)
         inputs = [self.cast(x, None, node, region) for x in flat if isinstance(x, Node)]
         known: dict[Node, Any] = dict(zip(inner.find_nodes(op="placeholder"), inputs, strict=True))
-        for part in inner.find_nodes(op="call_function", sort=True):
+        for part in [part for part in inner.nodes if part.op == "call_function"]:
             args, kwargs = map_arg((part.args, part.kwargs), known.__getitem__)
             known[part] = self.emit(part.target, args, kwargs, node, region, part.name, part.meta["val"])
         return map_arg(inner.output_node().args[0], known.__getitem__)

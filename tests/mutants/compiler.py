@@ -12,6 +12,7 @@ SCHEDULE = "tests/test_schedule.py"
 CAPTURE = "tests/test_capture.py"
 REGIONS = "tests/test_regions.py"
 REFUSALS = "tests/test_refusals.py"
+WITNESS = "tests/test_witness.py"
 RECIPES = "tests/test_recipe_laws.py"
 LOWERING = "tests/test_lowering_laws.py"
 
@@ -211,7 +212,7 @@ MUTANTS: list[Mutant] = [
         "compiler/capture/regions.py",
         'if value.target in self.parameters and value.meta["val"].dtype == torch.float32:',
         'if value.meta["val"].dtype == torch.float32:',
-        f"{REGIONS}::test_any_nesting_is_the_module",
+        f"{REGIONS}::test_an_activation_is_cast_for_each_reader",
     ),
     Mutant(
         "casts inside a call are forgotten",
@@ -239,20 +240,20 @@ MUTANTS: list[Mutant] = [
         "compiler/capture/witness.py",
         "if state != before[name]]",
         "if state is None]",
-        f"{REFUSALS}::test_a_draw_by_an_imported_name_is_seen",
+        f"{WITNESS}::test_a_draw_by_an_imported_name_is_seen",
     ),
     Mutant(
         "a reentrant checkpoint loses its gradients",
         "compiler/capture/witness.py",
         "if cls is CheckpointFunction:",
         "if False:",
-        f"{REFUSALS}::test_a_reentrant_checkpoint_is_exported_with_its_gradients",
+        f"{WITNESS}::test_a_reentrant_checkpoint_is_exported_with_its_gradients",
     ),
     Mutant(
         "a fake tensor stays in the model",
         "compiler/capture/witness.py",
         "                vars(module).pop(name)\n",
         "",
-        f"{REFUSALS}::test_attributes_set_are_seen_and_put_back",
+        f"{WITNESS}::test_attributes_set_are_seen_and_put_back",
     ),
 ]
