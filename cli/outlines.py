@@ -69,11 +69,11 @@ def _items(program: Program) -> Iterator[Item]:
             yield Item(index, "input", "", kind, is_input=True)
             continue
         reads = tuple(f"%{i}" for i in step.inputs if program.values[i].data is None)
-        layer, source = _place(step.origin)
+        layer, source = place(step.origin)
         yield Item(index, step.op, layer, kind, source, reads, exits.get(index, 0), _macs(program, step))
 
 
-def _place(origin: str) -> tuple[str, str]:
+def place(origin: str) -> tuple[str, str]:
     """(module path, source line) of the origin of a step, of which either may be missing."""
     head, _, rest = origin.partition(", ")
     return ("", origin) if ":" in head or " " in head else (head, rest)
@@ -81,7 +81,7 @@ def _place(origin: str) -> tuple[str, str]:
 
 def _exits(program: Program) -> dict[int, int]:
     """`Item.exits` of the values that steps compute."""
-    layers = {step.output: _place(step.origin)[0] for step in program.steps}
+    layers = {step.output: place(step.origin)[0] for step in program.steps}
     exits: dict[int, int] = {}
     for step in program.steps:
         for index in step.inputs:
@@ -95,7 +95,7 @@ def _constants(program: Program) -> Iterator[Held]:
     homes: dict[int, str] = {}
     for step in program.steps:
         for index in step.inputs:
-            homes.setdefault(index, _place(step.origin)[0])
+            homes.setdefault(index, place(step.origin)[0])
     for index in program.constants():
         data = program.values[index].data
         yield Held(homes.get(index, ""), f"%{index}", index, 0 if data is None else data.size)
