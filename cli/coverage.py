@@ -6,14 +6,14 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, TypeAlias
 
 from ..backends.lowering.coverage import Covered
 from ..compiler.errors import UserError
 from ..compiler.graph import origin
 from ..compiler.text import target_name
-from .views import View
 
+Rows: TypeAlias = list[tuple[str, str, str, str]]
 ORDER = ("unsupported", "integer", "folded")
 
 
@@ -54,21 +54,24 @@ def counts(drawn: Sequence[Line]) -> dict[str, int]:
     return {status: number[status] for status in ORDER}
 
 
-def table(drawn: Sequence[Line], patterns: Sequence[str] = (), every: bool = False) -> View:
-    """Unsupported calls first. patterns: of module paths whose calls have a row each.   every: all have.
+def sections(drawn: Sequence[Line], patterns: Sequence[str] = (), every: bool = False) -> list[tuple[str, Rows]]:
+    """For each fate and reason its rows, unsupported first: operator, class, number of calls, the place of the first.
 
-    Raises UserError for a pattern that fits no module.
+    patterns: of module paths whose calls have a row each.   every: all have.   Raises UserError for a pattern that
+    fits no module.
     """
     for pattern in patterns:
         if not any(fnmatchcase(line.layer, pattern) for line in drawn):
             raise UserError(f"no call stands in a module like '{pattern}'", fix="`lowbit show` lists the modules")
-    groups: dict[tuple[object, ...], list[Line]] = {}
-    for number, line in enumerate(drawn):
+    groups: dict[str, dict[object, list[Line]]] = {}
+    for number, line in enumerate(sorted(drawn, key=lambda line: ORDER.index(line.status))):
         alone = every or any(fnmatchcase(line.layer, pattern) for pattern in patterns)
-        key = (number,) if alone else (line.status, line.op, line.kind, line.why)
-        groups.setdefault(key, []).append(line)
-    ordered = list(groups.values()) if every else sorted(groups.values(), key=lambda own: ORDER.index(own[0].status))
-    return ("", "op", "class", "calls", "where", "why"), [_row(own) for own in ordered]
+        title = f"{line.status}: {line.why}" if line.why else line.status
+        groups.setdefault(title, {}).setdefault(number if alone else (line.op, line.kind), []).append(line)
+    rows = {title: [_row(own) for own in section.values()] for title, section in groups.items()}
+    flat = [row for section in rows.values() for row in section]
+    widths = [max(len(row[place]) for row in flat) for place in range(3)] if flat else []
+    return [(title, [_padded(row, widths) for row in section]) for title, section in rows.items()]
 
 
 def fixes(drawn: Sequence[Line]) -> list[str]:
@@ -82,8 +85,12 @@ def described(drawn: Sequence[Line]) -> list[dict[str, Any]]:
     return [{keys.get(name, name): value for name, value in vars(line).items()} for line in drawn]
 
 
-def _row(own: Sequence[Line]) -> tuple[object, ...]:
+def _row(own: Sequence[Line]) -> tuple[str, str, str, str]:
     first = own[0]
-    where = ", ".join(part for part in (first.layer, first.place) if part)
-    more = f" and {len(own) - 1} more" if len(own) > 1 else ""
-    return first.status, first.op, first.kind, len(own), where + more, first.why
+    place = ", ".join(part for part in (first.layer, first.place) if part)
+    return first.op, first.kind, f"{len(own):,}", f"from {place}" if len(own) > 1 else place
+
+
+def _padded(row: tuple[str, str, str, str], widths: Sequence[int]) -> tuple[str, str, str, str]:
+    op, kind, number, place = row
+    return f"  {op.ljust(widths[0])}", kind.ljust(widths[1]), number.rjust(widths[2]), place

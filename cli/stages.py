@@ -141,5 +141,4 @@ def covered(captured: Graph, recipe: str, example: Sequence[Tensor]) -> tuple[li
 
 
 def _model(reference: str, weights: str | None) -> nn.Module:
-    given: dict[str, Any] = {} if weights is None else {"weights": weights}
-    return source.model(reference, **given)
+    return source.model(reference, weights=weights)

@@ -76,7 +76,7 @@ def show(
     """Show SOURCE by its modules at a stage, or the integer program in FILE.
 
     The stages are captured (the model's own graph), prepared (what is trained under the recipe) and lowered (the
-    integer program); nothing is trained here. SOURCE is named as for `lowbit compile`; naming a Python file runs it.
+    integer program); nothing is trained here. Naming a Python file runs it.
 
     A row is a module: its class, its calls, the last value that it gives, its parameters (a tied one counts where it
     stands first) and its multiply-accumulates for one sample. Equal neighbours share a row, which gives their sums.
@@ -84,7 +84,7 @@ def show(
     \b
     Examples:
       lowbit show lowbit.cli.demo:digits_net --input 1,8,8
-      lowbit show net.py:make --input 3,224,224 --depth 2 --expand 'layer1.*'
+      lowbit show net.py:make --input 3,224,224 --expand 'layer1.*'
       lowbit show net.py:bert --input 128:int64 --format dot
       lowbit show net.py:make --input 3,32,32 --recipe choi2020 --stage lowered --format json
       lowbit show net.py:make --input 3,32,32 --coverage
@@ -92,24 +92,19 @@ def show(
       lowbit show digits.lowbit --bytes
     """
     wanted, named = Wanted(form, depth, expand, nodes), Named(target, recipe, inputs, data, weights)
-    if _is_source(target):
-        if sizes:
-            raise click.UsageError("--bytes is for a .lowbit file")
-        if coverage and (stage is not None or form not in ("table", "json")):
-            raise click.UsageError("--coverage is of the captured graph, as a table or json")
-        if coverage:
-            _cover(screen, named, wanted)
-        else:
-            _make(screen, named, stage or (stages.PREPARED if recipe else stages.CAPTURED), wanted)
-    elif recipe or inputs or data or weights or coverage or stage not in (None, stages.LOWERED):
-        given = "--recipe, --input, --data, --weights, --coverage and --stage"
-        raise click.UsageError(f"{given} are for a SOURCE; a file holds a lowered program")
+    if not _is_source(target):
+        if any((recipe, inputs, data, weights, coverage, stage not in (None, stages.LOWERED))):
+            given = "--recipe, --input, --data, --weights, --coverage and --stage"
+            raise click.UsageError(f"{given} are for a SOURCE; a file holds a lowered program")
+        _file(screen, wanted, target, sizes)
     elif sizes:
-        _account(screen, target, form)
+        raise click.UsageError("--bytes is for a .lowbit file")
+    elif coverage:
+        if stage is not None or form not in ("table", "json"):
+            raise click.UsageError("--coverage is of the captured graph, as a table or json")
+        _cover(screen, named, wanted)
     else:
-        from ... import load
-
-        _draw(screen, load(target).program, stages.LOWERED, wanted)
+        _make(screen, named, stage or (stages.PREPARED if recipe else stages.CAPTURED), wanted)
 
 
 def _is_source(target: str) -> bool:
@@ -161,13 +156,23 @@ def _cover(screen: Screen, named: Named, wanted: Wanted) -> None:
         facts = {"coverage": coverage.counts(lines), "doubt": doubt, "nodes": coverage.described(lines)}
         screen.json({"version": JSON_VERSION, **facts})
         return
-    view = coverage.table(lines, wanted.expand, wanted.nodes)
+    sections = coverage.sections(lines, wanted.expand, wanted.nodes)
     screen.text(coverage.summary(lines))
     if doubt:
         screen.text(f"each call is judged by its kind alone, since the recipe cannot be used: {doubt}")
-    screen.table(*view)
+    for title, rows in sections:
+        screen.table(("",) * 4, rows, title=title)
     for fix in coverage.fixes(lines):
         screen.text(f"fix  {fix}")
+
+
+def _file(screen: Screen, wanted: Wanted, path: str, sizes: bool) -> None:
+    from ... import load
+
+    if sizes:
+        _account(screen, path, wanted.form)
+    else:
+        _draw(screen, load(path).program, stages.LOWERED, wanted)
 
 
 def _account(screen: Screen, path: str, form: str) -> None:
