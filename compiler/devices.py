@@ -9,7 +9,7 @@ import torch
 from torch import fx
 from torch.fx.node import map_aggregate
 
-from .graph import Graph, arguments
+from .graph import OWN, Graph, arguments
 
 aten = torch.ops.aten
 
@@ -39,8 +39,8 @@ def portable(graph: Graph) -> Graph:
 
 
 def is_literal(name: str) -> bool:
-    """Whether the buffer is a constant in the code of a forward, which torch.export gave a name."""
-    return name.rpartition(".")[2].startswith("lifted_tensor_")
+    """Whether the buffer is a constant in the code of a forward, which torch.export or folding gave a name."""
+    return name.startswith(f"{OWN}.constants.") or name.rpartition(".")[2].startswith("lifted_tensor_")
 
 
 def _home(graph: Graph) -> torch.device | None:
