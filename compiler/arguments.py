@@ -9,7 +9,7 @@ from torch import Tensor, fx
 from torch.utils import _pytree as pytree
 
 from .errors import UserError
-from .graph import Graph, shape
+from .graph import Graph, fixed, shape
 
 
 class Arguments:
@@ -73,4 +73,4 @@ def _expected(node: fx.Node) -> Any:
     """The shape of a tensor input; of another the value itself, which capture made part of the graph."""
     if not isinstance(node.meta["val"], Tensor):
         return node.meta["val"]
-    return Sizes(size if isinstance(size, int) else None for size in shape(node))
+    return Sizes(map(fixed, shape(node)))

@@ -236,6 +236,11 @@ def shape(node: Node) -> torch.Size:
     return size
 
 
+def fixed(size: int | torch.SymInt) -> int | None:
+    """A size as a number; None if it is symbolic. torch leaves symbols that it has found to have one value."""
+    return size if isinstance(size, int) else size.node.maybe_as_int()
+
+
 def layer(node: Node) -> str:
     """The path of the module that owns a node: of the weight for a get_attr, of the call otherwise."""
     if node.op == "get_attr":

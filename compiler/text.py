@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import fx
 
-from .graph import Graph, arguments, origin
+from .graph import Graph, arguments, fixed, origin
 
 
 def text(graph: Graph, origins: bool = False) -> str:
@@ -101,7 +101,7 @@ def type_name(value: Any) -> str:
     if not isinstance(value, torch.Tensor):
         return type(value).__name__
     # A symbolic batch is drawn as N whatever its symbol is called, so that two captures give the same text.
-    sizes = ",".join(str(size) if isinstance(size, int) else "N" for size in value.shape)
+    sizes = ",".join("N" if fixed(size) is None else str(size) for size in value.shape)
     return f"{str(value.dtype).removeprefix('torch.')}[{sizes}]"
 
 

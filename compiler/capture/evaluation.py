@@ -16,7 +16,7 @@ from .traced import Wanted, traced
 
 def with_evaluation(graph: Graph, model: nn.Module, example: Example, wanted: Wanted) -> Graph:
     """The training graph with a graph for eval mode, over the same tensors. The model must be in eval mode."""
-    evaluation = traced(model, example, wanted)
+    evaluation, _ = traced(model, example, wanted)
     _name_alike(evaluation.fx, graph.fx)
     evaluation, _ = evaluation.copy()  # whose names fx has registered
     state = {**evaluation.state, **graph.state}

@@ -7,18 +7,18 @@ import copy
 import io
 import logging
 import sys
-import traceback
 import warnings
 from collections.abc import Iterator
 from typing import Any
+from unittest import mock
 
 import torch
 from torch import nn
+from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
-from ..assumptions import guards
 from ..errors import UserError
 from .example import Example
-from .refusal import TORCH, refusal
+from .refusal import TORCH, here, place, refusal
 
 _TRIED = (*range(2, 129), *(2**k + d for k in range(8, 17) for d in (-1, 0, 1)))
 
@@ -36,7 +36,7 @@ def export(model: nn.Module, example: Example) -> torch.export.ExportedProgram:
             raise refusal(error, model, example.shapes) from error
         return _fixed(model, example)
     except Exception as error:  # torch.export raises whatever the module's own code raised
-        raise refusal(error, model, example.shapes) from error
+        raise refusal(error, model, example.shapes, _failure(model, example)) from error
     if (branch := _branch(program)) is not None:
         raise branch
     return program
@@ -59,21 +59,34 @@ def _exported(model: nn.Module, example: Example, dim: Any, every_axis: bool = F
 
 def _fixed(model: nn.Module, example: Example) -> torch.export.ExportedProgram:
     """The program for this batch alone, of a model that runs on no other. Raises UserError for one that does."""
-    program = _exported(model, example, torch.export.Dim.AUTO)
+    with _specialized(model) as places:
+        program = _exported(model, example, torch.export.Dim.AUTO)
     failure = _failure(model, example.grown())
     if failure is None:
         raise UserError(
             "the model cannot be captured for every batch size",
-            where=next(filter(None, map(_place, guards(program))), ""),
+            where=next(iter(places), ""),
             why=f"torch.export recorded it for {example} alone: it branches on the batch size or loops over it",
             fix="compute the same for every batch size",
         )
-    frames = [frame for frame in traceback.extract_tb(failure.__traceback__) if not frame.filename.startswith(TORCH)]
-    place = f"{frames[-1].filename}:{frames[-1].lineno}  {frames[-1].line}"
-    warnings.warn(
-        f"the model runs on no other batch than {example}, and so does its graph\n  at   {place}", stacklevel=2
-    )
+    what = f"the model runs on no other batch than {example}, and so does its graph"
+    warnings.warn(f"{what}\n  at   {place(failure, model)}", stacklevel=2)
     return program
+
+
+@contextlib.contextmanager
+def _specialized(model: nn.Module) -> Iterator[list[str]]:
+    """Collects the user's lines at which torch fixes a symbolic size; no guard tells of those within torch."""
+    places: list[str] = []
+    kept = ShapeEnv._set_replacement
+
+    def noted(env: ShapeEnv, symbol: Any, value: Any, why: str) -> None:
+        if value.is_number:
+            places.append(here(model))
+        kept(env, symbol, value, why)
+
+    with mock.patch.object(ShapeEnv, "_set_replacement", noted):
+        yield places
 
 
 def _failure(model: nn.Module, example: Example) -> Exception | None:

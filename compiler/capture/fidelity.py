@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from ..errors import UserError
-from ..graph import Graph
+from ..graph import OWN, Graph
 from ..modes import evaluated
 from .example import Example
 
@@ -36,6 +36,7 @@ class Fidelity:
         self._example = example
         self._theirs, self._ours = copy.deepcopy(model), copy.deepcopy(graph.module())
         self._names = _first_names(model)
+        self._untouched = {f"buffer {name}": buffer.clone() for name, buffer in _named_buffers(model).items()}
 
     def in_training(self) -> str:
         """What differs in train mode: an output, a gradient or a buffer after the step; empty if nothing does."""
@@ -45,6 +46,7 @@ class Fidelity:
                 theirs = self._observed(self._theirs.train(), self._example.run(self._theirs), backward)
             with _seeded(seed), torch.set_grad_enabled(backward):
                 ours = self._observed(self._ours.train(), self._ours(*copy.deepcopy(self._example.flat))[0], backward)
+            ours = {**self._untouched, **ours}  # a graph has no use for every buffer
             if name := _difference(ours, theirs, TRAINING):
                 return name
         return ""
@@ -54,7 +56,7 @@ class Fidelity:
         trained = {**_named_parameters(self._ours), **_named_buffers(self._ours)}
         module = copy.deepcopy(evaluated(graph).module()).eval()  # else the model's own buffers would change below
         for name, tensor in {**_named_parameters(module), **_named_buffers(module)}.items():
-            tensor.data = trained[name].data if name in trained else tensor.data
+            tensor.data = trained.get(name, tensor).data.clone()
         with _seeded(SEEDS[0]), torch.no_grad():
             theirs = _outputs(self._example.run(self._theirs.eval()), "eval")
         with _seeded(SEEDS[0]), torch.no_grad():
@@ -123,15 +125,14 @@ def _named_buffers(module: nn.Module) -> dict[str, Tensor]:
 
 
 def _difference(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor], tolerance: float) -> str:
-    """The first thing that differs, or that one side has alone; buffers that the graph does not need may lack."""
+    """The first thing that differs, or that one side has alone."""
     grads = [_magnitude(x) for name, x in theirs.items() if name.startswith("the gradient")]
     floor = NOISE * max(grads, default=0.0)
     for name, expected in theirs.items():
         least = floor if name.startswith("the gradient") else 0.0
-        lacks = name not in ours and not name.startswith("buffer")
-        if lacks or (name in ours and _far(ours[name], expected, tolerance, least)):
+        if name not in ours or _far(ours[name], expected, tolerance, least):
             return name
-    return next((name for name in ours if name not in theirs and not name.startswith("buffer")), "")
+    return next((name for name in ours if name not in theirs and not name.startswith(f"buffer {OWN}.")), "")
 
 
 def _far(ours: Tensor, theirs: Tensor, tolerance: float, least: float) -> bool:

@@ -13,6 +13,7 @@ from torch import fx, nn
 from ..graph import Graph, Origin, Signature, arguments, is_effect, stamp
 from .leaves import NONE, Opaque, called
 from .refusal import TORCH
+from .regions import inlined
 
 _OTHERS = (TORCH, os.path.dirname(__file__) + os.sep)
 """Where code lies that is not the user's."""
@@ -21,18 +22,17 @@ _FRAME = re.compile(r'File "([^"]+)", line (\d+), in [^\n]*\n\s+([^\n]*)')
 
 def plain(exported: fx.GraphModule, model: nn.Module, leaves: Opaque = NONE) -> Graph:
     """The exported module as a plain Graph: no guards, no hooks, one origin on every node."""
-    source = exported.graph
-    called(source, leaves)
-    _tie(source, exported)
-    for node in list(source.nodes):
+    graph = inlined(exported)
+    called(graph, leaves)
+    _tie(graph, exported)
+    for node in list(graph.nodes):
         if str(node.target) in ("_guards_fn", "aten._assert_tensor_metadata.default"):
-            source.erase_node(node)
+            graph.erase_node(node)
         elif _is_identity(node):
             node.replace_all_uses_with(node.all_input_nodes[0])
-            source.erase_node(node)
-    graph = fx.Graph()
-    results: Any = graph.graph_copy(source, {})
-    graph.output((tuple(x for x in results if isinstance(x, fx.Node)), (), {}))
+            graph.erase_node(node)
+    results: Any = graph.output_node().args[0]
+    graph.output_node().args = ((tuple(x for x in results if isinstance(x, fx.Node)), (), {}),)
     graph.eliminate_dead_code(_must_stay)
     for node in graph.nodes:
         if node.op != "output":

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import linecache
 import os
 import re
+import sys
 import sysconfig
 import traceback
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any
@@ -84,6 +86,16 @@ def user_line(error: BaseException) -> str:
     return f"{own[-1].filename}:{own[-1].lineno}  {own[-1].line}" if own else ""
 
 
+def here(model: nn.Module) -> str:
+    """The innermost line of the user's that is running, with the path of its module; '' if none is."""
+    frames = list(_frames(sys._getframe(1)))
+    own = next((frame for frame in frames if is_user(frame.f_code.co_filename)), None)
+    if own is None:
+        return ""
+    name, line = own.f_code.co_filename, own.f_lineno
+    return str(Place(layer_of(reversed(frames), model), f"{name}:{line}  {linecache.getline(name, line).strip()}"))
+
+
 def layer_of(frames: Iterable[FrameType], model: nn.Module) -> str:
     """The path of the innermost module of the model among the frames, outermost first."""
     names = {id(module): name for name, module in model.named_modules()}
@@ -102,6 +114,13 @@ def recorded_line(node: fx.Node) -> str:
     """`file:line  text` of the user's line that a node was recorded at."""
     own = [frame for frame in _FRAME.findall(node.meta.get("stack_trace") or "") if is_user(frame[0])]
     return f"{own[-1][0]}:{own[-1][1]}  {own[-1][2]}" if own else ""
+
+
+def _frames(frame: FrameType | None) -> Iterator[FrameType]:
+    """Innermost first."""
+    while frame is not None:
+        yield frame
+        frame = frame.f_back
 
 
 def _definition(model: nn.Module) -> str:

@@ -16,6 +16,8 @@ from .folding import folded
 from .in_place import functional
 from .leaves import opaque
 from .plain import plain
+from .regions import unsplit
+from .witness import Witness, refusal_of_draw
 
 
 @dataclass(frozen=True)
@@ -30,11 +32,16 @@ class Wanted:
     any_size: bool = False
 
 
-def traced(model: nn.Module, example: Example, wanted: Wanted) -> Graph:
-    """The graph of the model in the mode that it is in, over its own parameters and buffers. Raises UserError."""
+def traced(model: nn.Module, example: Example, wanted: Wanted) -> tuple[Graph, Witness]:
+    """The graph of the model in the mode that it is in, over its own parameters and buffers, and what it cannot hold.
+
+    Raises UserError, also for what draws from Python's random numbers: the graph would repeat one outcome.
+    """
     leaves = opaque(model, wanted.leaves, example)
-    with leaves.standing_in():
+    with leaves.standing_in(), unsplit(), Witness(model) as seen:
         program = export_any_size(model, example) if wanted.any_size else export(model, example)
+    if seen.draws:
+        raise refusal_of_draw(seen.draws[0])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         exported = program.module(check_guards=False)
@@ -42,4 +49,4 @@ def traced(model: nn.Module, example: Example, wanted: Wanted) -> Graph:
     if wanted.any_size:
         graph = replace(graph, assumptions=assumptions(program))
     verify(graph, "capture")
-    return graph
+    return graph, seen

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from .evaluation import with_evaluation
 from .example import Example
 from .fidelity import Fidelity
 from .traced import Wanted, traced
+from .witness import Witness, refusal_of_function
 
 _EXPORTED = fx.GraphModule(nn.Module(), fx.Graph())
 
@@ -41,29 +43,37 @@ def captured(model: nn.Module, example: Example, verify: bool, wanted: Wanted) -
     """As `capture`, from an example as it is."""
     _refuse_names(model)
     with in_mode(model, True):
-        graph = traced(model, example, wanted)
-        return _checked(graph, model, example, wanted) if verify else graph
+        graph, seen = traced(model, example, wanted)
+        if verify:
+            return _checked(graph, model, example, wanted, seen)
+    for function in seen.functions:
+        warnings.warn(f"nobody has compared the gradient of '{function.name}' at {function.where}", stacklevel=3)
+    return graph
 
 
-def _checked(graph: Graph, model: nn.Module, example: Example, wanted: Wanted) -> Graph:
+def _checked(graph: Graph, model: nn.Module, example: Example, wanted: Wanted, seen: Witness) -> Graph:
     """The graph, with a second one for eval mode if it needs that. Raises UserError where it differs from the model."""
     fidelity = Fidelity(graph, model, example)
     if name := fidelity.in_training():
-        raise _difference(name)
+        raise _difference(name, seen)
     if fidelity.in_eval(graph):
         with in_mode(model, False):
             graph = with_evaluation(graph, model, example, wanted)
         if name := fidelity.in_eval(graph):
-            raise _difference(name)
+            raise _difference(name, seen)
     return graph
 
 
-def _difference(name: str) -> UserError:
+def _difference(name: str, seen: Witness) -> UserError:
+    if seen.functions and name.startswith("the gradient"):
+        return refusal_of_function(seen.functions[0])
+    kept = ", ".join(f"'{attribute.name}' at {attribute.where}" for attribute in seen.assigned)
     return UserError(
         f"the captured graph differs from the model in {name}",
-        why="the model does what torch.export cannot record: a custom autograd.Function, Python randomness, "
-        "or state that is not a buffer",
-        fix="rewrite that part with torch operators, or torch.library.custom_op with register_autograd",
+        why=f"the model keeps something from one call to the next that is no buffer: {kept}"
+        if kept
+        else "the model does what torch.export cannot record, such as state outside of its buffers",
+        fix="register what it keeps as a buffer, or keep that part out of the graph with leaves = ['its.path']",
     )
 
 

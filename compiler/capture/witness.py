@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import random
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from types import FrameType, TracebackType
+from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ from torch import nn
 from torch.utils.checkpoint import CheckpointFunction
 
 from ..errors import UserError
-from .refusal import Place, is_user, layer_of
+from .refusal import here
 
 _Function: Any = torch.autograd.Function
 
@@ -69,7 +68,7 @@ class Witness:
                 function, _, *given = args
                 return function(*given)
             if cls.__module__.partition(".")[0] != "torch":
-                self.functions += (Seen(cls.__qualname__, self._here()),)
+                self.functions += (Seen(cls.__qualname__, here(self.model)),)
             return kept.__get__(None, cls)(*args, **kwargs)
 
         with _patched(_Function, "apply", classmethod(apply)):
@@ -87,7 +86,7 @@ class Witness:
 
     def _noted(self, name: str, kept: Callable[..., Any], lines: dict[str, str]) -> Callable[..., Any]:
         def draw(*args: Any, **kwargs: Any) -> Any:
-            if name not in lines and (line := self._here()):
+            if name not in lines and (line := here(self.model)):
                 lines[name] = line
             return kept(*args, **kwargs)
 
@@ -101,7 +100,7 @@ class Witness:
 
         def setattr_(module: nn.Module, name: str, value: Any) -> None:
             kept(module, name, value)
-            lines.setdefault((id(module), name), self._here())
+            lines.setdefault((id(module), name), here(self.model))
 
         with _patched(nn.Module, "__setattr__", setattr_):
             yield
@@ -110,13 +109,6 @@ class Witness:
                 self.assigned += (Seen(f"{path}.{name}".lstrip("."), lines.get((id(module), name), "")),)
                 vars(module).pop(name)
             vars(module).update(attributes)
-
-    def _here(self) -> str:
-        """The innermost line of the user's that is running, with the path of its module."""
-        frames = list(_frames(sys._getframe(2)))
-        own = next((frame for frame in frames if is_user(frame.f_code.co_filename)), None)
-        line = f"{own.f_code.co_filename}:{own.f_lineno}" if own else ""
-        return str(Place(layer_of(reversed(frames), self.model), line)) if line else ""
 
 
 _ABSENT = object()
@@ -142,13 +134,6 @@ def refusal_of_draw(seen: Seen) -> UserError:
         why="torch.export records the one outcome of that draw, which would hold for ever",
         fix=f"draw with torch, as torch.rand does, or keep the module out of the graph with leaves = ['{layer}']",
     )
-
-
-def _frames(frame: FrameType | None) -> Iterator[FrameType]:
-    """Innermost first."""
-    while frame is not None:
-        yield frame
-        frame = frame.f_back
 
 
 def _states() -> dict[str, str]:
