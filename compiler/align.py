@@ -10,8 +10,8 @@ from typing import TypeAlias
 Keys: TypeAlias = Sequence[Hashable]
 Pair: TypeAlias = tuple[int, int]
 Gap: TypeAlias = tuple[int, int, int, int]
-CELLS = 40_000
-"""Cells of a table that the exact longest common subsequence of a gap may take; a larger gap counts occurrences."""
+EDITS = 400
+"""Elements that a longest common subsequence of a gap may leave out; where there are more, occurrences are counted."""
 
 
 def align(levels: Sequence[tuple[Keys, Keys]]) -> list[Pair]:
@@ -81,7 +81,8 @@ def _repeated(ours: Keys, theirs: Keys) -> list[Pair]:
     rest = shorter - head
     tail = next((k for k in range(rest) if ours[-1 - k] != theirs[-1 - k]), rest)
     inner, outer = ours[head : len(ours) - tail], theirs[head : len(theirs) - tail]
-    middle = _common(inner, outer) if len(inner) * len(outer) <= CELLS else _by_occurrence(inner, outer)
+    middle = _common(inner, outer)
+    middle = _by_occurrence(inner, outer) if middle is None else middle
     ends = [(len(ours) - tail + k, len(theirs) - tail + k) for k in range(tail)]
     return [*((k, k) for k in range(head)), *((head + i, head + j) for i, j in middle), *ends]
 
@@ -100,21 +101,35 @@ def _counted(keys: Keys) -> list[Hashable]:
     return counted
 
 
-def _common(ours: Keys, theirs: Keys) -> list[Pair]:
-    """A longest common subsequence."""
-    length = [[0] * (len(theirs) + 1) for _ in range(len(ours) + 1)]
-    for i in reversed(range(len(ours))):
-        for j in reversed(range(len(theirs))):
-            same = ours[i] == theirs[j]
-            length[i][j] = length[i + 1][j + 1] + 1 if same else max(length[i + 1][j], length[i][j + 1])
+def _common(ours: Keys, theirs: Keys) -> list[Pair] | None:
+    """A longest common subsequence by Myers' greedy algorithm; None if more than `EDITS` are left out of both."""
+    reached: dict[int, int] = {1: 0}  # diagonal -> furthest position in `ours`
+    history: list[dict[int, int]] = []
+    for edits in range(EDITS + 1):
+        history.append(dict(reached))
+        for diagonal in range(-edits, edits + 1, 2):
+            i = _step(reached, diagonal)[0]
+            while i < len(ours) and i - diagonal < len(theirs) and ours[i] == theirs[i - diagonal]:
+                i += 1
+            reached[diagonal] = i
+            if i >= len(ours) and i - diagonal >= len(theirs):
+                return _path(history, len(ours), len(theirs))
+    return None
+
+
+def _step(reached: dict[int, int], diagonal: int) -> tuple[int, int]:
+    """Where a path enters a diagonal, by leaving out one element of either side, and the diagonal it comes from."""
+    above, below = reached.get(diagonal + 1, -1), reached.get(diagonal - 1, -1) + 1
+    return (above, diagonal + 1) if above >= below and above >= 0 else (below, diagonal - 1)
+
+
+def _path(history: list[dict[int, int]], i: int, j: int) -> list[Pair]:
     pairs: list[Pair] = []
-    i = j = 0
-    while i < len(ours) and j < len(theirs):
-        if ours[i] == theirs[j]:
+    for reached in reversed(history):
+        start, source = _step(reached, i - j)
+        while i > start and j > 0:
+            i, j = i - 1, j - 1
             pairs.append((i, j))
-            i, j = i + 1, j + 1
-        elif length[i + 1][j] >= length[i][j + 1]:
-            i += 1
-        else:
-            j += 1
-    return pairs
+        i = reached[source]
+        j = i - source
+    return pairs[::-1]

@@ -15,7 +15,7 @@ from .errors import UserError
 from .graph import Graph, layer, origin
 
 _LINE = re.compile(r"(.+\.py):(\d+)")
-_NUMBER = re.compile(r"%?(\d+)")
+_NUMBER = re.compile(r"%(\d+)")
 NEAR = 6
 """Names that an error suggests at most."""
 

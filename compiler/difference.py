@@ -82,7 +82,7 @@ def _placed(old: Sequence[Entry], new: Sequence[Entry]) -> tuple[Sequence[Entry]
 
 def _aligned(old: Sequence[Entry], new: Sequence[Entry]) -> dict[int, int]:
     ours, theirs = ([i for i, entry in enumerate(side) if not entry.is_tensor] for side in (old, new))
-    keys = (_named_key, _full_key, _name_key, _place_key, _kind_key)
+    keys = (_named_key, _full_key, _name_key, _place_key, _kind_key, _op_key)
     levels = [([key(old, i) for i in ours], [key(new, j) for j in theirs]) for key in keys]
     found = {ours[i]: theirs[j] for i, j in align(levels)}
     return found | _tensors(old, new, found)
@@ -109,7 +109,11 @@ def _place_key(side: Sequence[Entry], i: int) -> Hashable:
 
 
 def _kind_key(side: Sequence[Entry], i: int) -> Hashable:
-    return side[i].op, side[i].type
+    return side[i].op, side[i].type, side[i].stable
+
+
+def _op_key(side: Sequence[Entry], i: int) -> Hashable:
+    return side[i].op, side[i].stable
 
 
 def _around(side: Sequence[Entry], place: int) -> Hashable:
