@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -103,12 +103,12 @@ def fake_call(node: fx.Node) -> Any:
         return call(node, args, kwargs)
 
 
-def fake_mode(values: list[torch.Tensor]) -> FakeTensorMode:
+def fake_mode(values: Iterable[Any]) -> FakeTensorMode:
     """The mode that these fake values belong to."""
     return next(value.fake_mode for value in values if isinstance(value, FakeTensor))
 
 
 def fake_tensor(graph: Graph, value: torch.Tensor) -> torch.Tensor:
     """A fake value for a real tensor, in the mode of the graph's other values."""
-    mode = fake_mode([node.meta["val"] for node in graph.fx.nodes if "val" in node.meta])
+    mode = fake_mode(node.meta.get("val") for node in graph.fx.nodes)  # as a rule the first one tells
     return mode.from_tensor(value.detach(), static_shapes=True)

@@ -14,6 +14,7 @@ import torch.fx.traceback
 from torch import fx, nn
 from torch.utils import _pytree as pytree
 
+from ...compiler.capture.regions import inlined
 from ...compiler.errors import UserError
 from ...compiler.graph import Graph, Signature, arguments
 from ...compiler.modes import FLAGS, evaluated
@@ -28,7 +29,6 @@ def model(path: str) -> nn.Module:
     Warns where it was exported in eval mode. Raises UserError for a file that is none, or is damaged.
     """
     exported: Any = _loaded(path).module(check_guards=False)
-    _refuse_half_flips(exported)
     _tie(exported)
     # Capture binds arguments by the signature of forward, which belongs to a class.
     made: nn.Module = type("Exported", (Exported,), {"forward": _forward(exported)})(exported)
@@ -43,15 +43,12 @@ class Exported(nn.Module):
 
     def __init__(self, exported: Any) -> None:
         super().__init__()
-        told = {node.name: {key: node.meta.get(key) for key in _TOLD} for node in exported.graph.nodes}
         graph = _graph(exported)
         _warn(graph)
         self._signature = graph.signature
-        self._graphs = {mode: _retold(own.fx, told) for mode, own in ((True, graph), (False, evaluated(graph)))}
-        _plant(self, told)
+        _plant(self, graph.fx)
+        self._graphs = {mode: _retold(own.fx) for mode, own in ((True, graph), (False, evaluated(graph)))}
         graph.install(self)
-        for name, region in _regions(exported):
-            self.add_module(name, region)
 
     def run(self, *args: Any, **kwargs: Any) -> Any:
         """The program's outputs for its arguments, in the mode that the module is in."""
@@ -92,29 +89,23 @@ def _loaded(path: str) -> torch.export.ExportedProgram:
 
 def _graph(exported: Any) -> Graph:
     """The program's calls over its tensors, without the guards of the shapes that it was exported with."""
-    for node in exported.graph.find_nodes(op="call_module", target="_guards_fn"):
-        exported.graph.erase_node(node)
-    graph = fx.Graph()
-    results: Any = graph.graph_copy(exported.graph, {})
-    graph.output((tuple(x for x in results if isinstance(x, fx.Node)), (), {}))
+    graph = inlined(exported)
+    for node in graph.find_nodes(op="call_module", target="_guards_fn"):
+        graph.erase_node(node)
+    results: Any = graph.output_node().args[0]
+    graph.output_node().args = ((tuple(x for x in results if isinstance(x, fx.Node)), (), {}),)
     constants = {i: x for i, x in enumerate(results) if not isinstance(x, fx.Node)}
     signature = Signature(exported._in_spec, exported._out_spec, inspect.signature(exported.forward), constants)
     tensors = {**dict(exported.named_parameters(remove_duplicate=False))}
     tensors.update(exported.named_buffers(remove_duplicate=False))
-    kept, regions = exported.state_dict().keys(), dict(_regions(exported))
+    kept = exported.state_dict().keys()
     for node in graph.find_nodes(op="get_attr"):  # a constant is an attribute like any other
-        if node.target not in regions:
-            tensors.setdefault(node.target, _attribute(exported, node.target))
+        tensors.setdefault(node.target, _attribute(exported, node.target))
     return Graph(graph, tensors, signature, frozenset(tensors.keys() - kept))
 
 
 def _attribute(root: Any, path: str) -> Any:
     return functools.reduce(getattr, path.split("."), root)
-
-
-def _regions(exported: nn.Module) -> list[tuple[str, nn.Module]]:
-    """The bodies of no_grad and autocast blocks, which are graphs of their own."""
-    return [(name, child) for name, child in exported.named_children() if isinstance(child, fx.GraphModule)]
 
 
 def _tie(exported: nn.Module) -> None:
@@ -127,9 +118,9 @@ def _tie(exported: nn.Module) -> None:
             exported.get_submodule(path)._parameters[leaf] = seen.setdefault(layout, parameter)
 
 
-def _plant(root: nn.Module, told: dict[str, dict[str, Any]]) -> None:
+def _plant(root: nn.Module, graph: fx.Graph) -> None:
     """Modules at the paths of the original, of empty classes with its names, by which views sum up."""
-    stacks = [node["nn_module_stack"] or {} for node in told.values()]
+    stacks = [node.meta.get("nn_module_stack") or {} for node in graph.nodes]
     kinds = dict(entry for stack in stacks for entry in stack.values() if entry[0])
     for path in sorted(kinds):
         if "@" in path:  # a further call of the same module
@@ -141,23 +132,11 @@ def _plant(root: nn.Module, told: dict[str, dict[str, Any]]) -> None:
         owner.add_module(name, type(kinds[path].rpartition(".")[2], (nn.Module,), {})())
 
 
-def _retold(graph: fx.Graph, told: dict[str, dict[str, Any]]) -> fx.Graph:
+def _retold(graph: fx.Graph) -> fx.Graph:
     """The graph with nothing on its nodes but what they tell of their origin."""
     for node in graph.nodes:
-        node.meta = {key: value for key, value in told.get(node.name, {}).items() if value}
+        node.meta = {key: node.meta[key] for key in _TOLD if node.meta.get(key)}
     return graph
-
-
-def _refuse_half_flips(exported: nn.Module) -> None:
-    """Refuse noise and statistics inside a block: the eval mode that is derived would leave them as in training."""
-    regions = [module for module in exported.modules() if isinstance(module, fx.GraphModule) and module is not exported]
-    for node, trains in (flag for region in regions for flag in _flags(region.graph)):
-        if trains:
-            raise UserError(
-                f"the program has a {node.target} in a block of no_grad or autocast",
-                why="its eval mode is derived from the one that was exported, and that does not reach into such blocks",
-                fix="name the model itself as SOURCE, or export it without the block",
-            )
 
 
 def _warn(graph: Graph) -> None:
