@@ -49,7 +49,7 @@ def _entered(program: Program) -> list[Entry]:
         read = {"inputs": [Ref(i) for i in step.inputs], **dict(sorted(step.attributes.items())), "range": span}
         found.append(Entry(name, step.op, sizes, place(step.origin)[0], read, stable=False))
     ends = {"take": program.inputs, "return": program.outputs}
-    return [*found, *(Entry(what, what, "", "", _ports(ports)) for what, ports in ends.items())]
+    return [*found, *(Entry(what, what, "", "", _ports(ports), stable=False) for what, ports in ends.items())]
 
 
 def _ports(ports: Sequence[Port]) -> dict[str, Any]:
