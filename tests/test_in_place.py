@@ -123,6 +123,13 @@ def behind_flatten(m: Model, x: Tensor) -> Tensor:
     return y + 1
 
 
+def before_reshape_is_read(m: Model, x: Tensor) -> Tensor:
+    y = m.lin(x)
+    rows = y.reshape(-1)
+    y.relu_()
+    return rows + 1
+
+
 def behind_dropout(m: Model, x: Tensor) -> Tensor:
     y = m.lin(x)
     return F.dropout(y, 0.5).relu_() + y  # in eval mode it is y itself
@@ -150,6 +157,7 @@ KEPT: dict[Function, list[str]] = {
     averages: ["aten.mul_.Tensor", "aten.add_.Tensor"],
     input_changed: ["aten.fill_.Tensor"],
     behind_flatten: ["aten.relu_.default"],
+    before_reshape_is_read: ["aten.relu_.default"],
     behind_dropout: ["aten.relu_.default"],
     under_the_gradient: ["aten.mul_.Tensor"],
     copied_over: ["aten.copy_.default"],
