@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch._subclasses.fake_tensor import FakeTensor
@@ -22,21 +21,22 @@ class Assumptions:
 
     sizes: tuple[tuple[str, tuple[int, int]], ...] = ()
     conditions: tuple[str, ...] = ()
+    _hold: ClassVar[Callable[..., bool]]
+
+    def __post_init__(self) -> None:
+        # One function of all conditions: there may be hundreds, and a forward asks every time.
+        names = ", ".join(name for name, _ in self.sizes)
+        holds = eval(f"lambda {names}: {' and '.join(self.conditions) or 'True'}", {"math": math})
+        object.__setattr__(self, "_hold", holds)
 
     def broken(self, shapes: Sequence[Sequence[int]]) -> str:
         """The first condition that tensor inputs of these shapes break; empty if there is none."""
         given = {name: shapes[i][axis] for name, (i, axis) in self.sizes}
-        if self._all(**given):
+        if self._hold(**given):
             return ""
         shown = ", ".join(f"{name} = {size}" for name, size in given.items())
         first = next(text for text in self.conditions if not eval(text, {"math": math, **given}))
         return f"{first}, with {shown}"
-
-    @cached_property
-    def _all(self) -> Any:
-        """One function of all conditions: there may be hundreds, and a forward asks every time."""
-        names = ", ".join(name for name, _ in self.sizes)
-        return eval(f"lambda {names}: {' and '.join(self.conditions) or 'True'}", {"math": math})
 
 
 def assumptions(program: torch.export.ExportedProgram) -> Assumptions:

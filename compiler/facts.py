@@ -29,6 +29,10 @@ RESHAPES = frozenset(
     }
 )
 """Calls that give the same values another shape."""
+CONVERSIONS = frozenset(
+    {aten.to.dtype, aten.to.dtype_layout, aten.to.device, aten.to.other, aten.type_as.default, aten.detach.default}
+)
+"""Calls that give the same values, if they are of the type that is asked for; of another, as near as that can be."""
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from torch import fx
 from ..compiler.contract import OnGrid, Options, OptionsFor, Pass
 from ..compiler.edit import Edit
 from ..compiler.errors import UserError
-from ..compiler.facts import PRODUCERS, RESHAPES, weight_of, weights_on_grid
+from ..compiler.facts import CONVERSIONS, PRODUCERS, RESHAPES, weight_of, weights_on_grid
 from ..compiler.graph import Graph, arguments, layer
 from ..compiler.grid import Grid, best_scale
 from ..compiler.pattern import Planned
@@ -41,15 +41,19 @@ class Settings(Options, frozen=True):
     per_channel: bool = False
 
 
-CARRIERS = RESHAPES | frozenset(
-    {
-        _aten.constant_pad_nd.default,
-        _aten.max_pool2d.default,
-        _aten.pad.default,
-        _aten.dropout.default,
-        _aten.contiguous.default,
-        _aten.clone.default,
-    }
+CARRIERS = (
+    RESHAPES
+    | CONVERSIONS
+    | frozenset(
+        {
+            _aten.constant_pad_nd.default,
+            _aten.max_pool2d.default,
+            _aten.pad.default,
+            _aten.dropout.default,
+            _aten.contiguous.default,
+            _aten.clone.default,
+        }
+    )
 )
 """Calls whose output values are some of their input's values: on a grid if the input is."""
 RECTIFIERS = frozenset({_aten.relu.default, _aten.relu_.default})

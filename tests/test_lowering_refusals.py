@@ -66,6 +66,14 @@ def reshaped_output(m: Model, x: Tensor) -> Tensor:
     return m.first(x).flatten(1)
 
 
+def converted(m: Model, x: Tensor) -> Tensor:
+    return F.relu(m.second(m.first(x.detach()).float())).type_as(x)
+
+
+def widened(m: Model, x: Tensor) -> Tensor:
+    return F.relu(m.first(x)).double()
+
+
 def deployed(function: Callable[[Model, Tensor], Tensor], options: str = "") -> tuple[Tensor, Tensor]:
     """(output of the prepared module, output of its integer program) on the same batch."""
     torch.manual_seed(0)
@@ -84,11 +92,19 @@ def test_a_tensor_changed_under_another_name_is_refused(function: Callable[[Mode
 
 
 @pytest.mark.parametrize("options", ["", "per_channel = true"])
-@pytest.mark.parametrize("function", [plain, before_alias_is_read, pooled_rows, viewed, padded, reshaped_output])
+@pytest.mark.parametrize(
+    "function", [plain, before_alias_is_read, pooled_rows, viewed, padded, reshaped_output, converted]
+)
 def test_an_honest_neighbour_is_lowered(function: Callable[[Model, Tensor], Tensor], options: str) -> None:
     """Within one step of the 8-bit activations in front of the output, whose own grid has 16 bits."""
     simulated, integers = deployed(function, options)
     assert (simulated - integers).abs().max() <= simulated.abs().max() / 100
+
+
+def test_a_conversion_to_another_type_is_refused() -> None:
+    with pytest.raises(lowbit.Unsupported, match=r"to\.dtype cannot") as caught:
+        deployed(widened)
+    assert "converts torch.float32 to torch.float64" in caught.value.why
 
 
 def test_not_a_number_in_calibration_is_named() -> None:

@@ -6,19 +6,23 @@ import torch
 from torch import fx
 
 from ...compiler.errors import Unsupported
-from ...compiler.facts import RESHAPES
+from ...compiler.facts import CONVERSIONS, RESHAPES
 from ...compiler.graph import Graph, is_effect, origin
 from ...compiler.text import target_name
 
 _aten = torch.ops.aten
-ALIASES = RESHAPES | frozenset(
-    {
-        _aten.contiguous.default,
-        _aten.dropout.default,
-        _aten.dropout_.default,
-        _aten.relu_.default,
-        _aten.add_.Tensor,
-    }
+ALIASES = (
+    RESHAPES
+    | CONVERSIONS
+    | frozenset(
+        {
+            _aten.contiguous.default,
+            _aten.dropout.default,
+            _aten.dropout_.default,
+            _aten.relu_.default,
+            _aten.add_.Tensor,
+        }
+    )
 )
 """Calls whose result may be the very memory of their first argument."""
 

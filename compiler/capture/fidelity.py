@@ -43,9 +43,9 @@ class Fidelity:
         for seed in SEEDS:
             backward = seed == SEEDS[0]
             with _seeded(seed), torch.set_grad_enabled(backward):
-                theirs = self._observed(self._theirs.train(), self._example.run(self._theirs), backward)
+                theirs = self._observed(self._theirs, self._example.run(self._theirs), backward)
             with _seeded(seed), torch.set_grad_enabled(backward):
-                ours = self._observed(self._ours.train(), self._ours(*copy.deepcopy(self._example.flat))[0], backward)
+                ours = self._observed(self._ours, self._ours(*copy.deepcopy(self._example.flat))[0], backward)
             ours = {**self._untouched, **ours}  # a graph has no use for every buffer
             if name := _difference(ours, theirs, TRAINING):
                 return name

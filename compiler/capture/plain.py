@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import fx, nn
 
-from ..graph import Graph, Origin, Signature, arguments, is_effect, stamp
+from ..graph import Graph, Origin, Signature, is_effect, stamp
 from .leaves import NONE, Opaque, called
 from .refusal import TORCH
 from .regions import inlined
@@ -27,9 +27,6 @@ def plain(exported: fx.GraphModule, model: nn.Module, leaves: Opaque = NONE) -> 
     _tie(graph, exported)
     for node in list(graph.nodes):
         if str(node.target) in ("_guards_fn", "aten._assert_tensor_metadata.default"):
-            graph.erase_node(node)
-        elif _is_identity(node):
-            node.replace_all_uses_with(node.all_input_nodes[0])
             graph.erase_node(node)
     results: Any = graph.output_node().args[0]
     graph.output_node().args = ((tuple(x for x in results if isinstance(x, fx.Node)), (), {}),)
@@ -65,15 +62,7 @@ def _tie(graph: fx.Graph, exported: nn.Module) -> None:
 
 
 def _classes(model: nn.Module) -> dict[str, str]:
-    return {name: type(module).__name__ for name, module in model.named_modules()}
-
-
-def _is_identity(node: fx.Node) -> bool:
-    """Whether the node is a conversion of a tensor to what it is already, which returns that very tensor."""
-    if not str(node.target).startswith(("aten.to.", "aten.type_as.")) or arguments(node).get("copy"):
-        return False
-    before, after = (kept.meta["val"] for kept in (node.args[0], node))  # type: ignore[union-attr]
-    return bool(before.dtype == after.dtype and before.device == after.device and before.stride() == after.stride())
+    return {name: type(module).__name__ for name, module in model.named_modules(remove_duplicate=False)}
 
 
 def _origin(node: fx.Node) -> Origin:

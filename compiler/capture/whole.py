@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -34,6 +35,7 @@ def capture(
     verify: compare outputs, buffers, gradients and the eval mode with the module on these inputs; where eval mode is
     more than flags on the training graph, capture a second graph for it.
     leaves: patterns of module paths that stay opaque; the graph calls those modules.
+    A model is captured in train mode; one that is so already, with parts in eval mode, as it is: they stay frozen.
     Raises UserError with the user's line where the module cannot be captured.
     """
     return captured(model, Example.of(model, args, kwargs or {}), verify, Wanted(tuple(leaves)))
@@ -42,7 +44,8 @@ def capture(
 def captured(model: nn.Module, example: Example, verify: bool, wanted: Wanted) -> Graph:
     """As `capture`, from an example as it is."""
     _refuse_names(model)
-    with in_mode(model, True):
+    frozen = model.training and not all(module.training for module in model.modules())
+    with contextlib.nullcontext() if frozen else in_mode(model, True):
         graph, seen = traced(model, example, wanted)
         if verify:
             return _checked(graph, model, example, wanted, seen)

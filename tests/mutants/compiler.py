@@ -69,7 +69,7 @@ MUTANTS: list[Mutant] = [
     Mutant(
         "a taken name is used again",
         EDIT,
-        "while unique in self.state:",
+        "while unique in self.state and not self._is_shared(unique, value):",
         "while False:",
         f"{LAW}[meaning-fold_batch_norm]",
     ),
@@ -139,7 +139,7 @@ MUTANTS: list[Mutant] = [
     ),
     Mutant(
         "a batch of one is fixed",
-        "compiler/capture/whole.py",
+        "compiler/capture/example.py",
         "own.shape[0] == 1 else own",
         "own.shape[0] == 0 else own",
         f"{CAPTURE}::test_any_batch_from_any_example",

@@ -1,9 +1,10 @@
-"""Calls that change no value in inference: dropout, copies."""
+"""Calls that change no value in inference: dropout, copies, conversions to the type that a value has."""
 
 from __future__ import annotations
 
 import torch
 
+from ....compiler.facts import CONVERSIONS
 from ..lower import Lowering, Node
 from ..real import Lowered
 
@@ -13,11 +14,15 @@ _aten = torch.ops.aten
 def _build(node: Node) -> Lowered:
     if node.given.get("train"):
         raise node.unsupported("it is in training mode")
+    source, result = node.node.all_input_nodes[0].meta["val"], node.node.meta["val"]
+    if source.dtype != result.dtype:
+        raise node.unsupported(f"it converts {source.dtype} to {result.dtype}")
     value: Lowered = node.given["input" if "input" in node.given else "self"]
     return value
 
 
 LOWERING = Lowering(
-    frozenset({_aten.dropout.default, _aten.dropout_.default, _aten.clone.default, _aten.contiguous.default}),
+    CONVERSIONS
+    | frozenset({_aten.dropout.default, _aten.dropout_.default, _aten.clone.default, _aten.contiguous.default}),
     _build,
 )
