@@ -163,10 +163,10 @@ class Graph:
         return call(node, args, kwargs)
 
     def constants(self) -> set[Node]:
-        """The nodes that no input reaches and that change nothing."""
+        """The nodes that no input reaches, that change nothing and always come out alike."""
         found: set[Node] = set()
         for node in self.fx.nodes:
-            pure = node.op == "call_function" and not is_effect(node)
+            pure = node.op == "call_function" and not must_stay(node)
             if node.op == "get_attr" or (pure and all(n in found for n in node.all_input_nodes)):
                 found.add(node)
         return found
@@ -217,6 +217,16 @@ def is_effect(node: Node) -> bool:
         return True
     schema = getattr(node.target, "_schema", None)
     return schema is not None and bool(schema.is_mutable)
+
+
+def is_random(node: Node) -> bool:
+    """Whether a call draws random numbers."""
+    return torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ())
+
+
+def must_stay(node: Node) -> bool:
+    """Whether a node changes something; a draw that nobody reads moves the random numbers of the next one."""
+    return is_effect(node) or is_random(node)
 
 
 def origin(node: Node) -> Origin:

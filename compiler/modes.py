@@ -47,7 +47,8 @@ def evaluated(graph: Graph) -> Graph:
     A norm without running statistics is weight standardisation and keeps its batch; counters are not advanced;
     stochastic depth keeps every path.
     """
-    graph = graph.twin or graph
+    if graph.twin is not None:  # what still trains in it, such as a dropout with training=True, does so in eval too
+        return _trimmed(graph.twin.select(outputs=graph.twin.outputs))
     derived = graph.select(outputs=graph.outputs)
     for node in reversed(derived.nodes):  # a norm used twice counts on what it counted before
         if node.op != "call_function" or not isinstance(node.target, torch._ops.OpOverload):
@@ -62,8 +63,13 @@ def evaluated(graph: Graph) -> Graph:
         elif _counts_batches(node):
             derived.fx.erase_node(node)
     derived.fx.eliminate_dead_code(is_effect)
-    read = {str(node.target) for node in derived.fx.nodes if node.op == "get_attr"}
-    return replace(derived, state={k: v for k, v in derived.state.items() if k in read})
+    return _trimmed(derived)
+
+
+def _trimmed(graph: Graph) -> Graph:
+    """The graph with the tensors alone that it reads."""
+    read = {str(node.target) for node in graph.fx.nodes if node.op == "get_attr"}
+    return replace(graph, state={name: tensor for name, tensor in graph.state.items() if name in read})
 
 
 def _set(node: fx.Node, name: str, value: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from typing import Any
+from unittest import mock
 
 import pytest
 import torch
@@ -41,7 +42,7 @@ def same(model: nn.Module, ours: nn.Module, *args: Any, **kwargs: Any) -> None:
             leaves = torch.utils._pytree.tree_leaves(out)
             sum((leaf**2).sum() for leaf in leaves).backward()
             grads = {name: p.grad for name, p in module.named_parameters()}
-            seen.append((out, grads, dict(module.named_buffers())))
+            seen.append((out, grads, module.state_dict()))
         torch.testing.assert_close(seen[1], seen[0], rtol=0, atol=0)
 
 
@@ -85,6 +86,47 @@ def test_keywords_in_dictionaries_out() -> None:
         ours(x)
     with pytest.raises(UserError, match=r"input 2 is 0\.25"):
         ours(x, shift=shift, scale=0.25)
+
+
+class Keywords(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.lin = nn.Linear(4, 4)
+
+    def forward(self, *many: Tensor, **named: Tensor) -> Tensor:
+        y: Tensor = self.lin(sum(many) * named["scale"])  # type: ignore[arg-type]
+        return y + named["shift"]
+
+
+def test_any_number_of_arguments_and_keywords() -> None:
+    def given(batch: int) -> tuple[list[Tensor], dict[str, Tensor]]:
+        x = torch.randn(batch, 4)
+        return [x, 2 * x], {"shift": x + 1, "scale": x.square()}
+
+    args, kwargs = given(3)
+    model, ours = twin(Keywords(), *args, **kwargs)
+    args, kwargs = given(5)
+    same(model, ours, *args, **kwargs)
+    with pytest.raises(UserError, match="another form"):
+        ours(*args)
+
+
+class Masked(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+        self.net = nn.TransformerEncoder(layer, 2)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        y: Tensor = self.net(x, mask=nn.Transformer.generate_square_subsequent_mask(3), src_key_padding_mask=mask)
+        return y
+
+
+def test_a_transformer_with_masks() -> None:
+    mask = torch.tensor([[0.0, 0.0, -float("inf")], [0.0, 0.0, 0.0]])
+    with mock.patch.object(torch.backends.mha, "_is_fastpath_enabled", False):  # a fused kernel rounds otherwise
+        model, ours = twin(Masked(), torch.randn(2, 3, 8), mask)
+        same(model, ours, torch.randn(2, 3, 8), mask)
 
 
 class Tied(nn.Module):

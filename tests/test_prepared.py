@@ -31,13 +31,13 @@ def prepared(module: nn.Module, *args: Any, **kwargs: Any) -> Prepared:
     return Prepared(capture(module, args, kwargs), PLAIN)
 
 
-def test_a_conversion_to_the_same_type_is_nothing() -> None:
+def test_conversions_stay_and_change_nothing() -> None:
     def forward(self: Any, x: Tensor) -> Any:
         return self.lin(x.float()).to(torch.float32).to("cpu").type_as(x) + x.to(torch.float64)
 
-    ours = prepared(model(forward), X)
-    calls = [str(node.target) for node in ours.graph.nodes if node.op == "call_function"]
-    assert calls == ["aten.linear.default", "aten.to.dtype", "aten.add.Tensor"]
+    module = model(forward)
+    ours = prepared(module, X)
+    assert torch.equal(ours(X[:3]), module(X[:3]))
     assert ours(X[:3]).dtype == torch.float64
 
 
@@ -54,7 +54,20 @@ def test_outputs_that_are_no_tensors() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["recipe", "ledger", "lowbit", "graph", "_graph", "_arguments", "_train", "_measured", "step", "code", "meta", "flat"],
+    [
+        "recipe",
+        "ledger",
+        "lowbit",
+        "graph",
+        "_graph",
+        "_arguments",
+        "_train",
+        "_measured",
+        "step",
+        "code",
+        "meta",
+        "flat",
+    ],
 )
 def test_a_name_that_is_taken(name: str) -> None:
     module = model(lambda self, x: getattr(self, name)(self.lin(x)))

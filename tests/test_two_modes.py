@@ -61,7 +61,36 @@ class Swapped(nn.Module):
         return y
 
 
-MODELS = {"auxiliary": (Auxiliary, (3, 6, 6)), "noise": (Noise, (4,)), "swapped": (Swapped, (4,))}
+class Constants(nn.Module):
+    """Other constants in each mode, which torch numbers alike."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lin = nn.Linear(4, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.lin(x) * (torch.tensor([1.0, 2, 3, 4]) if self.training else torch.tensor([5.0, 6, 7, 8]))
+        return y + torch.tensor([1, 2, 3, 4])
+
+
+class Always(nn.Module):
+    """Dropout in eval mode too, as for an estimate of uncertainty."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lin = nn.Linear(4, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.dropout(self.lin(x), 0.5, training=True)
+
+
+MODELS = {
+    "auxiliary": (Auxiliary, (3, 6, 6)),
+    "noise": (Noise, (4,)),
+    "swapped": (Swapped, (4,)),
+    "always": (Always, (4,)),
+    "constants": (Constants, (4,)),
+}
 every_model = pytest.mark.parametrize("name", MODELS)
 
 

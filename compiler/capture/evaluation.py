@@ -19,9 +19,22 @@ def with_evaluation(graph: Graph, model: nn.Module, example: Example, wanted: Wa
     evaluation, _ = traced(model, example, wanted)
     _name_alike(evaluation.fx, graph.fx)
     evaluation, _ = evaluation.copy()  # whose names fx has registered
+    evaluation = _apart(evaluation, graph)
     state = {**evaluation.state, **graph.state}
     transient = graph.transient | evaluation.transient
     return replace(graph, state=state, transient=transient, evaluation=replace(evaluation, state={}))
+
+
+def _apart(graph: Graph, other: Graph) -> Graph:
+    """The graph with other names for tensors that are not those of the other graph: constants, which torch numbers."""
+    names = {
+        name: f"{name}_eval" if other.state.get(name, tensor) is not tensor else name
+        for name, tensor in graph.state.items()
+    }
+    for node in graph.fx.find_nodes(op="get_attr"):
+        node.target = names[node.target]
+    state = {names[name]: tensor for name, tensor in graph.state.items()}
+    return replace(graph, state=state, transient=frozenset(names.get(name, name) for name in graph.transient))
 
 
 def _name_alike(graph: fx.Graph, other: fx.Graph) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,6 +75,32 @@ class Example:
         bound = inspect.signature(model.forward).bind(*self.args, **self.kwargs).arguments
         shapes: dict[str, Any] = pytree.tree_map(marked, dict(bound))
         return shapes
+
+    @contextlib.contextmanager
+    def spelled_out(self, model: nn.Module) -> Iterator[None]:
+        """The model with a keyword for each that `**kwargs` takes: torch.export fails on dynamic ones there."""
+        signature = inspect.signature(model.forward)
+        kinds = {parameter.kind: parameter for parameter in signature.parameters.values()}
+        many = kinds.get(inspect.Parameter.VAR_KEYWORD)
+        named = signature.bind(*self.args, **self.kwargs).arguments.get(many.name) if many else None
+        if not named:
+            yield
+            return
+        own, kept = model.__dict__.get("forward"), model.forward
+        others = [parameter for parameter in signature.parameters.values() if parameter is not many]
+        extra = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY) for name in named]
+
+        def forward(*args: Any, **kwargs: Any) -> Any:
+            return kept(*args, **kwargs)
+
+        forward.__signature__ = signature.replace(parameters=[*others, *extra])  # type: ignore[attr-defined]
+        model.forward = forward
+        try:
+            yield
+        finally:
+            del model.__dict__["forward"]
+            if own is not None:
+                model.forward = own
 
 
 def _at_least_two(tensor: Tensor) -> Tensor:

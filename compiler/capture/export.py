@@ -52,7 +52,7 @@ def export_any_size(model: nn.Module, example: Example) -> torch.export.Exported
 
 def _exported(model: nn.Module, example: Example, dim: Any, every_axis: bool = False) -> torch.export.ExportedProgram:
     shapes = example.dynamic_shapes(model, dim, every_axis)
-    with warnings.catch_warnings(), _quiet():
+    with warnings.catch_warnings(), _quiet(), _without_hints():
         warnings.simplefilter("ignore")
         return torch.export.export(model, example.args, example.kwargs, dynamic_shapes=shapes, strict=False)
 
@@ -136,6 +136,17 @@ def _excludes(condition: Any, batch: Any) -> bool:
     Many conditions of torch's own hold always, as (3 * N - 1) // N == 2 does, and no prover of its tells: tried out.
     """
     return condition.free_symbols == {batch} and any(not condition.subs(batch, size) for size in _TRIED)
+
+
+@contextlib.contextmanager
+def _without_hints() -> Iterator[None]:
+    """nn.Transformer looks at the values of a mask to see whether it is causal: a hint for speed, which may be left."""
+
+    def given(mask: Any, is_causal: bool | None = None, size: int | None = None) -> bool:
+        return is_causal is True
+
+    with mock.patch.object(torch.nn.modules.transformer, "_detect_is_causal_mask", given):
+        yield
 
 
 @contextlib.contextmanager

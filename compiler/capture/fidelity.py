@@ -31,7 +31,7 @@ class Fidelity:
     """Module and graph side by side on the example inputs. They run as copies: neither is changed."""
 
     def __init__(self, graph: Graph, model: nn.Module, example: Example) -> None:
-        """Raises UserError for NaN anywhere, and for infinity but in buffers, where an attention mask has it."""
+        """Raises UserError for NaN anywhere, and for infinity; attention masks may have the negative one."""
         _refuse_unreal(model, example)
         self._example = example
         self._theirs, self._ours = copy.deepcopy(model), copy.deepcopy(graph.module())
@@ -81,11 +81,9 @@ def _refuse_unreal(model: nn.Module, example: Example) -> None:
     parameters = {f"parameter '{name}'": x for name, x in model.named_parameters()}
     buffers = {f"buffer '{name}'": x for name, x in model.named_buffers()}
     for name, tensor in {**inputs, **parameters, **buffers}.items():
-        if name in buffers and tensor.is_floating_point():
-            unreal = bool(tensor.isnan().any())
-        else:
-            unreal = not bool(torch.isfinite(tensor).all())
-        if unreal:
+        seen = tensor.isinf() if name in parameters else tensor.isposinf()
+        infinite = name not in buffers and bool(seen.any())
+        if infinite or tensor.isnan().any():
             what = f"{name} holds {'NaN' if tensor.isnan().any() else 'infinity'}"
             raise UserError(what, why="nothing that it reaches can be compared or rounded", fix="give it real numbers")
 

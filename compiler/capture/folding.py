@@ -17,9 +17,8 @@ from torch.utils import _pytree as pytree
 
 from ..aliases import Aliases, aliases
 from ..edit import fake_mode
-from ..graph import OWN, Graph, call, origin, stamp
+from ..graph import OWN, Graph, call, must_stay, origin, stamp
 from ..text import digest
-from .in_place import must_stay
 
 CONSTANTS = f"{OWN}.constants."
 """Names of the folded buffers; each ends in the digest of its contents, so that one name is one value in any graph."""

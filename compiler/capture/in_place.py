@@ -18,7 +18,7 @@ from torch import fx
 
 from ..aliases import Aliases, aliases, written
 from ..edit import fake_call
-from ..graph import Graph, is_effect, origin, stamp
+from ..graph import Graph, must_stay, origin, stamp
 from .pure import pure
 from .unview import base, is_part, unview
 
@@ -224,8 +224,3 @@ def _order(node: fx.Node) -> list[int]:
 
 def _hints(sizes: Any) -> list[int]:
     return [size if isinstance(size, int) else size.node.hint or 1 << 30 for size in sizes]
-
-
-def must_stay(node: fx.Node) -> bool:
-    """Whether the node changes something; a draw that nobody reads moves the random numbers of the next one."""
-    return is_effect(node) or torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ())

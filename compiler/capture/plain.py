@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import fx, nn
 
-from ..graph import Graph, Origin, Signature, is_effect, stamp
+from ..graph import Graph, Origin, Signature, must_stay, stamp
 from .leaves import NONE, Opaque, called
 from .refusal import TORCH
 from .regions import inlined
@@ -30,7 +30,7 @@ def plain(exported: fx.GraphModule, model: nn.Module, leaves: Opaque = NONE) -> 
             graph.erase_node(node)
     results: Any = graph.output_node().args[0]
     graph.output_node().args = ((tuple(x for x in results if isinstance(x, fx.Node)), (), {}),)
-    graph.eliminate_dead_code(_must_stay)
+    graph.eliminate_dead_code(must_stay)
     for node in graph.nodes:
         if node.op != "output":
             stamp(node, _origin(node), node.meta["val"])
@@ -40,11 +40,6 @@ def plain(exported: fx.GraphModule, model: nn.Module, leaves: Opaque = NONE) -> 
     gives: Any = exported._out_spec
     signature = Signature(takes, gives, inspect.signature(model.forward), constants)
     return Graph(graph, state, signature, transient, _classes(model), leaves.modules)
-
-
-def _must_stay(node: fx.Node) -> bool:
-    """Whether the node changes something; a draw that nobody reads moves the random numbers of the next one."""
-    return is_effect(node) or torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ())
 
 
 def _tie(graph: fx.Graph, exported: nn.Module) -> None:

@@ -38,14 +38,16 @@ def traced(model: nn.Module, example: Example, wanted: Wanted) -> tuple[Graph, W
     Raises UserError, also for what draws from Python's random numbers: the graph would repeat one outcome.
     """
     leaves = opaque(model, wanted.leaves, example)
-    with leaves.standing_in(), unsplit(), Witness(model) as seen:
-        program = export_any_size(model, example) if wanted.any_size else export(model, example)
-    if seen.draws:
-        raise refusal_of_draw(seen.draws[0])
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        exported = program.module(check_guards=False)
-    graph = folded(functional(plain(exported, model, leaves)))
+    with example.spelled_out(model):
+        with leaves.standing_in(), unsplit(), Witness(model) as seen:
+            program = export_any_size(model, example) if wanted.any_size else export(model, example)
+        if seen.draws:
+            raise refusal_of_draw(seen.draws[0])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            exported = program.module(check_guards=False)
+        graph = plain(exported, model, leaves)
+    graph = folded(functional(graph))
     if wanted.any_size:
         graph = replace(graph, assumptions=assumptions(program))
     verify(graph, "capture")
