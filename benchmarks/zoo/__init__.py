@@ -1,0 +1,1 @@
+"""The capture zoo: models, an oracle of its own, a runner in subprocesses, and the report."""
