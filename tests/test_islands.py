@@ -80,31 +80,69 @@ def test_the_whole_is_refused_with_its_line() -> None:
     assert "if x.sum() > 0" in caught.value.where
 
 
+class Halves(nn.Module):
+    """Looks at whether a size is even, of which the batch alone is tried out at capture."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lin = nn.Linear(4, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.lin(x)
+        return y[:, : x.shape[1] // 2] if x.shape[1] % 2 == 0 else y
+
+
+class Around(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.part = Halves()
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.part(x if x.sum() > 0 else -x)
+        return y
+
+
 def test_sizes_that_break_what_was_assumed_are_refused() -> None:
-    class Halves(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.lin = nn.Linear(4, 4)
-
-        def forward(self, x: Tensor) -> Tensor:
-            y = self.lin(x)
-            return y[: x.shape[0] // 2] if x.shape[0] % 2 == 0 else y
-
-    class Model(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.part = Halves()
-
-        def forward(self, x: Tensor) -> Tensor:
-            y: Tensor = self.part(x if x.sum() > 0 else -x)
-            return y
-
-    model = Model()
-    ours = lowbit.capture_islands(model, (torch.randn(4, 4),))
-    same(model, ours, (torch.randn(6, 4),))
+    model = Around()
+    ours = lowbit.capture_islands(model, (torch.randn(3, 4, 4),))
+    assert set(ours.islands) == {"part"}
+    same(model, ours, (torch.randn(5, 6, 4),))
     with pytest.raises(UserError, match="does not hold") as caught:
-        ours(torch.randn(5, 4))
+        ours(torch.randn(3, 5, 4))
     assert "= 5" in caught.value.why
+
+
+class Modes(nn.Module):
+    """A part that is called in another form in eval mode, and one that is given the size of the batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.last = Spread(), Spread(), nn.Linear(4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.first(x, None) if self.training else self.first(x, x)
+        y = self.second(y, x.shape[0])
+        z: Tensor = self.last(y * 2 if y.sum() > 0 else y)
+        return z
+
+
+class Spread(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.lin = nn.Linear(4, 4)
+
+    def forward(self, x: Tensor, more: Any) -> Tensor:
+        y: Tensor = self.lin(x)
+        return y if more is None else y + more
+
+
+def test_a_part_that_is_called_in_several_forms_is_left_to_python() -> None:
+    model = Modes()
+    ours = lowbit.capture_islands(model, (torch.randn(3, 4),))
+    assert set(ours.islands) == {"first.lin", "second.lin", "last"}
+    same(model, ours, (torch.randn(5, 4),), (torch.randn(2, 4),))
+    assert "another form" in ours.left["first"].what
+    assert "input 1 is 4" in ours.left["second"].what
 
 
 def test_a_copy_is_independent() -> None:
@@ -138,9 +176,10 @@ class Branching(nn.Module):
         self.first = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU())
         self.second = nn.Sequential(nn.Conv2d(4, 4, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(256, 5))
         self.scale = nn.Linear(5, 5)
+        self.gain = nn.Parameter(torch.ones(1))
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.first(x)
+        y = self.first(x * self.gain)
         y = self.second(y * 0.5 if y.mean() > 0.1 else y)
         z: Tensor = self.scale(y)
         return z
@@ -159,7 +198,10 @@ def test_each_island_is_lowered_on_its_own() -> None:
         loss.backward()
         optimizer.step()
         ours.step()
+    assert {int(ours.state_dict()[f"{path}.lowbit.step"]) for path in ours.islands} == {3}
+    mean = ours.islands["first"].state_dict()["1.running_mean"].clone()
     lowbit.calibrate(ours, [x])
+    assert torch.equal(ours.islands["first"].state_dict()["1.running_mean"], mean)
     program = lowbit.lower(ours.islands["first"])
     with torch.no_grad():
         wanted = ours.eval().islands["first"](x)

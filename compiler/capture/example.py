@@ -30,8 +30,13 @@ class Example:
         Raises UserError when they are not what `forward` takes.
         """
         given: tuple[Any, Any] = pytree.tree_map_only(Tensor, _at_least_two, (tuple(args), dict(kwargs)))
+        return cls.bound(model, *given)
+
+    @classmethod
+    def bound(cls, model: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Example:
+        """The arguments themselves, by position where the signature allows that. Raises UserError likewise."""
         try:
-            bound = inspect.signature(model.forward).bind(*given[0], **given[1])
+            bound = inspect.signature(model.forward).bind(*args, **kwargs)
         except TypeError as error:
             what, fix = "the model takes other arguments", "give what `forward` takes"
             raise UserError(what, why=str(error), fix=fix) from None

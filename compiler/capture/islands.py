@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -81,28 +82,34 @@ def _search(path: str, part: nn.Module, calls: Mapping[str, list[Example]], foun
 
 def _island(part: nn.Module, calls: Sequence[Example], how: How) -> Graph:
     graph = captured(part, calls[0], how.verify, how.wanted)
-    for call in calls[1:]:
-        Arguments(graph).flat(call.args, call.kwargs)  # refuses a call of another form
+    arguments = Arguments(graph)
+    for call in calls:
+        arguments.flat(call.args, call.kwargs)  # refuses a call of another form
     return graph
 
 
 def _observed(model: nn.Module, example: Example) -> dict[str, list[Example]]:
-    """What each submodule is given in one forward, by path."""
-    twin = copy.deepcopy(model)
+    """What each submodule is given, by path: in a training forward first, then in eval mode and for a larger batch."""
     calls: dict[str, list[Example]] = defaultdict(list)
+    _watch(copy.deepcopy(model), example, calls)
+    _watch(copy.deepcopy(model).eval(), example, calls)
+    with contextlib.suppress(Exception):  # the model may take this batch alone
+        _watch(copy.deepcopy(model), example.grown(), calls)
+    return calls
 
+
+def _watch(model: nn.Module, example: Example, calls: dict[str, list[Example]]) -> None:
     def watch(path: str) -> Callable[..., None]:
         def hook(module: nn.Module, args: Any, kwargs: Any) -> None:
             given = pytree.tree_map_only(Tensor, lambda x: x.detach().clone(), (args, kwargs))
-            calls[path].append(Example(*given))
+            calls[path].append(Example.bound(module, *given))
 
         return hook
 
-    for path, module in twin.named_modules():
+    for path, module in model.named_modules():
         module.register_forward_pre_hook(watch(path), with_kwargs=True)
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
-        example.run(twin)
-    return calls
+        example.run(model)
 
 
 def _nothing(found: Islands) -> UserError:
