@@ -48,10 +48,10 @@ class Arguments:
         for i, (value, wanted) in enumerate(zip(flat, self._wanted, strict=True)):
             if not isinstance(wanted, Sizes):
                 if isinstance(value, Tensor) or value != wanted:
-                    raise UserError(f"input {i} is {value!r}", why=f"the model was captured with {wanted!r} for good")
-            elif not wanted.fit(tuple(getattr(value, "shape", ()))):
-                given = tuple(getattr(value, "shape", ()))
-                raise UserError(f"input {i} has shape {given}", why=f"the model was captured with {wanted}")
+                    given = "a tensor" if isinstance(value, Tensor) else repr(value)
+                    raise UserError(f"input {i} is {given}", why=f"the model was captured with {wanted!r} for good")
+            elif not wanted.fit(sizes := tuple(getattr(value, "shape", ()))):
+                raise UserError(f"input {i} has shape {sizes}", why=f"the model was captured with {wanted}")
         if not self._assumptions.conditions:
             return
         if broken := self._assumptions.broken([x.shape for x in flat if isinstance(x, Tensor)]):
