@@ -70,6 +70,7 @@ class Graph:
     evaluation: the graph of eval mode, where that is more than flags on this one; it has no tensors, see `twin`.
     assumptions: what capture assumed of the sizes of the inputs, beside what their shapes say.
     classes: path of each module of the user's -> name of its class, parents before their parts; '' is the model.
+    versions: path of each of them -> version of what it holds, as `state_dict` tells it.
     """
 
     fx: FxGraph
@@ -77,6 +78,7 @@ class Graph:
     signature: Signature
     transient: frozenset[str] = field(default_factory=frozenset)
     classes: Mapping[str, str] = field(default_factory=dict)
+    versions: Mapping[str, int] = field(default_factory=dict)
     leaves: Mapping[str, torch.nn.Module] = field(default_factory=dict)
     evaluation: Graph | None = None
     assumptions: Assumptions = field(default_factory=Assumptions)

@@ -59,7 +59,9 @@ def grow(root: nn.Module, graph: Graph) -> None:
     ranks = {path: i for i, path in enumerate(graph.classes)}
     for path in sorted(wanted, key=lambda path: ranks.get(path, len(ranks))):
         above, _, name = path.rpartition(".")
-        root.get_submodule(above).add_module(name, Part(path, graph.classes.get(path, "")))
+        part = Part(path, graph.classes.get(path, ""))
+        part._version = graph.versions.get(path, part._version)
+        root.get_submodule(above).add_module(name, part)
 
 
 def _prefixes(path: str) -> list[str]:

@@ -51,6 +51,7 @@ class Prepared(nn.Module):
         taken = sorted({name.split(".")[0] for name in graph.state if hasattr(self, name.split(".")[0])})
         if taken:
             raise UserError(f"the model has a part called '{taken[0]}'", fix="give that attribute another name")
+        self._version = graph.versions.get("", self._version)
         grow(self, graph)
         graph.install(self)  # last, when every attribute of this module's own is there
 

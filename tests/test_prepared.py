@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -184,3 +185,20 @@ def test_an_example_of_another_shape_does_not_calibrate() -> None:
     prepared = lowbit.prepare(nn.Linear(3, 2), (torch.randn(2, 3),), "choi2020", steps=1)
     with pytest.raises(lowbit.UserError, match="shape"):
         lowbit.calibrate(prepared, [torch.randn(2, 4)])
+
+
+class Second(nn.Linear):
+    """A module whose second version took another shape, as torchvision's MNASNet did."""
+
+    _version = 2
+
+    def _load_from_state_dict(self, state: Any, prefix: str, metadata: Any, *rest: Any) -> None:
+        assert metadata.get("version") == 2
+        super()._load_from_state_dict(state, prefix, metadata, *rest)
+
+
+def test_the_versions_of_modules_are_in_the_state() -> None:
+    module = nn.Sequential(Second(4, 4), nn.BatchNorm1d(4))
+    ours = Prepared(capture(copy.deepcopy(module), (X,)), PLAIN)
+    module.load_state_dict(ours.state_dict())
+    assert ours.state_dict()._metadata == module.state_dict()._metadata  # type: ignore[attr-defined]

@@ -39,7 +39,10 @@ def plain(exported: fx.GraphModule, model: nn.Module, leaves: Opaque = NONE) -> 
     takes: Any = exported._in_spec
     gives: Any = exported._out_spec
     signature = Signature(takes, gives, inspect.signature(model.forward), constants)
-    return Graph(graph, state, signature, transient, _classes(model), leaves.modules)
+    modules = dict(model.named_modules(remove_duplicate=False))
+    classes = {path: type(module).__name__ for path, module in modules.items()}
+    versions = {path: module._version for path, module in modules.items()}
+    return Graph(graph, state, signature, transient, classes, versions, leaves.modules)
 
 
 def _tie(graph: fx.Graph, exported: nn.Module) -> None:
@@ -54,10 +57,6 @@ def _tie(graph: fx.Graph, exported: nn.Module) -> None:
         if kept is not node:
             node.replace_all_uses_with(kept)
             graph.erase_node(node)
-
-
-def _classes(model: nn.Module) -> dict[str, str]:
-    return {name: type(module).__name__ for name, module in model.named_modules(remove_duplicate=False)}
 
 
 def _origin(node: fx.Node) -> Origin:
