@@ -136,6 +136,18 @@ class Spread(nn.Module):
         return y if more is None else y + more
 
 
+class Passing(nn.Module):
+    """A part that adds two inputs of one size."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.part = Spread()
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        z: Tensor = self.part(x, y)
+        return z
+
+
 def test_a_part_that_is_called_in_several_forms_is_left_to_python() -> None:
     model = Modes()
     ours = lowbit.capture_islands(model, (torch.randn(3, 4),))
@@ -143,6 +155,14 @@ def test_a_part_that_is_called_in_several_forms_is_left_to_python() -> None:
     same(model, ours, (torch.randn(5, 4),), (torch.randn(2, 4),))
     assert "input 1 is a tensor" in ours.left["first"].what
     assert "input 1 is 4" in ours.left["second"].what
+
+
+def test_inputs_that_were_alike_must_be() -> None:
+    ours = lowbit.capture_islands(Passing(), (torch.randn(3, 4), torch.randn(3, 4)))
+    assert ours(torch.randn(5, 4), torch.randn(5, 4)).shape == (5, 4)
+    with pytest.raises(UserError, match="does not hold") as caught:
+        ours(torch.randn(5, 4), torch.randn(6, 4))
+    assert "= 6" in caught.value.why
 
 
 def test_a_copy_is_independent() -> None:

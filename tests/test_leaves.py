@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import types
 from typing import Any
 
 import lowbit
@@ -47,6 +48,29 @@ def test_a_leaf_trains_in_place(pattern: str) -> None:
     model, ours = twins(Model(), (torch.randn(3, 4),), [pattern])
     assert ours.state_dict().keys() == model.state_dict().keys()
     same(model, ours, (torch.randn(5, 4),), (torch.randn(2, 4),), (torch.randn(3, 4),))
+
+
+class Widths(nn.Module):
+    """One leaf between layers of two widths."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.narrow, self.wide, self.odd, self.last = nn.Linear(4, 3), nn.Linear(4, 6), nn.ReLU(), nn.Linear(9, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.last(torch.cat([self.odd(self.narrow(x)), self.odd(self.wide(x))], 1))
+        return y
+
+
+def test_each_call_of_a_leaf_has_its_own_shapes() -> None:
+    same(*twins(Widths(), (torch.randn(3, 4),), ["odd"]), (torch.randn(5, 4),))
+
+
+def test_a_leaf_whose_forward_is_its_own_keeps_it() -> None:
+    model = Widths()
+    forward = model.odd.forward = types.MethodType(lambda self, x: x.square(), model.odd)
+    same(*twins(model, (torch.randn(3, 4),), ["odd"]), (torch.randn(5, 4),))
+    assert model.odd.forward is forward
 
 
 def test_a_copy_has_a_leaf_of_its_own() -> None:

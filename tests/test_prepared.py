@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import types
 from collections.abc import Callable
 from typing import Any
 
@@ -160,7 +161,25 @@ def test_examples_that_are_one_tensor_or_need_a_gradient() -> None:
     assert torch.equal(ours(X, X.cos()), module(X, X.cos()))
 
 
+def test_a_forward_of_its_own_stays_with_the_model() -> None:
+    def forward(self: Any, x: Tensor, **named: Tensor) -> Any:
+        return self.lin(x) + named["shift"]
+
+    module = model(forward)
+    own = module.forward = types.MethodType(forward, module)
+    ours = prepared(module, X, shift=X)
+    assert module.forward is own
+    assert torch.equal(ours(X[:3], shift=X[:3]), module(X[:3], shift=X[:3]))
+
+
 PTQ = parse('name = "one"\n[[prepare]]\nuse = "insert_fake_quant"\n', passes())
+
+
+def test_tied_weights_get_one_grid() -> None:
+    tied = model(lambda self, x: self.other(self.lin(x)), other=nn.Linear(4, 4))
+    tied.other.weight = tied.lin.weight  # type: ignore[union-attr,assignment]
+    names = [str(node.target) for node in lowbit.prepare(tied, (X,), PTQ).graph.nodes]
+    assert [name for name in names if "scales.weights" in name] == ["lowbit.scales.weights.lin.weight"]
 
 
 class Total(nn.Module):

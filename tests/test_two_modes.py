@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from captured import same, tensors, twins
 from lowbit.compiler.capture import capture
 from lowbit.compiler.errors import UserError
-from lowbit.compiler.graph import Graph
+from lowbit.compiler.graph import Graph, origin
 from lowbit.compiler.text import text
 from torch import Tensor, nn
 
@@ -153,6 +153,49 @@ def test_what_is_trained_is_lowered() -> None:
     found = torch.from_numpy(lowbit.lower(ours).run(x.numpy())[0])
     assert (found - wanted).abs().max() <= 0.02 * wanted.abs().max()
     assert found.unique().numel() > 5
+
+
+def test_what_eval_mode_alone_computes_is_lowered() -> None:
+    (x,), *_ = batches("swapped")
+    ours = lowbit.prepare(Swapped(), (x,), "choi2020", steps=10)
+    assert ours.state_dict().keys() >= {
+        "train_only.weight",
+        "eval_only.weight",
+        "lowbit.scales.weights.eval_only.weight",
+    }
+    wanted = ours.eval()(x)
+    found = torch.from_numpy(lowbit.lower(ours).run(x.numpy())[0])
+    assert (found - wanted).abs().max() <= 0.02 * wanted.abs().max()
+
+
+class Lines(nn.Module):
+    """The same function on two lines, one of them in training alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lin = nn.Linear(4, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training:
+            x = F.relu(x)
+        return F.relu(self.lin(x)) + torch.zeros(x.shape[0], 1, device=x.device)
+
+
+def test_calls_of_one_line_go_by_one_name() -> None:
+    graph = capture(Lines(), (torch.randn(3, 4),))
+    assert graph.twin is not None
+    lines = [
+        {node.name: origin(node).source for node in side.nodes if "relu" in node.name} for side in (graph, graph.twin)
+    ]
+    assert (len(lines[0]), len(lines[1])) == (2, 1)
+    assert lines[1].items() <= lines[0].items()
+
+
+def test_both_graphs_move() -> None:
+    x = torch.randn(3, 4)
+    twin = lowbit.capture(Lines(), (x,)).to("meta").graph.twin
+    assert twin is not None
+    assert twin.module()(x.to("meta"))[0][0].device.type == "meta"
 
 
 class Fixed(nn.Module):

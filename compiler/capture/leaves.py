@@ -69,13 +69,16 @@ class Opaque:
     def standing_in(self) -> Iterator[None]:
         """Let every leaf answer with markers instead of running."""
         self.calls.clear()
+        own: dict[str, Any] = {path: module.__dict__.get("forward") for path, module in self.modules.items()}
         for path, module in self.modules.items():
             module.forward = self._marker(path)
         try:
             yield
         finally:
-            for module in self.modules.values():
+            for path, module in self.modules.items():
                 del module.__dict__["forward"]
+                if own[path] is not None:
+                    module.forward = own[path]
 
     def hold(self, name: str) -> bool:
         """Whether a parameter or buffer belongs to a leaf."""
