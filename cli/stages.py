@@ -88,21 +88,23 @@ def graph(
     stage: captured; prepared, which is what is trained under the recipe; or lowered, the integer program.
     """
     if stage == CAPTURED:
-        return captured(reference, example, weights)
+        return captured(reference, example, weights, recipe)
     if recipe is None:
         raise UserError(f"the stage '{stage}' needs a recipe", fix="give --recipe; `lowbit recipes` lists them")
     if stage == PREPARED:
-        return prepared(captured(reference, example, weights), recipe, example).graph
+        return prepared(captured(reference, example, weights, recipe), recipe, example).graph
     from .. import lower, prepare
 
     return lower(prepare(_model(reference, weights), example, recipe, steps=STEPS)).program
 
 
-def captured(reference: str, example: Sequence[Tensor], weights: str | None = None) -> Graph:
-    """The module's own graph. Raises UserError."""
+def captured(reference: str, example: Sequence[Tensor], weights: str | None = None, recipe: str | None = None) -> Graph:
+    """The module's own graph, with the leaves that a recipe names. Raises UserError."""
+    from ..api import read_recipe
     from ..compiler.capture import capture
 
-    return capture(_model(reference, weights), example)
+    leaves = read_recipe(recipe).leaves if recipe else ()
+    return capture(_model(reference, weights), example, leaves=leaves)
 
 
 def prepared(captured: Graph, recipe: str, example: Sequence[Tensor]) -> Result:

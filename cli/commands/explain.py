@@ -59,7 +59,7 @@ def explain(
     with screen.work() as work:
         work("capturing")
         example = stages.example(inputs, data)
-        captured = stages.captured(target, example, weights)
+        captured = stages.captured(target, example, weights, recipe)
         work("trying every rule")
         record = _recorded(captured, recipe, example)
         told = explained.tell(record, _chosen(record, node, stage))

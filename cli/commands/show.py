@@ -148,7 +148,7 @@ def _cover(screen: Screen, named: Named, wanted: Wanted) -> None:
     with screen.work() as work:
         work("capturing")
         example = stages.example(named.inputs, named.data)
-        captured = stages.captured(named.target, example, named.weights)
+        captured = stages.captured(named.target, example, named.weights, named.recipe)
         work("trying what each call would become")
         found, doubt = stages.covered(captured, named.recipe or RECIPE, example)
     lines = coverage.lines(found, captured.classes)
