@@ -13,7 +13,7 @@ from torch import fx
 
 from ...compiler.arrays import Floats
 from ...compiler.errors import Broken, Unsupported
-from ...compiler.graph import Graph, arguments, origin, shape
+from ...compiler.graph import Graph, arguments, origin, shape, tensor_of
 from ...compiler.registry import members
 from ...compiler.text import target_name
 from ..fixed.op import Attribute
@@ -111,7 +111,7 @@ def missing(graph: Graph) -> list[fx.Node]:
     """The calls that have no lowering rule, in graph order."""
     fixed = graph.constants()
     calls = [node for node in graph.nodes if node.op in ("call_function", "call_module") and node not in fixed]
-    return [node for node in calls if node.target not in table()]
+    return [node for node in calls if node.target not in table() and node.target is not tensor_of]
 
 
 def lacking(node: fx.Node) -> Unsupported:
@@ -131,7 +131,8 @@ def lower(graph: Graph) -> Program:
     """The integer program of a frozen graph. Raises Unsupported with every call that has no integer form, and why."""
     without = missing(graph)
     if without:
-        places = "\n".join(f"{target_name(node.target)}: {origin(node)}" for node in without)
+        leaf = {True: " (kept opaque by the recipe)", False: ""}
+        places = "\n".join(f"{target_name(n.target)}{leaf[n.op == 'call_module']}: {origin(n)}" for n in without)
         raise Unsupported(
             f"{len(without)} calls of the model have no integer form",
             where=places,
