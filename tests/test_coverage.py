@@ -64,11 +64,15 @@ def twice(m: Net, x: Tensor) -> Tensor:
     return m.norm(m.first(x)) + m.norm(m.first(m.gelu(x)))
 
 
-def fates(function: Callable[[Net, Tensor], Tensor]) -> tuple[list[tuple[str, str, str]], str]:
+def otherwise(m: Net, x: Tensor) -> Tensor:
+    return m.gelu(m.first(x)) if m.training else m.second(F.relu(m.first(x)))
+
+
+def fates(function: Callable[[Net, Tensor], Tensor], verify: bool = False) -> tuple[list[tuple[str, str, str]], str]:
     """(operator, status, why) of each call, and the doubt."""
     torch.manual_seed(0)
     x = torch.randn(2, 3, 8, 8)
-    found, doubt = stages.covered(capture(Net(function), (x,), verify=False), "choi2020", (x,))
+    found, doubt = stages.covered(capture(Net(function), (x,), verify=verify), "choi2020", (x,))
     return [(target_name(c.node.target), c.status, c.why) for c in found], doubt
 
 
@@ -121,6 +125,16 @@ def test_where_the_recipe_cannot_be_used_calls_are_judged_by_their_kind() -> Non
     assert "a weight is computed from other values" in doubt
     assert [status for op, status, _ in calls if op == "conv2d"] == ["integer", "integer"]
     assert [why for op, _, why in calls if op == "sigmoid"] == ["no lowering rule takes it"]
+
+
+def test_it_is_eval_mode_that_is_covered() -> None:
+    """Which computes something else than training."""
+    calls, _ = fates(otherwise, verify=True)
+    assert [(op, status) for op, status, _ in calls] == [
+        ("conv2d", "integer"),
+        ("relu", "folded"),
+        ("conv2d", "integer"),
+    ]
 
 
 def test_the_captured_graph_is_left_alone() -> None:

@@ -119,6 +119,11 @@ def test_steps_without_names_are_aligned_by_what_they_are() -> None:
     assert [(row.sign, row.name) for row in rows if row.sign != " "] == [("+", "%2"), ("~", "%3")]
 
 
+def test_what_was_removed_stands_where_it_was() -> None:
+    rows = difference(chain(["a", "b", "c", "d"]), chain(["a", "c", "d"]))
+    assert [(row.sign, row.op) for row in rows] == [(" ", "a"), ("-", "b"), ("~", "c"), (" ", "d")]
+
+
 @given(WORDS, WORDS)
 def test_an_alignment_ascends_and_pairs_equal_keys(old: list[str], new: list[str]) -> None:
     pairs = align([(old, new)])

@@ -13,6 +13,7 @@ from lowbit.compiler.choice import choose
 from lowbit.compiler.contract import Pass
 from lowbit.compiler.errors import UserError
 from lowbit.compiler.explain import EVAL, Record, Verdict, explain, record
+from lowbit.compiler.graph import layer, origin
 from lowbit.compiler.pattern import Bindings, Weight, aten, either, own
 from lowbit.compiler.pipeline import Entry
 from lowbit.compiler.recipe import parse
@@ -21,6 +22,7 @@ from lowbit.compiler.text import text
 from lowbit.compiler.trial import STEPS
 from nets import graph, result
 from pass_laws import split, trials
+from torch import Tensor, nn
 
 PLAIN = 'name = "plain"\nsummary = "grids alone"\n[[prepare]]\nuse = "insert_fake_quant"\n'
 
@@ -114,6 +116,37 @@ def test_a_refused_part_is_named_beside_the_reason() -> None:
 def test_what_only_training_computes_is_dropped_in_eval_mode() -> None:
     found = {v.node for name, v in verdicts(recorded("conv(3) bn"), "1") if (name, v.outcome) == (EVAL, "dropped")}
     assert found == {"_1_num_batches_tracked", "add_"}
+
+
+class Modes(nn.Module):
+    """A linear that eval mode alone reads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lin, self.last = nn.Linear(4, 4), nn.Linear(4, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.lin(x)
+        return y if self.training else self.last(y)
+
+
+def test_a_graph_of_eval_mode_is_what_is_explained() -> None:
+    found = record(capture(Modes(), (torch.randn(3, 4),)), parse(PLAIN, passes()), STEPS)
+    assert "fired" in {v.outcome for name, v in verdicts(found, "last.weight") if name == "insert_fake_quant"}
+    assert found.deployed is not None
+    assert len([node for node in found.deployed.nodes if node.target is torch.ops.aten.linear.default]) == 2
+
+
+def test_a_path_is_all_below_it_and_a_line_the_file_that_is_meant() -> None:
+    chain = recorded("relu relu relu relu relu relu relu relu relu linear(3) linear(4)").graphs
+    paths = [{layer(node).split(".")[0] for node in choose(chain, wanted).nodes} for wanted in ("1", "10")]
+    assert paths == [{"1"}, {"10"}]
+    graph = capture(Modes(), (torch.randn(3, 4),))
+    (line,) = {origin(node).source.split()[0] for node in graph.nodes if node.name == "linear"}
+    assert {node.name for node in choose([graph], line).nodes} >= {"linear"}
+    assert choose([graph], f"tests/{line}").nodes == choose([graph], line).nodes
+    with pytest.raises(UserError):
+        choose([graph], f"other_{line}")
 
 
 def test_a_node_that_a_pass_made_begins_with_that() -> None:

@@ -43,9 +43,10 @@ class Model(nn.Module):
         return self.last(self.drop(b["y"])), a["more"][0].sum(0) + b["more"][1][: x.shape[0], 0]
 
 
-@pytest.mark.parametrize("pattern", ["part.odd", "part.*", "*odd"])
+@pytest.mark.parametrize("pattern", ["part.odd", "part.*", "*odd", "part*"])
 def test_a_leaf_trains_in_place(pattern: str) -> None:
     model, ours = twins(Model(), (torch.randn(3, 4),), [pattern])
+    assert ours.graph.leaves.keys() == {"part.odd"}
     assert ours.state_dict().keys() == model.state_dict().keys()
     same(model, ours, (torch.randn(5, 4),), (torch.randn(2, 4),), (torch.randn(3, 4),))
 
@@ -80,6 +81,11 @@ def test_a_copy_has_a_leaf_of_its_own() -> None:
     twin.train()(x)
     assert not torch.equal(twin.eval()(x)[0], before[0])
     assert torch.equal(ours(x)[0], before[0])
+
+
+def test_the_tensors_of_a_leaf_are_its_own() -> None:
+    graph = capture(Model(), (torch.randn(3, 4),), leaves=["part.odd"])
+    assert set(graph.state) == {"first.weight", "first.bias", "last.weight", "last.bias"}
 
 
 def test_text_and_json_show_the_leaf() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import lowbit
 import pytest
 import torch
 from lowbit.cli.folding import OWN, SCREEN, Row, folded
@@ -59,6 +60,22 @@ def test_sums_are_those_of_the_parts_and_tied_parameters_count_once(net: Graph) 
         own = sum(item.macs for item in part.items)
         assert part.macs == own + sum(inner.macs for inner in part.parts.values())
         assert part.parameters == part.own + sum(inner.parameters for inner in part.parts.values())
+
+
+def test_what_a_recipe_adds_stands_with_the_calls_that_read_it() -> None:
+    model = nn.Sequential(nn.Linear(4, 4), nn.ReLU())
+    ours = lowbit.prepare(model, (torch.randn(2, 4),), "choi2020", steps=10)
+    root = outlined(ours.graph)
+    assert "lowbit" not in {part.path for part in root.walk()}
+    assert root.parameters == sum(parameter.numel() for parameter in ours.parameters())
+    assert root.parts["0"].own > sum(parameter.numel() for parameter in model[0].parameters())
+
+
+def test_parameters_of_a_leaf_count() -> None:
+    model = nn.Sequential(nn.Linear(4, 4), nn.Sequential(nn.Linear(4, 3), nn.ReLU()))
+    root = outlined(capture(model, (torch.randn(2, 4),), leaves=["1"]))
+    assert (root.parameters, root.parts["1"].parameters) == (20 + 15, 15)
+    assert [item.op for item in root.parts["1"].items][:1] == ["leaf Sequential"]
 
 
 class Headed(nn.Module):

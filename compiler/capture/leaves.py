@@ -136,7 +136,8 @@ def opaque(model: nn.Module, patterns: Sequence[str], example: Example) -> Opaqu
 
 
 def _chosen(model: nn.Module, patterns: Sequence[str]) -> dict[str, nn.Module]:
-    paths = dict(model.named_modules())
+    # A list of modules has no forward: it is not called, and so the modules in it are the outermost.
+    paths = {path: one for path, one in model.named_modules() if _has_forward(one)}
     for pattern in patterns:
         if not any(path and fnmatchcase(path, pattern) for path in paths):
             raise UserError(
@@ -147,6 +148,10 @@ def _chosen(model: nn.Module, patterns: Sequence[str]) -> dict[str, nn.Module]:
     fitting = [path for path in paths if path and any(fnmatchcase(path, pattern) for pattern in patterns)]
     inner = {path for path in fitting for outer in fitting if path.startswith(f"{outer}.")}
     return {path: paths[path] for path in fitting if path not in inner}
+
+
+def _has_forward(module: nn.Module) -> bool:
+    return getattr(module.forward, "__func__", None) is not nn.Module.forward
 
 
 def _observed(model: nn.Module, modules: Iterable[str], example: Example) -> dict[str, list[tuple[int, Any]]]:

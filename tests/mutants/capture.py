@@ -64,11 +64,25 @@ MUTANTS: list[Mutant] = [
         f"{LEAF}::test_a_leaf_trains_in_place",
     ),
     Mutant(
+        "a list of modules is a leaf",
+        LEAVES,
+        "named_modules() if _has_forward(one)}",
+        "named_modules()}",
+        f"{LEAF}::test_a_leaf_trains_in_place",
+    ),
+    Mutant(
+        "a leaf loses a forward of its own",
+        LEAVES,
+        "if own[path] is not None:",
+        "if False:",
+        f"{LEAF}::test_a_leaf_whose_forward_is_its_own_keeps_it",
+    ),
+    Mutant(
         "a leaf's tensors are the graph's too",
         PLAIN,
         " and not leaves.hold(k)}",
         "}",
-        f"{LEAF}::test_a_leaf_trains_in_place",
+        f"{LEAF}::test_the_tensors_of_a_leaf_are_its_own",
     ),
     Mutant(
         "the parts of a leaf keep their mode",

@@ -114,7 +114,7 @@ MUTANTS: list[Mutant] = [
         "compiler/modes.py",
         '"batch_norm": ("training", False)',
         '"batch_norm": ("training", True)',
-        f"{CAPTURE}::test_any_batch_from_any_example",
+        "tests/test_two_modes.py::test_where_flags_are_exact_there_is_one_graph",
     ),
     Mutant(
         "weight standardisation takes a mode",
