@@ -62,7 +62,7 @@ class Swapped(nn.Module):
 
 
 class Constants(nn.Module):
-    """Other constants in each mode, which torch numbers alike."""
+    """Other constants in each mode, which torch numbers alike; one of them is written to."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -70,7 +70,9 @@ class Constants(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.lin(x) * (torch.tensor([1.0, 2, 3, 4]) if self.training else torch.tensor([5.0, 6, 7, 8]))
-        return y + torch.tensor([1, 2, 3, 4])
+        shift = torch.tensor([1.0, 2, 3, 4]) if self.training else torch.tensor([5.0, 6, 7, 8])
+        shift[0] = x.mean()
+        return y + torch.tensor([1, 2, 3, 4]) + shift
 
 
 class Always(nn.Module):
