@@ -1,4 +1,4 @@
-"""What a compiled program takes: any float type of torch, and a clear refusal of what is no array."""
+"""What a compiled program takes and holds: any float type of torch, a tied weight once; no array is refused."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 from blobs import tiny
-from lowbit import Compiled, UserError
+from lowbit import Compiled, UserError, lower, prepare
+from torch import Tensor, nn
 
 SHAPE = (2, *tiny().values[tiny().inputs[0].value].shape)
 
@@ -32,3 +33,26 @@ def test_what_is_no_array_is_refused(given: Any) -> None:
 def test_objects_are_refused() -> None:
     with pytest.raises(UserError, match="not numbers"):
         Compiled(tiny()).run(np.array([{}]))
+
+
+class Tied(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.head = nn.Linear(8, 8), nn.Linear(8, 8, bias=False), nn.Linear(8, 3)
+        self.second.weight = self.first.weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.head(torch.relu(self.second(torch.relu(self.first(x)))))
+        return y
+
+
+def test_a_tied_weight_has_one_parameter_one_grid_and_one_stream() -> None:
+    x = torch.rand(4, 8)
+    ours = prepare(Tied(), (x,), "choi2020", steps=2)
+    assert ours.get_parameter("second.weight") is ours.get_parameter("first.weight")
+    scales = [name for name in ours.state_dict() if "scales.weights" in name]
+    assert scales == ["lowbit.scales.weights.first.weight", "lowbit.scales.weights.head.weight"]
+    program = lower(ours.eval())
+    matrices = [value for value in program.program.values if value.data is not None and value.shape == (8, 8)]
+    assert len(matrices) == 1
+    assert (torch.from_numpy(program.run(x.numpy())[0]) - ours(x)).abs().max() < 0.05 * ours(x).abs().max()

@@ -78,6 +78,7 @@ class Builder:
     def __init__(self) -> None:
         self._values: list[Value] = []
         self._steps: list[Step] = []
+        self._constants: dict[tuple[tuple[int, ...], bytes], int] = {}
 
     def input(self, shape: Sequence[int], range: Range) -> int:
         """Declare an input of that shape (without batch) whose integers lie in `range`, which fits 32 bits."""
@@ -90,7 +91,15 @@ class Builder:
         """Declare a constant; its range is that of its data, which is copied and made read-only."""
         array = np.array(data, dtype=np.int64)
         array.setflags(write=False)
-        return self._add(Value(array.shape, Range.of(array), array))
+        index = self._add(Value(array.shape, Range.of(array), array))
+        self._constants.setdefault((array.shape, array.tobytes()), index)
+        return index
+
+    def shared(self, data: Integers) -> int:
+        """The constant of that data: one declared before, if there is one, so that tied weights are stored once."""
+        array = np.array(data, dtype=np.int64)
+        known = self._constants.get((array.shape, array.tobytes()))
+        return self.constant(array) if known is None else known
 
     def step(self, op: str, *inputs: int, origin: str = "", **attributes: Attribute) -> int:
         """Append `op(*inputs, **attributes)` and return the index of its output. Raises verify.IllegalStep.

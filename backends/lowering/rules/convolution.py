@@ -19,8 +19,8 @@ def _build(node: Node) -> Lowered:
     value = node.step(
         "conv2d",
         x.value,
-        node.builder.constant(weight),
-        node.builder.constant(bias),
+        node.builder.shared(weight),
+        node.builder.shared(bias),
         stride=node.pair("stride"),
         padding=(height, height, width, width),
         dilation=node.pair("dilation"),

@@ -23,7 +23,7 @@ def _build(node: Node) -> Lowered:
         case Real():
             multiplier, shift = significand(x.scale / scale)
             centred = _centre(node, x)
-            factors = node.builder.constant(multiplier), node.builder.constant(shift)
+            factors = node.builder.shared(multiplier), node.builder.shared(shift)
             return Real(node.step("rescale", centred, *factors, zero=zero, lo=lo, hi=hi, axis=x.axis), scale, zero)
     raise node.unsupported("it rounds a constant that is not a weight")
 

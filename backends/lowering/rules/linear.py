@@ -12,7 +12,7 @@ from ..real import Lowered, Real
 def _build(node: Node) -> Lowered:
     x = node.on_grid("input")
     weight, bias, scale = accumulator(node, x)
-    value = node.step("linear", x.value, node.builder.constant(weight), node.builder.constant(bias))
+    value = node.step("linear", x.value, node.builder.shared(weight), node.builder.shared(bias))
     return Real(value, scale, axis=len(node.shape) - 1, wide=True)
 
 
