@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, fx
 from torch.utils import _pytree as pytree
 
@@ -40,7 +41,10 @@ class Arguments:
     def _fit(self, args: Sequence[Any]) -> bool:
         if len(args) != len(self._wanted):
             return False
-        return all(isinstance(x, Tensor) and wanted.fit(x.shape) for x, wanted in zip(args, self._wanted, strict=True))
+        return all(
+            isinstance(x, Tensor) and wanted.fit(x.shape) and _kind(x) == wanted.kind
+            for x, wanted in zip(args, self._wanted, strict=True)
+        )
 
     def _check(self, flat: list[Any], spec: pytree.TreeSpec) -> None:
         if spec != self._signature.inputs:
@@ -52,6 +56,9 @@ class Arguments:
                     raise UserError(f"input {i} is {given}", why=f"the model was captured with {wanted!r} for good")
             elif not wanted.fit(sizes := tuple(getattr(value, "shape", ()))):
                 raise UserError(f"input {i} has shape {sizes}", why=f"the model was captured with {wanted}")
+            elif (kind := _kind(value)) != wanted.kind:
+                fix = "convert it, or capture the model with such an input"
+                raise UserError(f"input {i} is of {kind} numbers", why=f"those at capture were {wanted.kind}", fix=fix)
         if not self._assumptions.conditions:
             return
         if broken := self._assumptions.broken([x.shape for x in flat if isinstance(x, Tensor)]):
@@ -59,7 +66,9 @@ class Arguments:
 
 
 class Sizes(tuple[int | None, ...]):
-    """The shape that an input must have; None is the batch."""
+    """The shape that an input must have; None is the batch.   kind: of its numbers, which a model may ask for."""
+
+    kind: str
 
     def fit(self, given: Sequence[int]) -> bool:
         """Whether a tensor of that shape may be given."""
@@ -73,4 +82,13 @@ def _expected(node: fx.Node) -> Any:
     """The shape of a tensor input; of another the value itself, which capture made part of the graph."""
     if not isinstance(node.meta["val"], Tensor):
         return node.meta["val"]
-    return Sizes(map(fixed, shape(node)))
+    sizes = Sizes(map(fixed, shape(node)))
+    sizes.kind = _kind(node.meta["val"])
+    return sizes
+
+
+def _kind(tensor: Tensor) -> str:
+    """Within a kind the type may change, as conversions of the model and autocast change it."""
+    if tensor.is_floating_point():
+        return "floating-point"
+    return "complex" if tensor.is_complex() else "boolean" if tensor.dtype == torch.bool else "whole"

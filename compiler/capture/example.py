@@ -61,6 +61,11 @@ class Example:
         args, kwargs = pytree.tree_map_only(Tensor, more, (self.args, self.kwargs))
         return Example(args, kwargs)
 
+    def first(self) -> Example:
+        """The first row alone of every tensor."""
+        args, kwargs = pytree.tree_map_only(Tensor, lambda x: x[:1] if x.dim() else x, (self.args, self.kwargs))
+        return Example(args, kwargs)
+
     def run(self, model: nn.Module) -> Any:
         """What the model returns for copies of the arguments, which it may change in place."""
         args, kwargs = copy.deepcopy((self.args, self.kwargs))

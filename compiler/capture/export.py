@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 from unittest import mock
 
+import sympy  # type: ignore[import-untyped]
 import torch
 from torch import nn
 from torch.fx.experimental.symbolic_shapes import ShapeEnv
@@ -60,7 +61,10 @@ def _exported(model: nn.Module, example: Example, dim: Any, every_axis: bool = F
 def _fixed(model: nn.Module, example: Example) -> torch.export.ExportedProgram:
     """The program for this batch alone, of a model that runs on no other. Raises UserError for one that does."""
     with _specialized(model) as places:
-        program = _exported(model, example, torch.export.Dim.AUTO)
+        try:
+            program = _exported(model, example, torch.export.Dim.AUTO)
+        except Exception as error:  # torch.export raises whatever the module's own code raised
+            raise refusal(error, model, example.shapes, _failure(model, example)) from error
     failure = _failure(model, example.grown())
     if failure is None:
         raise UserError(
@@ -135,7 +139,18 @@ def _excludes(condition: Any, batch: Any) -> bool:
 
     Many conditions of torch's own hold always, as (3 * N - 1) // N == 2 does, and no prover of its tells: tried out.
     """
-    return condition.free_symbols == {batch} and any(not condition.subs(batch, size) for size in _TRIED)
+    return condition.free_symbols == {batch} and any(
+        not condition.subs(batch, size) for size in (*_TRIED, *_turns(condition, batch))
+    )
+
+
+def _turns(condition: Any, batch: Any) -> set[int]:
+    """Sizes at which the condition may change: around the roots of what it compares, and of its own numbers."""
+    numbers = [int(number) for number in condition.atoms(sympy.Integer)]
+    found = {a + b for a in numbers for b in (*numbers, 0)}
+    with contextlib.suppress(sympy.PolynomialError, NotImplementedError, AttributeError):
+        found |= {int(root) for root in sympy.Poly(condition.lhs - condition.rhs, batch).real_roots()}
+    return {size + step for size in found for step in (-1, 0, 1) if size + step > 1}
 
 
 @contextlib.contextmanager

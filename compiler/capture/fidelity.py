@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,9 +14,10 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from ..errors import UserError
-from ..graph import Graph
+from ..graph import Graph, fixed
 from ..modes import evaluated
 from .example import Example
+from .refusal import refusal
 
 TRAINING, EVAL = 1e-4, 1e-5
 """Largest relative differences accepted; both sides run the same kernels in the same order, so 0 is usual."""
@@ -25,6 +26,13 @@ NOISE = 1e-5
 norm has none but rounding errors."""
 SEEDS = (0, 1)
 """A second seed tells what the model draws anew from what the export froze."""
+SHAKE = 0.02
+"""Share of its own size by which each parameter moves before the second run: zeros that a model starts from hide what
+they multiply, and a state that has converged hides that it is still updated."""
+
+
+ALONE = " for a batch of 1"
+"""Ends the name of what differs there alone."""
 
 
 class Fidelity:
@@ -36,44 +44,130 @@ class Fidelity:
         self._example = example
         self._theirs, self._ours = copy.deepcopy(model), copy.deepcopy(graph.module())
         self._names = _first_names(model)
-        self._untouched = {f"buffer {name}": buffer.clone() for name, buffer in _named_buffers(model).items()}
+        self._untouched = _cloned_buffers(model)
+        self._numbers: list[dict[str, float]] = []
+        self._first = example.first() if _takes_one(graph, example) else None
 
     def in_training(self) -> str:
-        """What differs in train mode: an output, a gradient or a buffer after the step; empty if nothing does."""
+        """What differs in train mode: an output, a gradient or a buffer after the step; empty if nothing does.
+
+        The second run has other random numbers and parameters, and gradients that go on to the inputs.
+        Raises UserError when the model itself fails, forward or backward.
+        """
         for seed in SEEDS:
-            backward = seed == SEEDS[0]
-            with _seeded(seed), torch.set_grad_enabled(backward):
-                theirs = self._observed(self._theirs, self._example.run(self._theirs), backward)
-            with _seeded(seed), torch.set_grad_enabled(backward):
-                ours = self._observed(self._ours, self._ours(*copy.deepcopy(self._example.flat))[0], backward)
+            tracked = seed != SEEDS[0]
+            if tracked:
+                self._shake()
+            try:
+                theirs = self._trained(self._theirs, self._model, seed, tracked)
+            except Exception as error:  # whatever the user's code raises
+                if not tracked:
+                    raise refusal(error, self._theirs, self._example.shapes, error) from error
+                tracked = False  # it takes no inputs with gradients, such as one that goes through NumPy
+                theirs = self._trained(self._theirs, self._model, seed, tracked)
+            try:
+                ours = self._trained(self._ours, self._graph, seed, tracked)
+            except RuntimeError as error:
+                return f"that it fails: {str(error).splitlines()[0]}"
+            self._numbers.append(_numbers(self._theirs))
             ours = {**self._untouched, **ours}  # a graph has no use for every buffer
             if name := _difference(ours, theirs, TRAINING):
                 return name
-        return ""
+        return self._alone(self._ours, "training", TRAINING)
+
+    def counters(self) -> tuple[str, ...]:
+        """Attributes, numbers, that were other ones after the second step than after the first."""
+        first, second = self._numbers
+        return tuple(name for name, value in first.items() if second.get(name, value) != value)
 
     def in_eval(self, graph: Graph) -> str:
-        """What differs in eval mode, after the training steps before; empty if nothing does."""
-        trained = {**_named_parameters(self._ours), **_named_buffers(self._ours)}
+        """What differs in eval mode, after the training steps before: an output or a buffer; empty if nothing does."""
+        trained = {**_named_parameters(self._theirs), **_named_parameters(self._ours), **_named_buffers(self._ours)}
         module = copy.deepcopy(evaluated(graph).module()).eval()  # else the model's own buffers would change below
         for name, tensor in {**_named_parameters(module), **_named_buffers(module)}.items():
             tensor.data = trained.get(name, tensor).data.clone()
+        kept, buffers = _kept(self._theirs), _cloned_buffers(self._theirs)
         with _seeded(SEEDS[0]), torch.no_grad():
-            theirs = _outputs(self._example.run(self._theirs.eval()), "eval")
+            theirs = _outputs(self._example.run(self._theirs.eval()), "eval") | _cloned_buffers(self._theirs)
         with _seeded(SEEDS[0]), torch.no_grad():
             ours = _outputs(module(*copy.deepcopy(self._example.flat))[0], "eval")
-        return _difference(ours, theirs, EVAL)
+        name = _difference({**buffers, **ours, **_cloned_buffers(module)}, theirs, EVAL)
+        name = name or self._alone(module, "eval", EVAL)
+        for tensor, before in kept:  # for a second graph, to be compared from here too
+            tensor.data.copy_(before)
+        return name
 
-    def _observed(self, module: nn.Module, result: Any, backward: bool) -> dict[str, Tensor]:
-        """Everything compared in train mode, by name; tied tensors go by their first one."""
-        seen = _outputs(result, "training")
-        differentiable = [out for out in seen.values() if out.requires_grad and out.is_floating_point()]
-        if backward and differentiable:
+    @torch.no_grad()
+    def _alone(self, ours: nn.Module, mode: str, tolerance: float) -> str:
+        """What differs for a batch of one, which torch.export takes for impossible; nothing if the model fails on it.
+
+        Leaves the buffers of both as they were.
+        """
+        if self._first is None:
+            return ""
+        kept = [*_kept(self._theirs), *_kept(ours)]
+        try:
+            with _seeded(SEEDS[0]):
+                theirs = _outputs(self._first.run(self._theirs), mode)
+            with _seeded(SEEDS[0]):
+                name = _difference(_outputs(ours(*copy.deepcopy(self._first.flat))[0], mode), theirs, tolerance)
+        except Exception:  # whatever the user's code raises, and the graph is then free to
+            return ""
+        finally:
+            for tensor, before in kept:
+                tensor.data.copy_(before)
+        return f"{name}{ALONE}" if name else ""
+
+    def _model(self, args: Any, kwargs: Any) -> Any:
+        return self._theirs(*args, **kwargs)
+
+    def _graph(self, args: Any, kwargs: Any) -> Any:
+        return self._ours(*pytree.tree_leaves((args, kwargs)))[0]
+
+    def _trained(
+        self, module: nn.Module, run: Callable[[Any, Any], Any], seed: int, tracked: bool
+    ) -> dict[str, Tensor]:
+        """Everything compared of one training step, by name; tied tensors go by their first one."""
+        given = copy.deepcopy((self._example.args, self._example.kwargs))
+        inputs = [x for x in pytree.tree_leaves(given) if isinstance(x, Tensor) and x.is_floating_point()]
+        with _seeded(seed):
+            if tracked:
+                for x in inputs:
+                    x.requires_grad_()
+                given = pytree.tree_map_only(Tensor, Tensor.clone, given)  # which may be changed in place
+            seen = _outputs(run(*given), "training")
+            differentiable = [out for out in seen.values() if out.requires_grad and out.is_floating_point()]
             module.zero_grad()
-            sum((out * torch.rand_like(out)).sum() for out in differentiable).backward()  # type: ignore[union-attr]
-            grads = {self._names[name]: parameter.grad for name, parameter in _named_parameters(module).items()}
-            seen |= {f"the gradient of {name}": grad.clone() for name, grad in grads.items() if grad is not None}
-        buffers = {f"buffer {name}": buffer.clone() for name, buffer in _named_buffers(module).items()}
-        return {**{name: tensor.detach() for name, tensor in seen.items()}, **buffers}
+            if differentiable:
+                sum((out * torch.rand_like(out)).sum() for out in differentiable).backward()  # type: ignore[union-attr]
+        grads = {self._names[name]: p.grad for name, p in _named_parameters(module).items()}
+        grads |= {f"input {i}": x.grad for i, x in enumerate(inputs)}
+        seen |= {f"the gradient of {name}": _dense(grad) for name, grad in grads.items() if grad is not None}
+        return {**{name: tensor.detach() for name, tensor in seen.items()}, **_cloned_buffers(module)}
+
+    @torch.no_grad()
+    def _shake(self) -> None:
+        """Move the parameters of both a little, alike."""
+        generator = torch.Generator().manual_seed(0)
+        theirs, ours = _named_parameters(self._theirs), _named_parameters(self._ours)
+        for parameter in {id(p): p for p in theirs.values()}.values():
+            if parameter.is_floating_point() and parameter.numel() and 0 not in parameter.stride():
+                noise = torch.randn(parameter.shape, generator=generator).to(parameter)
+                parameter.data.add_(noise, alpha=SHAKE * (float(parameter.abs().mean()) or 1.0))
+        for name in theirs.keys() & ours.keys():
+            ours[name].data.copy_(theirs[name].data)
+
+
+def _dense(grad: Tensor) -> Tensor:
+    """Its own copy; of embeddings with sparse gradients, filled up with zeros."""
+    return grad.to_dense() if grad.layout is torch.sparse_coo else grad.clone()
+
+
+def _takes_one(graph: Graph, example: Example) -> bool:
+    """Whether the graph may be given the first row of this example alone."""
+    tensors = [node.meta["val"] for node in graph.inputs if isinstance(node.meta["val"], Tensor)]
+    any_batch = all(fixed(x.shape[0]) is None for x in tensors if x.dim())
+    return any_batch and any(x.dim() for x in tensors) and not graph.assumptions.broken(example.first().shapes)
 
 
 def _refuse_unreal(model: nn.Module, example: Example) -> None:
@@ -81,7 +175,7 @@ def _refuse_unreal(model: nn.Module, example: Example) -> None:
     parameters = {f"parameter '{name}'": x for name, x in model.named_parameters()}
     buffers = {f"buffer '{name}'": x for name, x in model.named_buffers()}
     for name, tensor in {**inputs, **parameters, **buffers}.items():
-        seen = tensor.isinf() if name in parameters else tensor.isposinf()
+        seen = tensor.isinf() if name in parameters or tensor.is_complex() else tensor.isposinf()
         infinite = name not in buffers and bool(seen.any())
         if infinite or tensor.isnan().any():
             what = f"{name} holds {'NaN' if tensor.isnan().any() else 'infinity'}"
@@ -118,6 +212,22 @@ def _named_parameters(module: nn.Module) -> dict[str, nn.Parameter]:
     return dict(module.named_parameters(remove_duplicate=False))
 
 
+def _numbers(model: nn.Module) -> dict[str, float]:
+    """The plain numbers among the attributes of the modules."""
+    found = ((path, name, x) for path, part in model.named_modules() for name, x in vars(part).items())
+    return {f"{path}.{name}".lstrip("."): x for path, name, x in found if isinstance(x, int | float)}
+
+
+def _kept(module: nn.Module) -> list[tuple[Tensor, Tensor]]:
+    """Buffers, and tensors that are plain attributes, each with a copy."""
+    plain = [x for part in module.modules() for x in vars(part).values() if isinstance(x, Tensor)]
+    return [(x, x.detach().clone()) for x in (*module.buffers(), *plain)]
+
+
+def _cloned_buffers(module: nn.Module) -> dict[str, Tensor]:
+    return {f"buffer {name}": buffer.clone() for name, buffer in _named_buffers(module).items()}
+
+
 def _named_buffers(module: nn.Module) -> dict[str, Tensor]:
     return dict(module.named_buffers(remove_duplicate=False))
 
@@ -136,6 +246,8 @@ def _difference(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor], tolera
 def _far(ours: Tensor, theirs: Tensor, tolerance: float, least: float) -> bool:
     if ours.shape != theirs.shape or ours.dtype != theirs.dtype:
         return True
+    if theirs.is_complex():
+        return _far(torch.view_as_real(ours), torch.view_as_real(theirs), tolerance, least)
     if not theirs.is_floating_point():
         return not torch.equal(ours, theirs)
     bound = tolerance * max(_magnitude(theirs), least, 1e-6)

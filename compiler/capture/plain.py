@@ -25,8 +25,8 @@ def plain(exported: fx.GraphModule, model: nn.Module, leaves: Opaque = NONE) -> 
     graph = inlined(exported)
     called(graph, leaves)
     _tie(graph, exported)
-    for node in list(graph.nodes):
-        if str(node.target) in ("_guards_fn", "aten._assert_tensor_metadata.default"):
+    for node in reversed(graph.nodes):
+        if str(node.target) in ("_guards_fn", "aten._assert_tensor_metadata.default") or _copies_itself(node):
             graph.erase_node(node)
     results: Any = graph.output_node().args[0]
     graph.output_node().args = ((tuple(x for x in results if isinstance(x, fx.Node)), (), {}),)
@@ -43,6 +43,23 @@ def plain(exported: fx.GraphModule, model: nn.Module, leaves: Opaque = NONE) -> 
     classes = {path: type(module).__name__ for path, module in modules.items()}
     versions = {path: module._version for path, module in modules.items()}
     return Graph(graph, state, signature, transient, classes, versions, leaves.modules)
+
+
+def _copies_itself(node: fx.Node) -> bool:
+    """Whether a tensor is copied over itself, as torch.export ends an in-place change: gradients would fail on that."""
+    if node.target is not torch.ops.aten.copy_.default or node.users:
+        return False
+    target, source = node.args[:2]
+    while source is not target and isinstance(source, fx.Node) and _returns_first(source.target):
+        source = source.args[0]
+    return source is target
+
+
+def _returns_first(target: Any) -> bool:
+    """Whether a call changes its first argument and returns it, in its own shape."""
+    if not isinstance(target, torch._ops.OpOverload) or torch.Tag.inplace_view in target.tags:
+        return False
+    return target._schema.is_mutable and target._schema.name.endswith("_")
 
 
 def _tie(graph: fx.Graph, exported: nn.Module) -> None:

@@ -14,7 +14,7 @@ from ..graph import OWN, Graph
 from ..modes import in_mode
 from .evaluation import with_evaluation
 from .example import Example
-from .fidelity import Fidelity
+from .fidelity import ALONE, Fidelity
 from .traced import Wanted, traced
 from .witness import Witness, refusal_of_function
 
@@ -59,6 +59,10 @@ def _checked(graph: Graph, model: nn.Module, example: Example, wanted: Wanted, s
     fidelity = Fidelity(graph, model, example)
     if name := fidelity.in_training():
         raise _difference(name, seen)
+    for name in fidelity.counters():
+        where = next((kept.where for kept in seen.assigned if kept.name == name), "")
+        what = f"the model changes its attribute '{name}' in every call, and the graph holds the number of the capture"
+        warnings.warn(f"{what}\n  at   {where}" if where else what, stacklevel=4)
     if fidelity.in_eval(graph):
         with in_mode(model, False):
             graph = with_evaluation(graph, model, example, wanted)
@@ -70,7 +74,13 @@ def _checked(graph: Graph, model: nn.Module, example: Example, wanted: Wanted, s
 def _difference(name: str, seen: Witness) -> UserError:
     if seen.functions and name.startswith("the gradient"):
         return refusal_of_function(seen.functions[0])
-    kept = ", ".join(f"'{attribute.name}' at {attribute.where}" for attribute in seen.assigned)
+    if name.endswith(ALONE):
+        return UserError(
+            "the model branches on the batch size",
+            why=f"it computes something else{ALONE}: {name.removesuffix(ALONE)} differs",
+            fix="compute the same for every batch size",
+        )
+    kept = ", ".join(f"'{kept.name}' at {kept.where}" if kept.where else f"'{kept.name}'" for kept in seen.assigned)
     return UserError(
         f"the captured graph differs from the model in {name}",
         why=f"the model keeps something from one call to the next that is no buffer: {kept}"

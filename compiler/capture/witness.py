@@ -34,8 +34,8 @@ class Witness:
 
     functions: the user's own subclasses of autograd.Function that ran; torch.export records the forward alone.
     draws: the global generators outside torch that were drawn from; torch.export records what came out.
-    assigned: attributes that modules set on themselves and that are no buffers; the old values are put back, since
-        torch.export leaves fake tensors there.
+    assigned: attributes that modules set on themselves or change, and that are no buffers; the old values are put
+        back, since torch.export leaves fake tensors there.
 
     A reentrant checkpoint, which torch.export records without its gradients, runs as the plain call that it computes.
     """
@@ -95,23 +95,74 @@ class Witness:
     @contextlib.contextmanager
     def _set(self) -> Iterator[None]:
         before = {name: (module, dict(vars(module))) for name, module in self.model.named_modules()}
-        lines: dict[tuple[int, str], str] = {}
+        paths = {id(module): path for path, (module, _) in before.items()}
+        contents = [_Contents.of(path, module) for path, (module, _) in before.items()]
+        lines: dict[str, str] = {}
         kept = nn.Module.__setattr__
 
         def setattr_(module: nn.Module, name: str, value: Any) -> None:
             kept(module, name, value)
-            lines.setdefault((id(module), name), here(self.model))
+            if id(module) in paths and name in vars(module) and name != "training":
+                lines.setdefault(f"{paths[id(module)]}.{name}".lstrip("."), here(self.model))
 
         with _patched(nn.Module, "__setattr__", setattr_):
             yield
-        for path, (module, attributes) in before.items():
-            for name in [name for name, value in vars(module).items() if attributes.get(name, _ABSENT) is not value]:
-                self.assigned += (Seen(f"{path}.{name}".lstrip("."), lines.get((id(module), name), "")),)
+        for module, attributes in before.values():
+            for name in vars(module).keys() - attributes.keys():
                 vars(module).pop(name)
             vars(module).update(attributes)
+        changed = {name: "" for known in contents for name in known.restored()}
+        self.assigned = tuple(Seen(name, line) for name, line in {**changed, **lines}.items())
 
 
-_ABSENT = object()
+@dataclass(frozen=True)
+class _Contents:
+    """What the lists, dicts, sets and plain tensors among the attributes of a module held.   path: of the module."""
+
+    path: str
+    held: dict[str, tuple[Any, Any]]
+
+    @classmethod
+    def of(cls, path: str, module: nn.Module) -> _Contents:
+        own = {name: value for name, value in vars(module).items() if name not in vars(_PLAIN)}
+        kinds = (list, dict, set, torch.Tensor)
+        return cls(path, {name: (value, _copied(value)) for name, value in own.items() if isinstance(value, kinds)})
+
+    def restored(self) -> Iterator[str]:
+        """Put everything back; the names of what had changed."""
+        for name, (value, before) in self.held.items():
+            if not _alike(value, before):
+                _put_back(value, before)
+                yield f"{self.path}.{name}".lstrip(".")
+
+
+_PLAIN = nn.Module()
+
+
+def _copied(value: Any) -> Any:
+    return value.detach().clone() if isinstance(value, torch.Tensor) else value.copy()
+
+
+def _alike(value: Any, before: Any) -> bool:
+    """Whether nothing was put in, taken out or written."""
+    if isinstance(value, torch.Tensor):
+        return value.shape == before.shape and torch.equal(value.detach(), before)
+    if isinstance(value, set):
+        return bool(value == before)
+    ours, theirs = (list(x.items()) if isinstance(x, dict) else list(enumerate(x)) for x in (value, before))
+    pairs = zip(ours, theirs, strict=False)
+    return len(ours) == len(theirs) and all(a == b and x is y for (a, x), (b, y) in pairs)
+
+
+@torch.no_grad()
+def _put_back(value: Any, before: Any) -> None:
+    if isinstance(value, torch.Tensor):
+        value.copy_(before) if value.shape == before.shape else value.set_(before)
+    elif isinstance(value, list):
+        value[:] = before
+    else:
+        value.clear()
+        value.update(before)
 
 
 def refusal_of_function(seen: Seen) -> UserError:

@@ -248,7 +248,7 @@ MUTANTS: list[Mutant] = [
     Mutant(
         "buffers are not compared at capture",
         FIDELITY,
-        "for name, tensor in seen.items()}, **buffers}",
+        "for name, tensor in seen.items()}, **_cloned_buffers(module)}",
         "for name, tensor in seen.items()}}",
         f"{SAME}::test_what_differs_is_named",
     ),
@@ -325,8 +325,8 @@ MUTANTS: list[Mutant] = [
     Mutant(
         "a quick call may have any shape",
         ARGUMENTS,
-        "wanted.fit(x.shape) for",
-        "True for",
+        "wanted.fit(x.shape) and",
+        "True and",
         f"{PREPARED}::test_an_example_of_another_shape_does_not_calibrate",
     ),
 ]

@@ -1,0 +1,181 @@
+"""Odd models are captured as they are or refused: what hides at first, state in Python, batches of one, kinds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import lowbit
+import pytest
+import torch
+from captured import same, twins
+from lowbit import UserError
+from lowbit.compiler.capture import capture
+from torch import Tensor, nn
+
+X = torch.randn(6, 4, generator=torch.Generator().manual_seed(0))
+
+
+class Odd(nn.Module):
+    """A linear, zeros to train and what the function makes of them."""
+
+    def __init__(self, function: Callable[[Any, Tensor], Any]) -> None:
+        super().__init__()
+        self.function, self.lin = function, nn.Linear(4, 4)
+        self.gate = nn.Parameter(torch.zeros(4))
+        self.register_buffer("count", torch.zeros(1))
+        self.calls, self.plain, self.seen = 3, torch.zeros(1), list[Any]()
+
+    def forward(self, x: Tensor) -> Any:
+        return self.function(self, x)
+
+
+class Backwards(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        return -grad
+
+
+def gated_in_training(m: Any, x: Tensor) -> Tensor:
+    y: Tensor = m.lin(x)
+    return y + m.gate * y if m.training else y
+
+
+def counted_in_place(m: Any, x: Tensor) -> Tensor:
+    m.count += 1
+    y: Tensor = m.lin(x) * m.count
+    return y
+
+
+def counted_in_training(m: Any, x: Tensor) -> Tensor:
+    if m.training:
+        m.count += 1
+    y: Tensor = m.lin(x)
+    return y
+
+
+def plain_changed(m: Any, x: Tensor) -> Tensor:
+    m.plain += 1
+    y: Tensor = m.lin(x) * m.plain
+    return y
+
+
+def listed(m: Any, x: Tensor) -> Tensor:
+    y: Tensor = m.lin(x)
+    m.seen.append(y.mean())
+    return y
+
+
+CAPTURED = [gated_in_training, counted_in_place, counted_in_training, plain_changed, listed]
+
+
+@pytest.mark.parametrize("function", CAPTURED)
+def test_captured_as_it_is(function: Callable[..., Any]) -> None:
+    model, ours = twins(Odd(function), (X,))
+    same(model, ours, (X,), (X[:3],), (X[:1],))
+
+
+def test_spectral_norm_keeps_its_vectors_in_eval_mode() -> None:
+    model = nn.Sequential(torch.nn.utils.parametrizations.spectral_norm(nn.Linear(4, 4)))
+    same(*twins(model, (X,)), (X,), (X[:3],), (X,))
+
+
+def test_the_capture_leaves_what_the_model_keeps() -> None:
+    for function in (plain_changed, listed):
+        model = Odd(function)
+        capture(model, (X,))
+        assert (model.plain.tolist(), model.seen) == ([0.0], [])
+
+
+def gated_function(m: Any, x: Tensor) -> Tensor:
+    return x + m.gate * Backwards.apply(m.lin(x))
+
+
+def function_of_the_input(m: Any, x: Tensor) -> Tensor:
+    y: Tensor = m.lin(Backwards.apply(x))
+    return y
+
+
+@pytest.mark.parametrize("function", [gated_function, function_of_the_input])
+def test_a_gradient_that_hides_at_first_is_refused(function: Callable[..., Any]) -> None:
+    with pytest.raises(UserError, match="'Backwards' cannot be captured"):
+        lowbit.capture(Odd(function), (X,))
+
+
+def counted_in_python(m: Any, x: Tensor) -> Tensor:
+    m.calls += 1
+    y: Tensor = m.lin(x) * m.calls
+    return y
+
+
+def appended(m: Any, x: Tensor) -> Tensor:
+    m.seen.append(1)
+    y: Tensor = m.lin(x) * len(m.seen)
+    return y
+
+
+@pytest.mark.parametrize(("function", "name"), [(counted_in_python, "'calls' at "), (appended, "'seen'")])
+def test_state_in_python_is_named(function: Callable[..., Any], name: str) -> None:
+    with pytest.raises(UserError, match="keeps something from one call to the next") as refused:
+        lowbit.capture(Odd(function), (X,))
+    assert name in refused.value.why
+
+
+def late(m: Any, x: Tensor) -> Tensor:
+    m.calls += 1
+    y: Tensor = m.lin(x) * (2 if m.calls > 100 else 1)
+    return y
+
+
+def test_a_counter_that_may_matter_later_is_told() -> None:
+    with pytest.warns(UserWarning, match=r"changes its attribute 'calls'(?s:.*)test_capture_odd.py"):
+        lowbit.capture(Odd(late), (X,))
+
+
+@pytest.mark.parametrize(
+    "branch",
+    [
+        lambda n: n == 1,
+        lambda n: n == 777,
+        lambda n: 2 * n + 1 == 1001,
+        lambda n: n % 1009 == 3,
+        lambda n: n * n > 10**10,
+    ],
+)
+def test_a_branch_on_any_batch_size_is_refused(branch: Callable[[int], bool]) -> None:
+    def function(m: Any, x: Tensor) -> Any:
+        return m.lin(x) * 2 if branch(x.shape[0]) else m.lin(x)
+
+    with pytest.raises(UserError, match="branches on the batch size"):
+        lowbit.capture(Odd(function), (X,))
+
+
+def scaled_bytes(m: Any, x: Tensor) -> Any:
+    return m.lin(x if x.is_floating_point() else x / 255)
+
+
+def test_another_kind_of_numbers_is_refused() -> None:
+    ours = lowbit.capture(Odd(scaled_bytes), (X,))
+    with pytest.raises(UserError, match="input 0 is of whole numbers"):
+        ours(torch.ones(6, 4, dtype=torch.uint8))
+
+
+def test_sparse_gradients_and_complex_numbers_are_compared() -> None:
+    lowbit.capture(nn.Embedding(5, 4, sparse=True), (torch.tensor([[1, 2], [3, 4]]),))
+    lowbit.capture(nn.Linear(4, 4, dtype=torch.complex64), (X.to(torch.complex64),))
+
+
+def fails_backward(m: Any, x: Tensor) -> Any:
+    y = m.lin(x).exp()
+    z = y * y
+    y.add_(1)
+    return z
+
+
+def test_a_model_that_fails_backward_is_told_so() -> None:
+    with pytest.raises(UserError, match="the model itself fails"):
+        lowbit.capture(Odd(fails_backward), (X,))
