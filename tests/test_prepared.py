@@ -13,6 +13,7 @@ import torch
 from lowbit.api import passes
 from lowbit.compiler.capture import capture
 from lowbit.compiler.errors import UserError
+from lowbit.compiler.graph import origin
 from lowbit.compiler.prepared import Prepared
 from lowbit.compiler.recipe import Recipe, parse
 from torch import Tensor, nn
@@ -170,6 +171,28 @@ def test_a_forward_of_its_own_stays_with_the_model() -> None:
     ours = prepared(module, X, shift=X)
     assert module.forward is own
     assert torch.equal(ours(X[:3], shift=X[:3]), module(X[:3], shift=X[:3]))
+
+
+def test_a_mask_that_is_not_causal() -> None:
+    layer, x = nn.TransformerEncoderLayer(4, 2, 8, dropout=0.0, batch_first=True), torch.randn(3, 5, 4)
+    mask = torch.ones(5, 5, dtype=torch.bool).tril(-2)
+    module = model(lambda self, x: self.layers(x, mask), layers=nn.TransformerEncoder(layer, 1))
+    assert torch.equal(prepared(module, x)(x), module(x))
+
+
+class Inner(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.sigmoid() * 2
+
+
+def test_the_line_of_a_call_is_the_innermost() -> None:
+    def forward(self: Any, x: Tensor) -> Any:
+        return self.lin(self.inner(x))
+
+    graph = capture(model(forward, inner=Inner()), (X,))
+    lines = {node.name: origin(node).source for node in graph.nodes}
+    assert "return x.sigmoid() * 2" in lines["sigmoid"]
+    assert "self.lin(self.inner(x))" in lines["linear"]
 
 
 PTQ = parse('name = "one"\n[[prepare]]\nuse = "insert_fake_quant"\n', passes())

@@ -232,18 +232,18 @@ MUTANTS: list[Mutant] = [
         f"{MODES}::test_a_model_that_fixes_its_batch_says_so",
     ),
     Mutant(
-        "a bound on the batch is no branch",
+        "what torch assumed of the batch is no branch",
         EXPORT,
-        " or bounds.upper < sys.maxsize",
-        "",
-        f"{PREPARED}::test_a_bound_on_the_batch_size",
+        "if guards or (bounds",
+        "if (bounds",
+        f"{PREPARED}::test_a_branch_on_the_batch_size",
     ),
     Mutant(
         "every mask counts as causal",
         EXPORT,
         "return is_causal is True",
         "return True",
-        f"{CAPTURE}::test_a_transformer_with_masks",
+        f"{PREPARED}::test_a_mask_that_is_not_causal",
     ),
     Mutant(
         "buffers are not compared at capture",
@@ -284,7 +284,7 @@ MUTANTS: list[Mutant] = [
         "a tensor given twice is one input",
         EXAMPLE,
         "own = tensor.detach().clone()",
-        "own = tensor.detach()",
+        "own = tensor",
         f"{PREPARED}::test_examples_that_are_one_tensor_or_need_a_gradient",
     ),
     Mutant(
@@ -302,11 +302,11 @@ MUTANTS: list[Mutant] = [
         f"{PREPARED}::test_tied_weights_get_one_grid",
     ),
     Mutant(
-        "the line that called is told",
+        "the line that called is told, not the one that computes",
         PLAIN,
         'source = f"{os.path.basename(frames[-1][0])}:{frames[-1][1]}  {frames[-1][2]}" if frames',
         'source = f"{os.path.basename(frames[0][0])}:{frames[0][1]}  {frames[0][2]}" if frames',
-        "tests/test_regions.py::test_nodes_know_their_module_line_and_value",
+        f"{PREPARED}::test_the_line_of_a_call_is_the_innermost",
     ),
     Mutant(
         "parts in eval mode train",

@@ -56,20 +56,6 @@ MUTANTS: list[Mutant] = [
         f"{SUMS}::test_sums_are_those_of_the_parts_and_tied_parameters_count_once",
     ),
     Mutant(
-        "an output is the last value that anything reads",
-        OUTLINE,
-        "if user in needed and user.op",
-        "if user.op",
-        f"{SUMS}::test_an_output_is_the_last_value_that_others_read",
-    ),
-    Mutant(
-        "an output is read by the nearest",
-        OUTLINE,
-        "len(own) - min(readers, default=len(own))",
-        "len(own) - max(readers, default=len(own))",
-        f"{SUMS}::test_an_output_is_the_last_value_that_others_read",
-    ),
-    Mutant(
         "what a recipe adds stands apart",
         OUTLINE,
         'yield Held(homes.get(name, name.rpartition(".")[0]),',
@@ -96,13 +82,6 @@ MUTANTS: list[Mutant] = [
         "refused_in_place(node) or",
         "",
         f"{FATES}::test_a_tensor_changed_under_another_name_is_named",
-    ),
-    Mutant(
-        "ports refuse nothing",
-        COVERAGE,
-        " or _refused_port(node, became, node in returned)",
-        "",
-        f"{FATES}::test_nothing_is_unsupported_exactly_where_the_graph_can_be_lowered",
     ),
     Mutant(
         "a call is blamed for the one before it",
@@ -173,13 +152,6 @@ MUTANTS: list[Mutant] = [
         ".view(torch.uint8) != theirs.reshape(-1).view(torch.uint8)",
         " != theirs.reshape(-1)",
         f"{DIFFERS}::test_contents_are_compared_bit_by_bit",
-    ),
-    Mutant(
-        "constants of leaves and recipes stand nowhere",
-        "compiler/entries.py",
-        'origin(node).layer if name.startswith(f"{OWN}.") else layer(node)',
-        "layer(node)",
-        DIFFERS,
     ),
     Mutant(
         "code in a file of weights runs",
