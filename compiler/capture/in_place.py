@@ -19,7 +19,7 @@ from torch import fx
 from ..aliases import Aliases, aliases, written
 from ..edit import fake_call
 from ..graph import Graph, must_stay, origin, stamp
-from .pure import pure
+from .pure import is_elementwise, pure
 from .unview import base, is_part, unview
 
 
@@ -198,7 +198,12 @@ class _Pure:
         """Append a call with the origin of another."""
         name = re.sub(r"_(?=_\d+$|$)", "", like.name) if target is not like.target else like.name
         new = self.graph.create_node("call_function", target, args, kwargs, name=name)
-        value = args[0].meta["val"][args[1]] if target is operator.getitem else fake_call(new)
+        if target is operator.getitem:
+            value = args[0].meta["val"][args[1]]
+        elif is_elementwise(like, new):
+            value = like.meta["val"]
+        else:
+            value = fake_call(new)
         stamp(new, origin(like), value)
         return new
 

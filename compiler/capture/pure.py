@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import torch
@@ -38,6 +39,15 @@ def pure(node: fx.Node, args: Any, kwargs: Any, loses_gradients: bool, emit: Emi
     return new if new.meta["val"].dtype == before.dtype else emit(_aten.to.dtype, new, before.dtype)
 
 
+def is_elementwise(node: fx.Node, new: fx.Node) -> bool:
+    """Whether `new`, the pure form of a call in place, surely returns a tensor laid out as that: spares trying it."""
+    if len(new.all_input_nodes) != 1 or not written(node) or pure_form(node.target) is not new.target:
+        return False
+    value = new.all_input_nodes[0].meta["val"]
+    return bool(value.is_floating_point() and value.is_contiguous())
+
+
+@cache
 def pure_form(target: Any) -> Any:
     """The operator that returns what this one writes into its first argument, or None: `relu` for `relu_`."""
     schema = target._schema
