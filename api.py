@@ -83,7 +83,7 @@ def prepare(
     """
     _check_arguments(model, example_inputs, steps)
     chosen = read_recipe(recipe)
-    graph = capture_graph(copy.deepcopy(model), example_inputs, kwargs, leaves=chosen.leaves)
+    graph = capture_graph(_copied(model), example_inputs, kwargs, leaves=chosen.leaves)
     result = run(graph, chosen.prepare, steps)
     prepared = Prepared(result.graph, chosen, result.ledger)
     calibrate_graph(prepared.graph, [prepared.flat(tuple(example_inputs), kwargs or {})])
@@ -109,7 +109,7 @@ def prepare_islands(
     Raises what `prepare` raises.
     """
     _check_arguments(model, example_inputs, steps)
-    twin = copy.deepcopy(model)
+    twin = _copied(model)
     found = find_islands(twin, example_inputs, kwargs, any_size=False)
     prepared = _placed(twin, found, read_recipe(recipe), steps)
     for island in prepared.islands.values():
@@ -130,8 +130,9 @@ def capture(
     Raises UserError where the model cannot be captured, with the user's line.
     """
     _check_arguments(model, example_inputs, None)
+    _check_leaves(leaves)
     recipe = replace(FLOAT, leaves=tuple(leaves))
-    graph = capture_graph(copy.deepcopy(model), example_inputs, kwargs, leaves=leaves)
+    graph = capture_graph(_copied(model), example_inputs, kwargs, leaves=leaves)
     return Prepared(graph, recipe).train(model.training)
 
 
@@ -140,7 +141,7 @@ def capture_islands(
 ) -> Archipelago:
     """As `capture`, for a model that cannot be captured whole: of its largest submodules that can."""
     _check_arguments(model, example_inputs, None)
-    twin = copy.deepcopy(model)
+    twin = _copied(model)
     return _placed(twin, find_islands(twin, example_inputs, kwargs), FLOAT, None)
 
 
@@ -152,6 +153,22 @@ def _placed(model: nn.Module, found: Islands, recipe: Recipe, steps: int | None)
         prepared[path] = Island(result.graph, recipe, result.ledger, model.get_submodule(path))
         calibrate_graph(prepared[path].graph, [found.examples[path].flat])
     return Archipelago(model, prepared, found.left).train(training)
+
+
+def _copied(model: nn.Module) -> nn.Module:
+    """A copy to work on. Raises UserError for a model that has none."""
+    try:
+        return copy.deepcopy(model)
+    except Exception as error:  # whatever the objects that the model holds raise
+        fix = "use torch.nn.utils.parametrizations, make prunings permanent, and run lazy modules once"
+        raise UserError("the model cannot be copied", why=str(error).split(".  ")[0], fix=fix) from error
+
+
+def _check_leaves(leaves: Any) -> None:
+    if isinstance(leaves, str) or not all(isinstance(pattern, str) for pattern in leaves):
+        raise UserError(
+            f"leaves is {leaves!r}, not a list of patterns", fix="pass patterns of paths, such as ['head.*']"
+        )
 
 
 def _check_arguments(model: Any, example_inputs: Any, steps: Any) -> None:

@@ -226,6 +226,12 @@ def is_random(node: Node) -> bool:
     return torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ())
 
 
+def is_arithmetic(target: Any) -> bool:
+    """Whether a call computes with sizes: by Python's operators on symbolic integers, or torch's names for them."""
+    own = getattr(target, "__module__", "") == "torch" and getattr(target, "__name__", "").startswith("sym_")
+    return own or getattr(target, "__module__", "") in ("_operator", "math")
+
+
 def must_stay(node: Node) -> bool:
     """Whether a node changes something; a draw that nobody reads moves the random numbers of the next one."""
     return is_effect(node) or is_random(node)

@@ -8,7 +8,7 @@ import torch
 from torch import fx
 
 from .errors import Broken
-from .graph import Graph, is_effect, origin, schema_arguments, tensor_of
+from .graph import Graph, is_arithmetic, is_effect, origin, schema_arguments, tensor_of
 
 
 def verify(graph: Graph, after: str) -> None:
@@ -53,9 +53,7 @@ def _call(node: fx.Node) -> str:
     if not node.users and not is_effect(node):
         return "G7: a call that nobody reads"
     if not isinstance(node.target, torch._ops.OpOverload):
-        # Sizes are computed by Python's own operators on symbolic integers.
-        python = getattr(node.target, "__module__", "") in ("_operator", "math")
-        known = python or node.target in (operator.getitem, tensor_of)
+        known = is_arithmetic(node.target) or node.target in (operator.getitem, tensor_of)
         return "" if known or isinstance(node.target, torch._ops.HigherOrderOperator) else "G2: not an operator"
     known_names = [name for name, _ in schema_arguments(node.target)]
     if len(node.args) > len(known_names) or not node.kwargs.keys() <= set(known_names[len(node.args) :]):

@@ -12,6 +12,7 @@ from captured import same, twins
 from lowbit import UserError
 from lowbit.compiler.capture import capture
 from torch import Tensor, nn
+from torch.nn.utils import prune
 
 X = torch.randn(6, 4, generator=torch.Generator().manual_seed(0))
 
@@ -179,3 +180,65 @@ def fails_backward(m: Any, x: Tensor) -> Any:
 def test_a_model_that_fails_backward_is_told_so() -> None:
     with pytest.raises(UserError, match="the model itself fails"):
         lowbit.capture(Odd(fails_backward), (X,))
+
+
+class Named(nn.Module):
+    """Returns a number that follows the batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.part = nn.Linear(4, 4)
+
+    def forward(self, x: Tensor) -> Any:
+        return self.part(x), float(x.shape[0])
+
+
+def drawn(m: Any, x: Tensor) -> Any:
+    return m.lin(x) + torch.rand(4, generator=torch.Generator())
+
+
+def hidden(m: Any, x: Tensor) -> Any:
+    y = m.lin(x)
+    y.data.mul_(2)
+    return y
+
+
+def nothing(m: Any, x: Tensor) -> None:
+    m.lin(x)
+
+
+def keyword() -> nn.Module:
+    return nn.Sequential(nn.ModuleDict({"class": nn.Linear(4, 4)}))
+
+
+def pruned() -> nn.Module:
+    model = nn.Linear(4, 4)
+    prune.l1_unstructured(model, "weight", 0.5)  # type: ignore[no-untyped-call]
+    return model
+
+
+REFUSED: list[tuple[Callable[[], nn.Module], list[str], str]] = [
+    (lambda: Odd(drawn), [], "torch.Generator"),
+    (lambda: Odd(hidden), [], "through .data"),
+    (lambda: Odd(nothing), [], "returns no tensor"),
+    (keyword, [], "a part called 'class'"),
+    (pruned, [], "cannot be copied"),
+    (lambda: nn.LazyLinear(4), [], "the model is lazy"),
+    (lambda: nn.Sequential(nn.Linear(4, 4), Named()), ["1"], "the leaf '1' returns"),
+    (lambda: nn.Sequential(nn.Linear(4, 4)), [0], "not a list of patterns"),  # type: ignore[list-item]
+]
+
+
+@pytest.mark.parametrize(("build", "leaves", "said"), REFUSED)
+def test_refused_with_the_cause(build: Callable[[], nn.Module], leaves: list[str], said: str) -> None:
+    with pytest.raises(UserError) as refused:
+        lowbit.capture(build(), (X,), leaves=leaves)
+    assert said in str(refused.value)
+
+
+def clamped(m: Any, x: Tensor) -> Any:
+    return m.lin(x) / max(1, x.shape[0] - 1) * min(x.shape[0], 3)
+
+
+def test_the_larger_of_two_sizes() -> None:
+    same(*twins(Odd(clamped), (X,)), (X,), (X[:2],), (X[:5],))

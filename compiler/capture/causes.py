@@ -132,8 +132,23 @@ def _inner_function(failure: Failure) -> tuple[str, str] | None:
     return why, _around(failure, "compute both sides and choose with torch.where")
 
 
+def _hidden(failure: Failure) -> tuple[str, str] | None:
+    if not failure.says("fake tensor in the exported program constant's list"):
+        return None
+    why = "a tensor goes by torch.export unseen, as through .data or torch.autograd.grad"
+    return why, _around(failure, "use .detach() or torch.no_grad() in place of .data")
+
+
+def _lazy(failure: Failure) -> tuple[str, str] | None:
+    if not failure.says("uninitialized parameter"):
+        return None
+    return "the model is lazy: the shapes of its parameters are not known yet", "run it once before it is captured"
+
+
 _KNOWN: Sequence[_Known] = (
     _scripted,
+    _hidden,
+    _lazy,
     _cumulative_norm,
     _value,
     _outside,

@@ -185,6 +185,10 @@ def _returned(path: str, observed: Sequence[tuple[int, Any]]) -> Returned:
 
 def _part(path: str, rows: Sequence[int], seen: Sequence[Any]) -> Any:
     if not isinstance(seen[0], Tensor):
+        if not isinstance(seen[0], bool | int | float | str | None) or any(value != seen[0] for value in seen):
+            shown = " and ".join(dict.fromkeys(map(repr, seen)))
+            why = f"besides tensors in tuples, lists and dicts it returns {shown}"
+            raise UserError(f"the leaf '{path}' returns what no graph can pass on", where=path, why=why)
         return _Fixed(seen[0])
     sizes = tuple(_size(path, rows, axis) for axis in zip(*(tensor.shape for tensor in seen), strict=True))
     return sizes, seen[0].dtype, seen[0].device

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import fx, nn
 
+from ..errors import UserError
 from ..graph import Graph, Origin, Signature, must_stay, stamp
 from .leaves import NONE, Opaque, called
 from .refusal import TORCH
@@ -87,6 +88,20 @@ def _origin(node: fx.Node) -> Origin:
     return Origin(str(node.target) if node.op == "call_module" else path.split("@")[0], source)
 
 
+def _refuse_object(value: Any, node: fx.Node) -> None:
+    """Refuse what a call reads and no state can hold."""
+    if isinstance(value, torch.Tensor):
+        return
+    reader = next(iter(node.users))
+    own = isinstance(value, torch.Generator)
+    raise UserError(
+        "the model draws from a torch.Generator of its own" if own else f"the model holds a {type(value).__name__}",
+        where=str(_origin(reader)),
+        why="a graph holds tensors, and no state_dict or device would follow it",
+        fix="draw without generator=, which torch.manual_seed governs" if own else "keep that module out with leaves",
+    )
+
+
 def _state(exported: nn.Module, graph: fx.Graph, leaves: Opaque) -> tuple[dict[str, torch.Tensor], frozenset[str]]:
     """Tensors by dotted name, the model's own objects and in its order; the names that `state_dict` leaves out."""
     tensors: dict[str, torch.Tensor] = {
@@ -98,6 +113,7 @@ def _state(exported: nn.Module, graph: fx.Graph, leaves: Opaque) -> tuple[dict[s
         if node.op == "get_attr" and name not in tensors:
             owner: Any = exported.get_submodule(name.rpartition(".")[0])
             tensors[name] = getattr(owner, name.rpartition(".")[2])
+            _refuse_object(tensors[name], node)
     kept = exported.state_dict().keys()
     read = {str(node.target) for node in graph.nodes if node.op == "get_attr"}
     own = {k: v for k, v in tensors.items() if (k in read or k in kept) and not leaves.hold(k)}

@@ -15,6 +15,7 @@ from torch import fx
 from torch.fx import Node, map_arg
 from torch.utils import _pytree as pytree
 
+from ..graph import is_arithmetic
 from .autocast import Autocast, Casts, active, casts_of, returned, unfolded
 from .refusal import refusal_of_call
 
@@ -229,7 +230,7 @@ def _runs_functions(node: Node, args: Any) -> bool:
     if any(isinstance(x, fx.GraphModule) for x in pytree.tree_leaves(args)):
         return True
     known = isinstance(node.target, torch._ops.OpOverload | torch._ops.HigherOrderOperator)
-    return not known and getattr(node.target, "__module__", "") not in ("_operator", "math")
+    return not known and not is_arithmetic(node.target)
 
 
 def _aliases(target: Any, args: Any, kwargs: Any) -> tuple[list[Node], Node | None]:

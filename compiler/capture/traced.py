@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from torch import nn
 
 from ..assumptions import assumptions
+from ..errors import UserError
 from ..graph import Graph
 from ..verify import verify
 from .example import Example
@@ -47,6 +48,8 @@ def traced(model: nn.Module, example: Example, wanted: Wanted) -> tuple[Graph, W
             warnings.simplefilter("ignore")
             exported = program.module(check_guards=False)
         graph = plain(exported, model, leaves)
+    if not graph.outputs:
+        raise UserError("the model returns no tensor", fix="return what it computes")
     graph = folded(functional(graph))
     if wanted.any_size:
         graph = replace(graph, assumptions=assumptions(program))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import keyword
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -96,3 +97,8 @@ def _refuse_names(model: nn.Module) -> None:
     for name in parts:
         if hasattr(_EXPORTED, name) or name in ("_guards_fn", OWN):
             raise UserError(f"the model has a part called '{name}'", fix="give that attribute another name")
+    for path, part in model.named_modules():
+        for name in (*part._modules, *part._parameters, *part._buffers):
+            if keyword.iskeyword(name) or not name or "." in name:
+                fix = "give that attribute another name, one that Python takes"
+                raise UserError(f"a module has a part called '{name}'", where=path, fix=fix)
