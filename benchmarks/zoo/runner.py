@@ -20,24 +20,19 @@ _ROWS_A_WORKER = 25  # memory of a long-lived process grows with what torch cach
 
 
 class Worker:
-    """A subprocess that measures rows one after another."""
+    """A subprocess that measures rows one after another. log: where it says what no row is to blame for."""
 
-    def __init__(self) -> None:
-        self._rows = 0
+    def __init__(self, log: Path) -> None:
+        self._rows, self._log = 0, log
         self._process: subprocess.Popen[str] | None = None
 
     def measure(self, name: str, timed: bool) -> Result:
         if self._process is None or self._rows >= _ROWS_A_WORKER:
             self.close()
-            self._process, self._rows = _started(), 0
+            self._process, self._rows = _started(self._log), 0
         self._rows += 1
         process, began = self._process, time.monotonic()
-        assert process.stdin
-        assert process.stdout
-        process.stdin.write(json.dumps({"name": name, "timed": timed}) + "\n")
-        process.stdin.flush()
-        ready, _, _ = select.select([process.stdout], [], [], TIMEOUT)
-        line = process.stdout.readline() if ready else ""
+        line, ready = self._asked(process, json.dumps({"name": name, "timed": timed}))
         if line:
             found: Result = json.loads(line)
             return found
@@ -46,6 +41,18 @@ class Worker:
         what = f"no answer after {spent:.0f} s" if not ready else f"the process ended with code {process.returncode}"
         return {"name": name, "outcome": "timeout" if not ready else "crashed", "what": what, "wall": spent}
 
+    def _asked(self, process: subprocess.Popen[str], request: str) -> tuple[str, bool]:
+        """The answer, empty from a dead worker, and whether there was an end within the time."""
+        assert process.stdin
+        assert process.stdout
+        try:
+            process.stdin.write(request + "\n")
+            process.stdin.flush()
+        except BrokenPipeError:
+            return "", True
+        ready, _, _ = select.select([process.stdout], [], [], TIMEOUT)
+        return (process.stdout.readline() if ready else ""), bool(ready)
+
     def close(self) -> None:
         if self._process:
             self._process.kill()
@@ -53,15 +60,15 @@ class Worker:
         self._process = None
 
 
-def _started() -> subprocess.Popen[str]:
+def _started(log: Path) -> subprocess.Popen[str]:
     here = Path(__file__).parents[1]
     path = os.pathsep.join(filter(None, [str(here), os.environ.get("PYTHONPATH", "")]))
     environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
     command = [sys.executable, "-m", "zoo.worker"]
-    errors = subprocess.DEVNULL if "ZOO_DEBUG" not in os.environ else None
-    return subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment, cwd=here
-    )
+    with log.open("a", encoding="utf-8") as errors:
+        return subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment, cwd=here
+        )
 
 
 def run(names: Sequence[str], file: Path, jobs: int, timed: bool, again: bool, say: Callable[[str], None]) -> None:
@@ -74,7 +81,7 @@ def run(names: Sequence[str], file: Path, jobs: int, timed: bool, again: bool, s
     queue, count, began = iter(todo), iter(range(1, len(todo) + 1)), time.monotonic()
 
     def work() -> None:
-        worker = Worker()
+        worker = Worker(file.with_name("worker.log"))
         for name in queue:
             result = worker.measure(name, timed)
             _append(file, json.dumps(result))

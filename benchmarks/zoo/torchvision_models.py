@@ -14,7 +14,7 @@ alexnet convnext_tiny densenet121 efficientnet_b0 efficientnet_v2_s googlenet in
 mobilenet_v2 mobilenet_v3_small regnet_x_400mf regnet_y_400mf resnet18 resnet50 resnext50_32x4d shufflenet_v2_x0_5
 squeezenet1_0 swin_t swin_v2_t vgg11 vgg11_bn vit_b_16 wide_resnet50_2
 """
-_SIDES = {"inception_v3": 160, "maxvit_t": 224, "vit_b_16": 224}
+_SIDES = {"inception_v3": 299, "maxvit_t": 224, "vit_b_16": 224}
 _SEGMENTATION = "deeplabv3_mobilenet_v3_large deeplabv3_resnet50 fcn_resnet50 lraspp_mobilenet_v3_large"
 _VIDEO = "r3d_18 mc3_18 r2plus1d_18 swin3d_t"
 _DETECTORS = (

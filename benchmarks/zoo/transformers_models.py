@@ -45,6 +45,7 @@ _MAE = {
     "decoder_hidden_size": 32, "decoder_num_hidden_layers": 1, "decoder_num_attention_heads": 4,
     "decoder_intermediate_size": 64,
 }  # fmt: skip
+_GPT = {"vocab_size": 99, "n_positions": 64, "n_embd": 32, "n_layer": 2, "n_head": 4}
 _CONVNEXT = {"hidden_sizes": [16, 32], "depths": [1, 1], "num_stages": 2}
 _RESNET = {"embedding_size": 8, "hidden_sizes": [8, 16], "depths": [1, 1]}
 _DETR = {
@@ -60,10 +61,45 @@ _SERIES = {
     "encoder_layers": 1, "decoder_layers": 1,
 }  # fmt: skip
 
+_MAMBA2 = {
+    "vocab_size": 99, "hidden_size": 32, "num_hidden_layers": 2, "state_size": 4, "num_heads": 8, "head_dim": 8,
+    "n_groups": 2, "chunk_size": 4,
+}  # fmt: skip
+_PROPHET = {
+    "vocab_size": 99, "hidden_size": 32, "encoder_ffn_dim": 64, "num_encoder_layers": 2,
+    "num_encoder_attention_heads": 4,
+    "decoder_ffn_dim": 64, "num_decoder_layers": 2, "num_decoder_attention_heads": 4, "max_position_embeddings": 64,
+}  # fmt: skip
+_MOBILEVIT = {"hidden_sizes": [16, 24, 32], "neck_hidden_sizes": [8, 8, 16, 16, 24, 32, 48], "patch_size": 2}
+_OWL = {
+    "text_config": {**_TEXT, "max_position_embeddings": 8}, "vision_config": _IMAGE, "projection_dim": 32,
+}  # fmt: skip
+_SAM = {
+    "vision_config": {
+        **_IMAGE, "output_channels": 16, "mlp_dim": 64, "window_size": 2, "num_pos_feats": 8,
+        "global_attn_indexes": [1],
+    },
+    "prompt_encoder_config": {"hidden_size": 16, "image_size": 32, "patch_size": 8, "mask_input_channels": 4},
+    "mask_decoder_config": {"hidden_size": 16, "mlp_dim": 32, "num_attention_heads": 2, "iou_head_hidden_dim": 16},
+}  # fmt: skip
+_ENCODEC = {"num_filters": 4, "hidden_size": 16, "codebook_size": 16, "upsampling_ratios": [4, 2], "num_lstm_layers": 1}
+
 
 def _words(batch: int) -> Given:
     mask = torch.arange(7) < (torch.arange(batch) % 3 + 5)[:, None]
     return (), {"input_ids": tokens(batch, 7), "attention_mask": mask.long()}
+
+
+def _queries(batch: int) -> Given:
+    return (), {"input_ids": tokens(batch, 6), "pixel_values": noise(batch, 3, 32, 32)}
+
+
+def _points(batch: int) -> Given:
+    return (), {"pixel_values": noise(batch, 3, 32, 32), "input_points": noise(batch, 1, 2, 2).abs() * 10}
+
+
+def _tones(batch: int) -> Given:
+    return (), {"input_values": noise(batch, 1, 320)}
 
 
 def _words_alone(batch: int) -> Given:
@@ -131,7 +167,7 @@ _MODELS: list[tuple[str, dict[str, Any], Callable[[int], Given]]] = [
     ("ModernBertForMaskedLM", {**_TEXT, **_MARKS, "cls_token_id": 1, "sep_token_id": 2}, _words),
     ("FNetForMaskedLM", _TEXT, _words_alone),
     ("SqueezeBertForSequenceClassification", {**_TEXT, "embedding_size": 32}, _words),
-    ("GPT2LMHeadModel", {"vocab_size": 99, "n_positions": 64, "n_embd": 32, "n_layer": 2, "n_head": 4}, _words),
+    ("GPT2LMHeadModel", _GPT, _words),
     ("GPTNeoXForCausalLM", _TEXT, _words),
     ("OPTForCausalLM", {**_TEXT, "ffn_dim": 64, "word_embed_proj_dim": 32}, _words),
     ("BloomForCausalLM", {"vocab_size": 99, "hidden_size": 32, "n_layer": 2, "n_head": 4}, _words),
@@ -174,6 +210,33 @@ _MODELS: list[tuple[str, dict[str, Any], Callable[[int], Given]]] = [
     ("BlipForImageTextRetrieval", _BLIP, _words_and_pixels),
     ("ViltForQuestionAnswering", {**_TEXT, **_IMAGE, "num_labels": 3, "max_image_length": 16}, _words_and_pixels),
     ("TimeSeriesTransformerModel", _SERIES, _series),
+    ("MobileBertForMaskedLM", {**_TEXT, "embedding_size": 16, "intra_bottleneck_size": 16}, _words),
+    ("XLNetLMHeadModel", {"vocab_size": 99, "d_model": 32, "n_layer": 2, "n_head": 4, "d_inner": 64}, _words_alone),
+    ("FunnelForMaskedLM", {"vocab_size": 99, "d_model": 32, "n_head": 4, "d_head": 8, "d_inner": 64}, _words),
+    ("EsmForMaskedLM", {**_TEXT, "mask_token_id": 4}, _words),
+    ("PerceiverForMaskedLM", {"vocab_size": 99, "d_model": 16, "d_latents": 16, "num_latents": 8}, _words),
+    ("GPTJForCausalLM", {**_GPT, "rotary_dim": 8}, _words),
+    ("CodeGenForCausalLM", {**_GPT, "rotary_dim": 8}, _words),
+    ("MptForCausalLM", {"vocab_size": 99, "d_model": 32, "n_layers": 2, "n_heads": 4, "max_seq_len": 64}, _words),
+    ("StableLmForCausalLM", _CAUSAL, _words),
+    ("Olmo2ForCausalLM", _CAUSAL, _words),
+    ("Phi3ForCausalLM", _CAUSAL, _words),
+    ("CohereForCausalLM", _CAUSAL, _words),
+    ("GPTBigCodeForCausalLM", _GPT, _words),
+    ("Mamba2ForCausalLM", _MAMBA2, _words_alone),
+    ("RwkvForCausalLM", {"vocab_size": 99, "hidden_size": 32, "num_hidden_layers": 2}, _words_alone),
+    ("M2M100ForConditionalGeneration", _PAIR, _both_ways),
+    ("BlenderbotForConditionalGeneration", _PAIR, _both_ways),
+    ("ProphetNetForConditionalGeneration", _PROPHET, _both_ways),
+    ("YolosForObjectDetection", {**_IMAGE, "image_size": [32, 32], "num_detection_tokens": 5}, _pixels),
+    ("PoolFormerForImageClassification", {"hidden_sizes": [8, 16, 24, 32], "depths": [1] * 4}, _larger_pixels),
+    ("MobileViTForImageClassification", {**_MOBILEVIT, "image_size": 64}, _larger_pixels),
+    ("PvtV2ForImageClassification", {"image_size": 64, "depths": [1] * 4}, _larger_pixels),
+    ("HieraForImageClassification", {"image_size": [32, 32], "embed_dim": 16, "depths": [1, 1, 1, 1]}, _pixels),
+    ("TimesformerForVideoClassification", {**_IMAGE, "num_frames": 4}, _frames),
+    ("OwlViTForObjectDetection", _OWL, _queries),
+    ("SamModel", _SAM, _points),
+    ("EncodecModel", _ENCODEC, _tones),
 ]
 
 ROWS = [Row(f"transformers/{name}", partial(_build, name, settings), inputs) for name, settings, inputs in _MODELS]
