@@ -22,6 +22,9 @@ from .compiler.arrays import Integers
 from .compiler.calibrate import calibrate as calibrate_graph
 from .compiler.capture import capture as capture_graph
 from .compiler.capture import islands as find_islands
+from .compiler.capture.alongside import check_alongside
+from .compiler.capture.copies import copied
+from .compiler.capture.example import Example
 from .compiler.capture.islands import Islands
 from .compiler.contract import Pass
 from .compiler.errors import Unsupported, UserError
@@ -83,7 +86,7 @@ def prepare(
     """
     _check_arguments(model, example_inputs, steps)
     chosen = read_recipe(recipe)
-    graph = capture_graph(_copied(model), example_inputs, kwargs, leaves=chosen.leaves)
+    graph = capture_graph(copied(model), example_inputs, kwargs, leaves=chosen.leaves)
     result = run(graph, chosen.prepare, steps)
     prepared = Prepared(result.graph, chosen, result.ledger)
     calibrate_graph(prepared.graph, [prepared.flat(tuple(example_inputs), kwargs or {})])
@@ -109,8 +112,10 @@ def prepare_islands(
     Raises what `prepare` raises.
     """
     _check_arguments(model, example_inputs, steps)
-    twin = _copied(model)
+    twin = copied(model)
     found = find_islands(twin, example_inputs, kwargs, any_size=False)
+    floats, parts = copy.deepcopy((twin, found))
+    _check_islands(model, _placed(floats, parts, FLOAT), example_inputs, kwargs)
     prepared = _placed(twin, found, read_recipe(recipe), steps)
     for island in prepared.islands.values():
         lower(island)
@@ -132,7 +137,7 @@ def capture(
     _check_arguments(model, example_inputs, None)
     _check_leaves(leaves)
     recipe = replace(FLOAT, leaves=tuple(leaves))
-    graph = capture_graph(_copied(model), example_inputs, kwargs, leaves=leaves)
+    graph = capture_graph(copied(model), example_inputs, kwargs, leaves=leaves)
     return Prepared(graph, recipe).train(model.training)
 
 
@@ -141,11 +146,19 @@ def capture_islands(
 ) -> Archipelago:
     """As `capture`, for a model that cannot be captured whole: of its largest submodules that can."""
     _check_arguments(model, example_inputs, None)
-    twin = _copied(model)
-    return _placed(twin, find_islands(twin, example_inputs, kwargs), FLOAT, None)
+    twin = copied(model)
+    ours = _placed(twin, find_islands(twin, example_inputs, kwargs), FLOAT)
+    _check_islands(model, ours, example_inputs, kwargs)
+    return ours
 
 
-def _placed(model: nn.Module, found: Islands, recipe: Recipe, steps: int | None) -> Archipelago:
+def _check_islands(
+    model: nn.Module, ours: Archipelago, inputs: Sequence[Any], kwargs: Mapping[str, Any] | None
+) -> None:
+    check_alongside(model, ours, Example.of(model, inputs, kwargs or {}))
+
+
+def _placed(model: nn.Module, found: Islands, recipe: Recipe, steps: int | None = None) -> Archipelago:
     """The model with its islands prepared, in their places."""
     training, prepared = model.training, {}
     for path, graph in found.graphs.items():
@@ -153,15 +166,6 @@ def _placed(model: nn.Module, found: Islands, recipe: Recipe, steps: int | None)
         prepared[path] = Island(result.graph, recipe, result.ledger, model.get_submodule(path))
         calibrate_graph(prepared[path].graph, [found.examples[path].flat])
     return Archipelago(model, prepared, found.left).train(training)
-
-
-def _copied(model: nn.Module) -> nn.Module:
-    """A copy to work on. Raises UserError for a model that has none."""
-    try:
-        return copy.deepcopy(model)
-    except Exception as error:  # whatever the objects that the model holds raise
-        fix = "use torch.nn.utils.parametrizations, make prunings permanent, and run lazy modules once"
-        raise UserError("the model cannot be copied", why=str(error).split(".  ")[0], fix=fix) from error
 
 
 def _check_leaves(leaves: Any) -> None:

@@ -211,18 +211,11 @@ def keyword() -> nn.Module:
     return nn.Sequential(nn.ModuleDict({"class": nn.Linear(4, 4)}))
 
 
-def pruned() -> nn.Module:
-    model = nn.Linear(4, 4)
-    prune.l1_unstructured(model, "weight", 0.5)  # type: ignore[no-untyped-call]
-    return model
-
-
 REFUSED: list[tuple[Callable[[], nn.Module], list[str], str]] = [
     (lambda: Odd(drawn), [], "torch.Generator"),
     (lambda: Odd(hidden), [], "through .data"),
     (lambda: Odd(nothing), [], "returns no tensor"),
     (keyword, [], "a part called 'class'"),
-    (pruned, [], "cannot be copied"),
     (lambda: nn.LazyLinear(4), [], "the model is lazy"),
     (lambda: nn.Sequential(nn.Linear(4, 4), Named()), ["1"], "the leaf '1' returns"),
     (lambda: nn.Sequential(nn.Linear(4, 4)), [0], "not a list of patterns"),  # type: ignore[list-item]
@@ -242,3 +235,12 @@ def clamped(m: Any, x: Tensor) -> Any:
 
 def test_the_larger_of_two_sizes() -> None:
     same(*twins(Odd(clamped), (X,)), (X,), (X[:2],), (X[:5],))
+
+
+def test_a_pruned_model_is_captured() -> None:
+    model = nn.Linear(4, 4)
+    prune.l1_unstructured(model, "weight", 0.5)  # type: ignore[no-untyped-call]
+    ours = lowbit.capture(model, (torch.randn(3, 4),))
+    x = torch.randn(5, 4)
+    assert torch.equal(ours(x), model(x))
+    assert ours.state_dict().keys() == model.state_dict().keys()

@@ -183,6 +183,35 @@ def test_modes_reach_the_islands_and_the_python_between() -> None:
     assert all(island.training for island in ours.islands.values())
 
 
+class Aside(nn.Module):
+    """Keeps what the model reads of it besides its result."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lin, self.last = nn.Linear(4, 4), torch.zeros(())
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.lin(x)
+        self.last = y.mean()
+        return y
+
+
+class Asking(nn.Module):
+    def __init__(self, part: nn.Module) -> None:
+        super().__init__()
+        self.part = part
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.part(x if x.sum() > 0 else -x)
+        return y + (self.part.last if isinstance(self.part, Aside) else self.part[0](x))  # type: ignore[index]
+
+
+@pytest.mark.parametrize("part", [Aside(), nn.Sequential(nn.Linear(4, 4), nn.ReLU())])
+def test_what_is_asked_of_an_island_beside_its_forward_is_noticed(part: nn.Module) -> None:
+    with pytest.raises(UserError, match="the model in islands differs"):
+        lowbit.capture_islands(Asking(part), (torch.randn(3, 4),))
+
+
 def test_nothing_to_capture() -> None:
     with pytest.raises(UserError, match="no part of the model can be captured"):
         lowbit.capture_islands(nn.Sequential(nn.ReLU()), (torch.randn(2, 3),))

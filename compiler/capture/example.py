@@ -27,9 +27,16 @@ class Example:
     def of(cls, model: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Example:
         """Own copies of the arguments, by position where the signature allows that, a batch of one doubled.
 
+        Beside tensors of more rows one of a single row has no batch: it is broadcast, or its first axis is another.
         Raises UserError when they are not what `forward` takes.
         """
-        given: tuple[Any, Any] = pytree.tree_map_only(Tensor, _at_least_two, (tuple(args), dict(kwargs)))
+        rows = {x.shape[0] for x in pytree.tree_leaves((args, kwargs)) if isinstance(x, Tensor) and x.dim()}
+
+        def own(x: Tensor) -> Tensor:
+            copied = x.detach().clone()  # export takes one tensor given twice for one
+            return torch.cat([copied, copied]) if rows == {1} and x.dim() else copied
+
+        given: tuple[Any, Any] = pytree.tree_map_only(Tensor, own, (tuple(args), dict(kwargs)))
         return cls.bound(model, *given)
 
     @classmethod
@@ -53,10 +60,10 @@ class Example:
         return [tuple(x.shape) for x in self.flat if isinstance(x, Tensor)]
 
     def grown(self) -> Example:
-        """The same with one row more in every tensor."""
+        """The same with one row more in every tensor that has a batch."""
 
         def more(x: Tensor) -> Tensor:
-            return torch.cat([x, x[:1]]) if x.dim() else x
+            return torch.cat([x, x[:1]]) if _has_batch(x) else x
 
         args, kwargs = pytree.tree_map_only(Tensor, more, (self.args, self.kwargs))
         return Example(args, kwargs)
@@ -78,7 +85,7 @@ class Example:
         """The batch axis, or every axis, of every tensor marked as `dim`, in the form that torch.export asks for."""
 
         def marked(x: Any) -> dict[int, Any] | None:
-            if not isinstance(x, Tensor) or not x.dim():
+            if not isinstance(x, Tensor) or not ((x.dim() and every_axis) or _has_batch(x)):
                 return None
             return dict.fromkeys(range(x.dim() if every_axis else 1), dim)
 
@@ -113,7 +120,5 @@ class Example:
                 model.forward = own
 
 
-def _at_least_two(tensor: Tensor) -> Tensor:
-    """The tensor, twice if it is a batch of one; its own copy, since export takes one tensor given twice for one."""
-    own = tensor.detach().clone()
-    return torch.cat([own, own]) if own.dim() and own.shape[0] == 1 else own
+def _has_batch(x: Tensor) -> bool:
+    return bool(x.dim()) and x.shape[0] != 1

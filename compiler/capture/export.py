@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import io
 import logging
 import sys
@@ -18,6 +17,7 @@ from torch import nn
 from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
 from ..errors import UserError
+from .copies import copied
 from .example import Example
 from .refusal import TORCH, here, place, refusal
 
@@ -95,7 +95,7 @@ def _specialized(model: nn.Module) -> Iterator[list[str]]:
 
 def _failure(model: nn.Module, example: Example) -> Exception | None:
     """What the model raises on these inputs, if anything."""
-    twin = copy.deepcopy(model)
+    twin = copied(model)
     try:
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
             example.run(twin)

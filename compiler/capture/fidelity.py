@@ -16,6 +16,7 @@ from torch.utils import _pytree as pytree
 from ..errors import UserError
 from ..graph import Graph, fixed
 from ..modes import evaluated
+from .copies import copied
 from .example import Example
 from .refusal import refusal
 
@@ -42,7 +43,7 @@ class Fidelity:
         """Raises UserError for NaN anywhere, and for infinity; attention masks may have the negative one."""
         _refuse_unreal(model, example)
         self._example = example
-        self._theirs, self._ours = copy.deepcopy(model), copy.deepcopy(graph.module())
+        self._theirs, self._ours = copied(model), copy.deepcopy(graph.module())
         self._names = _first_names(model)
         self._untouched = _cloned_buffers(model)
         self._numbers: list[dict[str, float]] = []
@@ -71,7 +72,7 @@ class Fidelity:
                 return f"that it fails: {str(error).splitlines()[0]}"
             self._numbers.append(_numbers(self._theirs))
             ours = {**self._untouched, **ours}  # a graph has no use for every buffer
-            if name := _difference(ours, theirs, TRAINING):
+            if name := difference(ours, theirs, TRAINING):
                 return name
         return self._alone(self._ours, "training", TRAINING)
 
@@ -86,15 +87,14 @@ class Fidelity:
         module = copy.deepcopy(evaluated(graph).module()).eval()  # else the model's own buffers would change below
         for name, tensor in {**_named_parameters(module), **_named_buffers(module)}.items():
             tensor.data = trained.get(name, tensor).data.clone()
-        kept, buffers = _kept(self._theirs), _cloned_buffers(self._theirs)
-        with _seeded(SEEDS[0]), torch.no_grad():
-            theirs = _outputs(self._example.run(self._theirs.eval()), "eval") | _cloned_buffers(self._theirs)
-        with _seeded(SEEDS[0]), torch.no_grad():
-            ours = _outputs(module(*copy.deepcopy(self._example.flat))[0], "eval")
-        name = _difference({**buffers, **ours, **_cloned_buffers(module)}, theirs, EVAL)
+        restore, buffers = _restorer(self._theirs), _cloned_buffers(self._theirs)
+        with seeded(SEEDS[0]), torch.no_grad(), plain_attention():
+            theirs = outputs(self._example.run(self._theirs.eval()), "eval") | _cloned_buffers(self._theirs)
+        with seeded(SEEDS[0]), torch.no_grad():
+            ours = outputs(module(*copy.deepcopy(self._example.flat))[0], "eval")
+        name = difference({**buffers, **ours, **_cloned_buffers(module)}, theirs, EVAL)
         name = name or self._alone(module, "eval", EVAL)
-        for tensor, before in kept:  # for a second graph, to be compared from here too
-            tensor.data.copy_(before)
+        restore()  # for a second graph, to be compared from here too
         return name
 
     @torch.no_grad()
@@ -105,17 +105,16 @@ class Fidelity:
         """
         if self._first is None:
             return ""
-        kept = [*_kept(self._theirs), *_kept(ours)]
+        restore = _restorer(self._theirs, ours)
         try:
-            with _seeded(SEEDS[0]):
-                theirs = _outputs(self._first.run(self._theirs), mode)
-            with _seeded(SEEDS[0]):
-                name = _difference(_outputs(ours(*copy.deepcopy(self._first.flat))[0], mode), theirs, tolerance)
+            with seeded(SEEDS[0]), plain_attention():
+                theirs = outputs(self._first.run(self._theirs), mode)
+            with seeded(SEEDS[0]):
+                name = difference(outputs(ours(*copy.deepcopy(self._first.flat))[0], mode), theirs, tolerance)
         except Exception:  # whatever the user's code raises, and the graph is then free to
             return ""
         finally:
-            for tensor, before in kept:
-                tensor.data.copy_(before)
+            restore()
         return f"{name}{ALONE}" if name else ""
 
     def _model(self, args: Any, kwargs: Any) -> Any:
@@ -130,12 +129,12 @@ class Fidelity:
         """Everything compared of one training step, by name; tied tensors go by their first one."""
         given = copy.deepcopy((self._example.args, self._example.kwargs))
         inputs = [x for x in pytree.tree_leaves(given) if isinstance(x, Tensor) and x.is_floating_point()]
-        with _seeded(seed):
+        with seeded(seed):
             if tracked:
                 for x in inputs:
                     x.requires_grad_()
                 given = pytree.tree_map_only(Tensor, Tensor.clone, given)  # which may be changed in place
-            seen = _outputs(run(*given), "training")
+            seen = outputs(run(*given), "training")
             differentiable = [out for out in seen.values() if out.requires_grad and out.is_floating_point()]
             module.zero_grad()
             if differentiable:
@@ -183,7 +182,7 @@ def _refuse_unreal(model: nn.Module, example: Example) -> None:
 
 
 @contextlib.contextmanager
-def _seeded(seed: int) -> Iterator[None]:
+def seeded(seed: int) -> Iterator[None]:
     """All random numbers from this seed, the caller's generators as they were afterwards."""
     python, array = random.getstate(), np.random.get_state()
     with torch.random.fork_rng(devices=[]):
@@ -197,7 +196,18 @@ def _seeded(seed: int) -> Iterator[None]:
             np.random.set_state(array)
 
 
-def _outputs(result: Any, mode: str) -> dict[str, Tensor]:
+@contextlib.contextmanager
+def plain_attention() -> Iterator[None]:
+    """Without the fused kernels of nn.Transformer in inference: they round otherwise, and zero what is padding."""
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
+
+
+def outputs(result: Any, mode: str) -> dict[str, Tensor]:
     tensors = [leaf for leaf in pytree.tree_leaves(result) if isinstance(leaf, Tensor)]
     return {f"{mode} output {i}": tensor for i, tensor in enumerate(tensors)}
 
@@ -218,10 +228,20 @@ def _numbers(model: nn.Module) -> dict[str, float]:
     return {f"{path}.{name}".lstrip("."): x for path, name, x in found if isinstance(x, int | float)}
 
 
-def _kept(module: nn.Module) -> list[tuple[Tensor, Tensor]]:
-    """Buffers, and tensors that are plain attributes, each with a copy."""
-    plain = [x for part in module.modules() for x in vars(part).values() if isinstance(x, Tensor)]
-    return [(x, x.detach().clone()) for x in (*module.buffers(), *plain)]
+def _restorer(*modules: nn.Module) -> Callable[[], None]:
+    """What puts buffers, and tensors that are plain attributes, back as they are now: the objects and their values."""
+    owners = {id(owner): owner for module in modules for owner in module.modules()}.values()
+    tables = [table for owner in owners for table in (owner._buffers, vars(owner))]
+    kept = [(table, {name: x for name, x in table.items() if isinstance(x, Tensor)}) for table in tables]
+    values = [(tensor, tensor.detach().clone()) for _, own in kept for tensor in own.values()]
+
+    def restore() -> None:
+        for table, own in kept:
+            table.update(own)
+        for tensor, before in values:
+            tensor.data.copy_(before)
+
+    return restore
 
 
 def _cloned_buffers(module: nn.Module) -> dict[str, Tensor]:
@@ -232,7 +252,7 @@ def _named_buffers(module: nn.Module) -> dict[str, Tensor]:
     return dict(module.named_buffers(remove_duplicate=False))
 
 
-def _difference(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor], tolerance: float) -> str:
+def difference(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor], tolerance: float) -> str:
     """The first thing that differs, or that one side has alone."""
     grads = [_magnitude(x) for name, x in theirs.items() if name.startswith("the gradient")]
     floor = NOISE * max(grads, default=0.0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from ..arguments import Arguments
 from ..errors import UserError
 from ..graph import Graph
 from ..modes import in_mode
+from .copies import copied
 from .example import Example
 from .traced import Wanted
 from .whole import captured
@@ -91,10 +91,10 @@ def _island(part: nn.Module, calls: Sequence[Example], how: How) -> Graph:
 def _observed(model: nn.Module, example: Example) -> dict[str, list[Example]]:
     """What each submodule is given, by path: in a training forward first, then in eval mode and for a larger batch."""
     calls: dict[str, list[Example]] = defaultdict(list)
-    _watch(copy.deepcopy(model), example, calls)
-    _watch(copy.deepcopy(model).eval(), example, calls)
+    _watch(copied(model), example, calls)
+    _watch(copied(model).eval(), example, calls)
     with contextlib.suppress(Exception):  # the model may take this batch alone
-        _watch(copy.deepcopy(model), example.grown(), calls)
+        _watch(copied(model), example.grown(), calls)
     return calls
 
 

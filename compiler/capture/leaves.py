@@ -8,7 +8,6 @@ is found out beforehand, by running the model on three batch sizes.
 from __future__ import annotations
 
 import contextlib
-import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -20,6 +19,7 @@ from torch.utils import _pytree as pytree
 
 from ..errors import Broken, UserError
 from ..graph import tensor_of
+from .copies import copied
 from .example import Example
 
 
@@ -156,7 +156,7 @@ def _has_forward(module: nn.Module) -> bool:
 
 def _observed(model: nn.Module, modules: Iterable[str], example: Example) -> dict[str, list[tuple[int, Any]]]:
     """Of each leaf and each of its calls: the rows of its first tensor, and what it returned."""
-    twin = copy.deepcopy(model)
+    twin = copied(model)
     seen: dict[str, list[tuple[int, Any]]] = {path: [] for path in modules}
 
     def watch(path: str) -> Callable[..., None]:

@@ -84,6 +84,7 @@ def _difference(name: str, seen: Witness) -> UserError:
     kept = ", ".join(f"'{kept.name}' at {kept.where}" if kept.where else f"'{kept.name}'" for kept in seen.assigned)
     return UserError(
         f"the captured graph differs from the model in {name}",
+        where=next((kept.where for kept in seen.assigned if kept.where), ""),
         why=f"the model keeps something from one call to the next that is no buffer: {kept}"
         if kept
         else "the model does what torch.export cannot record, such as state outside of its buffers",
@@ -98,7 +99,8 @@ def _refuse_names(model: nn.Module) -> None:
         if hasattr(_EXPORTED, name) or name in ("_guards_fn", OWN):
             raise UserError(f"the model has a part called '{name}'", fix="give that attribute another name")
     for path, part in model.named_modules():
-        for name in (*part._modules, *part._parameters, *part._buffers):
+        children, tensors = part.named_children(), (*part.named_parameters("", False), *part.named_buffers("", False))
+        for name, _ in (*children, *tensors):
             if keyword.iskeyword(name) or not name or "." in name:
                 fix = "give that attribute another name, one that Python takes"
                 raise UserError(f"a module has a part called '{name}'", where=path, fix=fix)

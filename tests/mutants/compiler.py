@@ -140,8 +140,8 @@ MUTANTS: list[Mutant] = [
     Mutant(
         "a batch of one is fixed",
         "compiler/capture/example.py",
-        "own.shape[0] == 1 else own",
-        "own.shape[0] == 0 else own",
+        "rows == {1} and x.dim() else copied",
+        "False else copied",
         f"{CAPTURE}::test_any_batch_from_any_example",
     ),
     Mutant(

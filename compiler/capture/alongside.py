@@ -1,0 +1,53 @@
+"""The check of islands: does the whole model with its islands in place do what the model does?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import UserError
+from .copies import copied
+from .example import Example
+from .fidelity import EVAL, TRAINING, difference, outputs, plain_attention, seeded
+
+
+def check_alongside(model: nn.Module, ours: nn.Module, example: Example) -> None:
+    """Compare a training step and eval mode of a model and of the same in islands, of copies of both.
+
+    Raises UserError where the rest of the model asks an island for more than its forward, and gets something else.
+    """
+    theirs, mine = copied(model), copied(ours)
+    try:
+        name = difference(_step(mine, example), _step(theirs, example), TRAINING)
+        name = name or difference(_evaluated(mine, example), _evaluated(theirs, example), EVAL)
+    except Exception as error:  # what the user's code raises where an island is no longer what it was
+        raise _refusal(f"that it fails with {type(error).__name__}: {error}") from error
+    if name:
+        raise _refusal(name)
+
+
+def _step(module: nn.Module, example: Example) -> dict[str, Tensor]:
+    with seeded(0), torch.enable_grad():
+        seen = outputs(example.run(module.train()), "training")
+        real = [out for out in seen.values() if out.requires_grad and out.is_floating_point()]
+        if real:
+            sum((out * torch.rand_like(out)).sum() for out in real).backward()  # type: ignore[union-attr]
+    grads = {f"the gradient of {name}": p.grad for name, p in module.named_parameters() if p.grad is not None}
+    buffers: dict[str, Any] = {f"buffer {name}": x for name, x in module.state_dict().items()}
+    return {**{name: x.detach() for name, x in seen.items()}, **grads, **buffers}
+
+
+@torch.no_grad()
+def _evaluated(module: nn.Module, example: Example) -> dict[str, Tensor]:
+    with seeded(0), plain_attention():
+        return outputs(example.run(module.eval()), "eval")
+
+
+def _refusal(name: str) -> UserError:
+    return UserError(
+        f"the model in islands differs from the model in {name}",
+        why="the rest of the model asks an island for something beside its forward, such as its parts or what it keeps",
+        fix="pass such values through arguments and results, or capture one part of the model alone",
+    )
