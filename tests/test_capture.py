@@ -177,25 +177,6 @@ def test_a_part_in_eval_mode_stays_frozen() -> None:
     assert torch.equal(ours.norm.running_mean, before)  # type: ignore[union-attr]
 
 
-class Float(nn.Module):
-    """Computes in float32 whatever it is given, as norms of language models do."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.lin = nn.Linear(4, 4)
-
-    def forward(self, x: Tensor) -> Tensor:
-        y = self.lin(x).float()
-        return y * torch.rsqrt(y.square().mean(-1, keepdim=True) + 1e-5)
-
-
-def test_a_conversion_that_did_nothing_at_capture_stays() -> None:
-    model, ours = twin(Float(), torch.randn(3, 4))
-    same(model.bfloat16(), ours.bfloat16(), torch.randn(3, 4).bfloat16())
-    with torch.autocast("cpu", torch.bfloat16):
-        same(model.float(), ours.float(), torch.randn(3, 4))
-
-
 class Standardised(nn.Module):
     """Weight standardisation written as a batch norm without statistics: always in training, in eval mode too."""
 

@@ -244,3 +244,23 @@ def test_the_versions_of_modules_are_in_the_state() -> None:
     ours = Prepared(capture(copy.deepcopy(module), (X,)), PLAIN)
     module.load_state_dict(ours.state_dict())
     assert ours.state_dict()._metadata == module.state_dict()._metadata  # type: ignore[attr-defined]
+
+
+class Float(nn.Module):
+    """Computes in float32 whatever it is given, as norms of language models do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lin = nn.Linear(4, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.lin(x).float()
+        return y * torch.rsqrt(y.square().mean(-1, keepdim=True) + 1e-5)
+
+
+def test_a_conversion_that_did_nothing_at_capture_stays() -> None:
+    module, x = Float(), X.bfloat16()
+    ours = prepared(copy.deepcopy(module), X)
+    assert torch.equal(ours.bfloat16()(x), module.bfloat16()(x))
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(ours.float()(X), module.float()(X))

@@ -117,7 +117,7 @@ MUTANTS: list[Mutant] = [
     Mutant(
         "the check trains the model",
         FIDELITY,
-        "= copy.deepcopy(model), copy.deepcopy(graph.module())",
+        "= copied(model), copy.deepcopy(graph.module())",
         "= model, copy.deepcopy(graph.module())",
         f"{CAPTURE}::test_capture_leaves_the_model_as_it_was",
     ),
@@ -131,8 +131,8 @@ MUTANTS: list[Mutant] = [
     Mutant(
         "a tensor given twice is one input",
         EXAMPLE,
-        "own = tensor.detach().clone()",
-        "own = tensor",
+        "copied = x.detach().clone()",
+        "copied = x",
         f"{PREPARED}::test_examples_that_are_one_tensor_or_need_a_gradient",
     ),
     Mutant(

@@ -105,14 +105,14 @@ MUTANTS: list[Mutant] = [
     Mutant(
         "a part is seen in training alone",
         ISLANDS,
-        "_watch(copy.deepcopy(model).eval(), example, calls)",
+        "_watch(copied(model).eval(), example, calls)",
         "pass",
         f"{ISLAND}::test_a_part_that_is_called_in_several_forms_is_left_to_python",
     ),
     Mutant(
         "a part is seen at one batch size",
         ISLANDS,
-        "_watch(copy.deepcopy(model), example.grown(), calls)",
+        "_watch(copied(model), example.grown(), calls)",
         "pass",
         f"{ISLAND}::test_a_part_that_is_called_in_several_forms_is_left_to_python",
     ),
