@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -35,6 +37,9 @@ class Arguments:
         except TypeError as error:
             raise UserError("the arguments have another form than at capture", why=str(error)) from None
         flat, spec = pytree.tree_flatten((bound.args, bound.kwargs))
+        if spec != self._signature.inputs:
+            bound = without_defaults(bound)
+            flat, spec = pytree.tree_flatten((bound.args, bound.kwargs))
         self._check(flat, spec)
         return flat
 
@@ -48,7 +53,8 @@ class Arguments:
 
     def _check(self, flat: list[Any], spec: pytree.TreeSpec) -> None:
         if spec != self._signature.inputs:
-            raise UserError("the arguments have another form than at capture", why=f"given {spec}")
+            why = f"given {_shown(spec)}; captured with {_shown(self._signature.inputs)}"
+            raise UserError("the arguments have another form than at capture", why=why)
         for i, (value, wanted) in enumerate(zip(flat, self._wanted, strict=True)):
             if not isinstance(wanted, Sizes):
                 if isinstance(value, Tensor) or value != wanted:
@@ -63,6 +69,30 @@ class Arguments:
             return
         if broken := self._assumptions.broken([x.shape for x in flat if isinstance(x, Tensor)]):
             raise UserError("the inputs have sizes for which the graph does not hold", why=f"capture assumed {broken}")
+
+
+def without_defaults(bound: inspect.BoundArguments) -> inspect.BoundArguments:
+    """The arguments but for those that are their defaults: to give one is the same as to leave it out."""
+    parameters = bound.signature.parameters
+    if any(parameter.kind is parameter.POSITIONAL_ONLY for parameter in parameters.values()):
+        return bound
+    given = {name: x for name, x in bound.arguments.items() if not _is_default(x, parameters[name].default)}
+    return inspect.BoundArguments(bound.signature, OrderedDict(given))
+
+
+def _is_default(value: Any, default: Any) -> bool:
+    return value is default or (
+        isinstance(value, bool | int | float | str) and type(value) is type(default) and value == default
+    )
+
+
+def _shown(spec: pytree.TreeSpec) -> str:
+    """The form of arguments, a dot for each value."""
+    args, kwargs = pytree.tree_unflatten(["·"] * spec.num_leaves, spec)
+    return (
+        ", ".join([*(str(x) for x in args), *(f"{name}={x}" for name, x in kwargs.items())]).replace("'·'", "·")
+        or "nothing"
+    )
 
 
 class Sizes(tuple[int | None, ...]):

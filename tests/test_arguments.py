@@ -8,7 +8,7 @@ import lowbit
 import pytest
 import torch
 from lowbit import UserError
-from torch import nn
+from torch import Tensor, nn
 
 X = torch.rand(2, 4)
 
@@ -41,3 +41,30 @@ def test_a_tensor_alone_is_neither_arguments_nor_batches() -> None:
     with pytest.raises(UserError, match="not an iterable of batches") as caught:
         lowbit.calibrate(prepare(), X)  # type: ignore[arg-type]
     assert "[x]" in caught.value.fix
+
+
+class Spoken(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.lin = nn.Linear(4, 4)
+
+    def forward(self, x: Tensor, shift: Tensor | None = None, scale: float = 1.0, *, extra: Any = None) -> Tensor:
+        y: Tensor = self.lin(x) * scale
+        return y if shift is None else y + shift
+
+
+@pytest.mark.parametrize("given", [((), {}), ((None,), {}), ((None, 1.0), {"extra": None}), ((), {"scale": 1.0})])
+@pytest.mark.parametrize("captured", [((), {}), ((None, 1.0), {}), ((), {"extra": None})])
+def test_a_default_may_be_given_or_left_out(captured: Any, given: Any) -> None:
+    model = Spoken()
+    ours = lowbit.capture(model, (X, *captured[0]), kwargs=captured[1])
+    assert torch.equal(ours(X, *given[0], **given[1]), model(X))
+
+
+def test_arguments_of_another_form_are_shown_beside_those_of_the_capture() -> None:
+    ours = lowbit.capture(Spoken(), (X,), kwargs={"scale": 0.5})
+    with pytest.raises(UserError, match="another form") as caught:
+        ours(X, X, scale=0.5)
+    assert caught.value.why == "given ·, ·, ·; captured with ·, scale=·"
+    with pytest.raises(UserError, match=r"input 1 is 0\.25"):
+        ours(X, scale=0.25)

@@ -9,6 +9,7 @@ from typing import Any
 import lowbit
 import pytest
 import torch
+import torch.nn.functional as F
 from captured import same, twins
 from lowbit.compiler.capture import capture
 from lowbit.compiler.errors import LowbitError, Unsupported, UserError
@@ -72,6 +73,25 @@ def test_a_leaf_whose_forward_is_its_own_keeps_it() -> None:
     forward = model.odd.forward = types.MethodType(lambda self, x: x.square(), model.odd)
     same(*twins(model, (torch.randn(3, 4),), ["odd"]), (torch.randn(5, 4),))
     assert model.odd.forward is forward
+
+
+class Shared(nn.Module):
+    """A leaf whose weight is also read beside it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.part, self.last = Odd(), nn.Linear(6, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.last(self.part(x)["y"] + F.linear(x, self.part.lin.weight))
+        return y
+
+
+def test_a_weight_of_a_leaf_may_be_read_beside_it() -> None:
+    model, ours = twins(Shared(), (torch.randn(3, 4),), ["part"])
+    assert ours.state_dict().keys() == model.state_dict().keys()
+    assert ours.get_parameter("part.lin.weight") is ours.get_submodule("part").lin.weight
+    same(model, ours, (torch.randn(5, 4),), (torch.randn(2, 4),))
 
 
 def test_a_copy_has_a_leaf_of_its_own() -> None:

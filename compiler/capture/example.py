@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
+from ..arguments import without_defaults
 from ..errors import UserError
 
 
@@ -47,6 +48,7 @@ class Example:
         except TypeError as error:
             what, fix = "the model takes other arguments", "give what `forward` takes"
             raise UserError(what, why=str(error), fix=fix) from None
+        bound = without_defaults(bound)
         return cls(bound.args, bound.kwargs)
 
     @property

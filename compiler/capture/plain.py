@@ -116,5 +116,5 @@ def _state(exported: nn.Module, graph: fx.Graph, leaves: Opaque) -> tuple[dict[s
             _refuse_object(tensors[name], node)
     kept = exported.state_dict().keys()
     read = {str(node.target) for node in graph.nodes if node.op == "get_attr"}
-    own = {k: v for k, v in tensors.items() if (k in read or k in kept) and not leaves.hold(k)}
+    own = {k: v for k, v in tensors.items() if k in read or (k in kept and not leaves.hold(k))}
     return own, frozenset(tensors.keys() - kept)
