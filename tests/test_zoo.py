@@ -102,3 +102,13 @@ def test_the_report_counts_and_names_the_failures(zoo: Callable[[str], Any]) -> 
     assert "1 (50.0 %)" in text
     assert "`small/nested_outputs`: whole, gradients 5e-01" in text
     assert torch.__version__ in text
+
+
+def test_a_worker_that_dies_costs_one_row(zoo: Callable[[str], Any], tmp_path: Path) -> None:
+    worker = zoo("runner").Worker(tmp_path / "worker.log")
+    dead = worker.measure("small/there_is_no_such_row", False)
+    assert dead["outcome"] == "crashed"
+    assert "ended with code 1" in dead["what"]
+    assert "StopIteration" in (tmp_path / "worker.log").read_text(encoding="utf-8")
+    assert worker.measure("small/a_check_of_shapes", False)["outcome"] == "whole"
+    worker.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -36,7 +37,7 @@ class Worker:
         if line:
             found: Result = json.loads(line)
             return found
-        self.close()
+        self.close(patience=5 if ready else 0)
         spent = time.monotonic() - began
         what = f"no answer after {spent:.0f} s" if not ready else f"the process ended with code {process.returncode}"
         return {"name": name, "outcome": "timeout" if not ready else "crashed", "what": what, "wall": spent}
@@ -53,8 +54,11 @@ class Worker:
         ready, _, _ = select.select([process.stdout], [], [], TIMEOUT)
         return (process.stdout.readline() if ready else ""), bool(ready)
 
-    def close(self) -> None:
+    def close(self, patience: float = 0) -> None:
+        """End the process; one that is ending by itself is given so many seconds to say with which code."""
         if self._process:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(patience)
             self._process.kill()
             self._process.communicate()
         self._process = None
