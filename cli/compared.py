@@ -11,9 +11,9 @@ from typing import Any
 import torch
 
 from ..backends.fixed.program import Port, Program
-from ..compiler.difference import Row
-from ..compiler.entries import Entry, Ref, entries
 from ..compiler.graph import Graph
+from ..compiler.inspection.difference import Row
+from ..compiler.inspection.entries import Entry, Ref, entries
 from .outlines import place
 
 SCREEN = 40

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..compiler.outline import Item
+from ..compiler.inspection.outline import Item
 from .folding import Row
 
 

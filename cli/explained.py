@@ -8,9 +8,9 @@ from typing import Any
 
 from ..backends.lowering.coverage import PICKS, coverage, marked
 from ..backends.lowering.lower import Lowering
-from ..compiler.choice import Chosen
-from ..compiler.explain import Chapter, Record, Verdict, explain
 from ..compiler.graph import Graph, origin
+from ..compiler.inspection.choice import Chosen
+from ..compiler.inspection.explain import Chapter, Record, Verdict, explain
 from ..compiler.registry import members
 from ..compiler.text import target_name, type_name
 from .views import View

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
 from ..compiler.errors import UserError
-from ..compiler.outline import Item, Part
+from ..compiler.inspection.outline import Item, Part
 
 SCREEN = 40
 """Rows that an outline takes at most where no depth is asked for."""

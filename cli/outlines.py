@@ -12,7 +12,7 @@ from ..backends.fixed import text as programs
 from ..backends.fixed.program import Program, Step
 from ..compiler import text as graphs
 from ..compiler.graph import Graph
-from ..compiler.outline import Held, Item, Part, common, outline, outlined, steps
+from ..compiler.inspection.outline import Held, Item, Part, common, outline, outlined, steps
 from . import views
 
 KINDS = 3

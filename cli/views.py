@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from ..backends.blob import Entry
     from ..backends.fixed.program import Program
     from ..compiler.graph import Graph
-    from ..compiler.outline import Item, Part
+    from ..compiler.inspection.outline import Item, Part
     from .folding import Row
 
 SHOWN = 5

@@ -10,11 +10,11 @@ import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from lowbit.api import passes
-from lowbit.compiler.align import align
-from lowbit.compiler.attempts import Ran, watched_run
-from lowbit.compiler.difference import Row, difference
-from lowbit.compiler.entries import Entry, Ref, entries
 from lowbit.compiler.graph import Graph
+from lowbit.compiler.inspection.align import align
+from lowbit.compiler.inspection.attempts import Ran, watched_run
+from lowbit.compiler.inspection.difference import Row, difference
+from lowbit.compiler.inspection.entries import Entry, Ref, entries
 from lowbit.compiler.sketch import build
 from lowbit.compiler.trial import STEPS
 from nets import graph, result

@@ -7,13 +7,13 @@ from functools import cache
 import pytest
 import torch
 from lowbit.api import passes
-from lowbit.compiler.attempts import Ran, watched_run
 from lowbit.compiler.capture import capture
-from lowbit.compiler.choice import choose
 from lowbit.compiler.contract import Pass
 from lowbit.compiler.errors import UserError
-from lowbit.compiler.explain import EVAL, Record, Verdict, explain, record
 from lowbit.compiler.graph import layer, origin
+from lowbit.compiler.inspection.attempts import Ran, watched_run
+from lowbit.compiler.inspection.choice import choose
+from lowbit.compiler.inspection.explain import EVAL, Record, Verdict, explain, record
 from lowbit.compiler.pattern import Bindings, Weight, aten, either, own
 from lowbit.compiler.pipeline import Entry
 from lowbit.compiler.recipe import parse

@@ -10,7 +10,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from lowbit.compiler.capture import capture
-from lowbit.compiler.macs import macs
+from lowbit.compiler.inspection.macs import macs
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 

@@ -9,7 +9,7 @@ from lowbit.cli.folding import OWN, SCREEN, Row, folded
 from lowbit.compiler.capture import capture
 from lowbit.compiler.errors import UserError
 from lowbit.compiler.graph import Graph
-from lowbit.compiler.outline import Part, outlined
+from lowbit.compiler.inspection.outline import Part, outlined
 from torch import Tensor, nn
 
 

@@ -120,7 +120,9 @@ def _traced(
     sources = [fresh[id(became[operand])] for operand in node.all_input_nodes if id(became.get(operand)) in fresh]
     if not sources or not (error.why == NO_GRID or node.target in PICKS):
         return error
-    return Unsupported(error.what, where=error.where, why=f"it reads {target_name(sources[0].target)}, which has no integer form")
+    return Unsupported(
+        error.what, where=error.where, why=f"it reads {target_name(sources[0].target)}, which has no integer form"
+    )
 
 
 def _fate(node: fx.Node, error: Unsupported | None, became: Mapping[fx.Node, Lowered], fixed: set[fx.Node]) -> Covered:

@@ -92,7 +92,7 @@ def _made(
 
 
 def _compared(old: Graph | Program, new: Graph | Program) -> list[Module]:
-    from ...compiler.difference import difference
+    from ...compiler.inspection.difference import difference
     from .. import compared
 
     return compared.modules(difference(compared.entered(old), compared.entered(new)))

@@ -11,9 +11,9 @@ from .. import stages
 from ..render import Screen
 
 if TYPE_CHECKING:
-    from ...compiler.choice import Chosen
-    from ...compiler.explain import Record
     from ...compiler.graph import Graph
+    from ...compiler.inspection.choice import Chosen
+    from ...compiler.inspection.explain import Record
 
 JSON_VERSION = 1
 """Of the JSON that is written; a key that changes its meaning or goes away makes it a new one."""
@@ -74,13 +74,13 @@ def explain(
 def _recorded(captured: Graph, recipe: str, example: Sequence[Any]) -> Record:
     from ... import api
     from ...compiler.calibrate import calibrate
-    from ...compiler.explain import record
+    from ...compiler.inspection.explain import record
 
     return record(captured, api.read_recipe(recipe), stages.STEPS, lambda graph: calibrate(graph, [list(example)]))
 
 
 def _chosen(record: Record, node: str, stage: str) -> Chosen:
-    from ...compiler.choice import choose
+    from ...compiler.inspection.choice import choose
 
     prepares = sum(ran.stage == "prepare" for ran in record.ran)
     return choose(record.graphs, node, prepares if stage == stages.PREPARED else 0)

@@ -2,11 +2,11 @@
 
 from mutant import Mutant
 
-MACS = "compiler/macs.py"
-OUTLINE = "compiler/outline.py"
-EXPLAIN = "compiler/explain.py"
-CHOICE = "compiler/choice.py"
-DIFFERENCE = "compiler/difference.py"
+MACS = "compiler/inspection/macs.py"
+OUTLINE = "compiler/inspection/outline.py"
+EXPLAIN = "compiler/inspection/explain.py"
+CHOICE = "compiler/inspection/choice.py"
+DIFFERENCE = "compiler/inspection/difference.py"
 COVERAGE = "backends/lowering/coverage.py"
 WEIGHTS = "cli/weights.py"
 COSTS = "tests/test_macs.py"
@@ -106,7 +106,7 @@ MUTANTS: list[Mutant] = [
     ),
     Mutant(
         "a rule made what it found",
-        "compiler/attempts.py",
+        "compiler/inspection/attempts.py",
         "for node in edit.made if node not in readers)",
         "for node in edit.made)",
         TOLD,
@@ -127,7 +127,7 @@ MUTANTS: list[Mutant] = [
     ),
     Mutant(
         "a common subsequence is not the longest",
-        "compiler/align.py",
+        "compiler/inspection/align.py",
         "range(-edits, edits + 1, 2)",
         "range(-edits, edits, 2)",
         f"{DIFFERS}::test_where_everything_repeats_as_much_is_paired_as_can_be",

@@ -70,8 +70,8 @@ MUTANTS: list[Mutant] = [
     Mutant(
         "a leaf's tensors are the graph's too",
         PLAIN,
-        " and not leaves.hold(k)}",
-        "}",
+        " and not leaves.hold(k))}",
+        ")}",
         f"{LEAF}::test_the_tensors_of_a_leaf_are_its_own",
     ),
     Mutant(

@@ -9,8 +9,8 @@ from typing import Any
 from torch import Tensor, fx
 from torch.nn import Parameter
 
-from .graph import OWN, Graph, arguments, layer, origin
-from .text import target_name, type_name
+from ..graph import OWN, Graph, arguments, layer, origin
+from ..text import target_name, type_name
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ import torch
 from torch import fx
 from torch.utils import _pytree as pytree
 
-from .graph import OWN, Graph, origin
+from ..graph import OWN, Graph, origin
+from ..text import target_name, type_name
 from .macs import macs
-from .text import target_name, type_name
 
 
 @dataclass(frozen=True)

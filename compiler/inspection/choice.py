@@ -11,8 +11,8 @@ from pathlib import PurePath
 
 from torch import fx
 
-from .errors import UserError
-from .graph import Graph, layer, origin
+from ..errors import UserError
+from ..graph import Graph, layer, origin
 
 _LINE = re.compile(r"(.+\.py):(\d+)")
 _NUMBER = re.compile(r"%(\d+)")

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import fx
 
-from .graph import Graph, arguments
+from ..graph import Graph, arguments
 
 _aten = torch.ops.aten
 Sizes: TypeAlias = Callable[[Any], tuple[int, ...]]

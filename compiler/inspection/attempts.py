@@ -11,12 +11,12 @@ from typing import Any, Literal, TypeAlias
 
 from torch import fx
 
-from .edit import Edit
-from .graph import Graph, arguments, is_effect
-from .pattern import Bindings, Miss, Pattern
-from .pipeline import Result, Use, run
-from .rule import Build, Guard, Match, Rule
-from .text import target_name
+from ..edit import Edit
+from ..graph import Graph, arguments, is_effect
+from ..pattern import Bindings, Miss, Pattern
+from ..pipeline import Result, Use, run
+from ..rule import Build, Guard, Match, Rule
+from ..text import target_name
 
 Outcome: TypeAlias = Literal["fired", "refused", "did not fit"]
 

@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
+from ..errors import Unsupported, UserError
+from ..graph import Graph
+from ..modes import evaluated
+from ..recipe import Recipe
+from ..rule import Rule
+from ..text import target_name
 from .attempts import Attempt, Outcome, Ran, watched_run
-from .errors import Unsupported, UserError
-from .graph import Graph
-from .modes import evaluated
-from .recipe import Recipe
-from .rule import Rule
-from .text import target_name
 
 Fate: TypeAlias = Outcome | Literal["dropped", "integer", "folded", "unsupported"]
 EVAL = "eval mode"
