@@ -1,0 +1,1 @@
+"""What people look at: a graph by its modules, its multiply-accumulates, two graphs' difference, why a rule fired."""
