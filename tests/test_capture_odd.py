@@ -244,3 +244,50 @@ def test_a_pruned_model_is_captured() -> None:
     x = torch.randn(5, 4)
     assert torch.equal(ours(x), model(x))
     assert ours.state_dict().keys() == model.state_dict().keys()
+
+
+class Waiting(nn.Module):
+    """A buffer that gets its size from the first input."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lin = nn.Linear(4, 4)
+        self.register_buffer("index", torch.zeros(1, 1), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.index.shape[1] != x.shape[1]:
+            self.index = torch.arange(x.shape[1], dtype=torch.float32).unsqueeze(0)
+        y: Tensor = self.lin(x)
+        return y * self.index
+
+
+class Hooking(nn.Module):
+    """Installs a hook in its first forward, as transformers does to collect hidden states."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lin, self.hooked = nn.Linear(4, 4), False
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.hooked:
+            self.lin.register_forward_hook(lambda module, given, result: result * 2)
+            self.hooked = True
+        y: Tensor = self.lin(x)
+        return y
+
+
+@pytest.mark.parametrize("model", [Waiting(), Hooking()])
+def test_what_the_first_forward_sets_up_is_as_in_the_model(model: nn.Module) -> None:
+    ours = lowbit.capture(model, (torch.randn(3, 4),))
+    for _ in range(2):
+        x = torch.randn(5, 4)
+        assert torch.equal(ours(x), model(x))
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script.*:DeprecationWarning")
+def test_a_scripted_part_is_refused_with_its_path() -> None:
+    model = nn.Sequential(nn.Linear(4, 4), torch.jit.script(nn.Linear(4, 4)))
+    for front in (lowbit.capture, lowbit.capture_islands):
+        with pytest.raises(UserError, match="scripted") as caught:
+            front(model, (torch.randn(3, 4),))
+        assert caught.value.where == "1"

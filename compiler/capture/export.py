@@ -70,8 +70,8 @@ def _fixed(model: nn.Module, example: Example) -> torch.export.ExportedProgram:
         raise UserError(
             "the model cannot be captured for every batch size",
             where=next(iter(places), ""),
-            why=f"torch.export recorded it for {example} alone: it branches on the batch size or loops over it",
-            fix="compute the same for every batch size",
+            why=f"torch.export recorded it for {example} alone: it branches on that, loops over it or takes len()",
+            fix="compute the same for every batch size, which is x.shape[0]",
         )
     what = f"the model runs on no other batch than {example}, and so does its graph"
     warnings.warn(f"{what}\n  at   {place(failure, model)}", stacklevel=2)

@@ -13,6 +13,7 @@ from torch import fx, nn
 from ..errors import UserError
 from ..graph import OWN, Graph
 from ..modes import in_mode
+from .copies import grown
 from .evaluation import with_evaluation
 from .example import Example
 from .fidelity import ALONE, Fidelity
@@ -47,9 +48,14 @@ def captured(model: nn.Module, example: Example, verify: bool, wanted: Wanted) -
     _refuse_names(model)
     frozen = model.training and not all(module.training for module in model.modules())
     with contextlib.nullcontext() if frozen else in_mode(model, True):
-        graph, seen = traced(model, example, wanted)
-        if verify:
-            return _checked(graph, model, example, wanted, seen)
+        try:
+            graph, seen = traced(model, example, wanted)
+            if verify:
+                return _checked(graph, model, example, wanted, seen)
+        except UserError:
+            if not grown(model, example):
+                raise
+            return captured(model, example, verify, wanted)
     for function in seen.functions:
         warnings.warn(f"nobody has compared the gradient of '{function.name}' at {function.where}", stacklevel=3)
     return graph

@@ -117,14 +117,17 @@ class Witness:
 
 @dataclass(frozen=True)
 class _Contents:
-    """What the lists, dicts, sets and plain tensors among the attributes of a module held.   path: of the module."""
+    """What the lists, dicts, sets and plain tensors among the attributes of a module held, its hooks among them.
+
+    path: of the module.
+    """
 
     path: str
     held: dict[str, tuple[Any, Any]]
 
     @classmethod
     def of(cls, path: str, module: nn.Module) -> _Contents:
-        own = {name: value for name, value in vars(module).items() if name not in vars(_PLAIN)}
+        own = {name: value for name, value in vars(module).items() if name not in vars(_PLAIN) or "hook" in name}
         kinds = (list, dict, set, torch.Tensor)
         return cls(path, {name: (value, _copied(value)) for name, value in own.items() if isinstance(value, kinds)})
 
@@ -133,7 +136,8 @@ class _Contents:
         for name, (value, before) in self.held.items():
             if not _alike(value, before):
                 _put_back(value, before)
-                yield f"{self.path}.{name}".lstrip(".")
+                if name not in vars(_PLAIN):  # a hook that the first forward installs is no memory
+                    yield f"{self.path}.{name}".lstrip(".")
 
 
 _PLAIN = nn.Module()
