@@ -63,6 +63,6 @@ def made(
     return add
 
 
-def whole(build: Callable[[], nn.Module], inputs: Callable[[int], Given] = vectors, pieces: bool = False) -> None:
-    """Add a module that is built by a function of its own."""
-    ROWS.append(Row(f"small/{build.__name__}", build, inputs, pieces=pieces))
+def whole(build: Callable[[], nn.Module], inputs: Callable[[int], Given] = vectors, **expected: Any) -> None:
+    """Add a module that is built by a function of its own.   expected: further fields of the row."""
+    ROWS.append(Row(f"small/{build.__name__}", build, inputs, **expected))

@@ -159,7 +159,7 @@ def layers_dropped_by_python() -> nn.Module:
     return nn.Sequential(nn.Sequential(nn.Linear(8, 8), nn.LayerNorm(8)), Dropped(*part), nn.Linear(8, 4))
 
 
-whole(scripted_submodule, pieces=True)
+whole(scripted_submodule, refused="scripted", line="1")
 whole(a_branch_in_one_part, pieces=True)
 whole(a_custom_backward_in_one_part, pieces=True)
 whole(layers_dropped_by_python, pieces=True)
