@@ -58,7 +58,7 @@ def test_a_bad_model_is_refused_before_training(source: str, here: Path, refused
 def test_what_a_file_lacks_is_told_by_what_it_defines(here: Path, refused: Refused) -> None:
     (here / "net.py").write_text("from torch.nn import Linear\nfrom pathlib import Path\ndef make():\n    pass\n")
     assert "it has: make\n" in refused(*compiling("net.py:nope"))
-    assert "net.py:factory" in refused("show", "net.py")
+    assert "net.py:factory" in refused("show", "net.py", "--input", "1,8,8")
     assert "net.py:factory" in refused(*compiling("net.py"))
 
 
@@ -71,15 +71,15 @@ def test_bad_data_is_refused(here: Path, refused: Refused) -> None:
     assert "not a lowbit.Data" in refused(*compiling(data="net.py:number"))
     assert "one of: digits" in refused(*compiling(data="digit"))
     said = refused(*compiling(data="net.py:wide"))
-    assert "cannot be captured" in said
-    assert "inputs of shape (2, 1, 5, 5)" in said
+    assert "the model itself fails on the example inputs" in said
+    assert "these had the shapes (2, 1, 5, 5)" in said
     assert not (here / "out.lowbit").exists()
 
 
 def test_example_inputs_that_do_not_fit_are_refused(here: Path, refused: Refused) -> None:
     show = ("show", "net.py:net")
     assert "needs example inputs" in refused(*show)
-    assert "inputs of shape (2, 2, 4, 4)" in refused(*show, "--input", "2,4,4")
+    assert "these had the shapes (2, 2, 4, 4)" in refused(*show, "--input", "2,4,4")
     assert "too many positional arguments" in refused(*show, "--input", "1,4,4", "--input", "1,4,4")
     assert "needs a recipe" in refused(*show, "--input", "1,4,4", "--stage", "lowered")
 
