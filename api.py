@@ -24,7 +24,6 @@ from .compiler.capture import capture as capture_graph
 from .compiler.capture import islands as find_islands
 from .compiler.capture.alongside import check_alongside
 from .compiler.capture.copies import copied
-from .compiler.capture.example import Example
 from .compiler.capture.islands import Islands
 from .compiler.contract import Pass
 from .compiler.errors import Unsupported, UserError
@@ -115,7 +114,7 @@ def prepare_islands(
     twin = copied(model)
     found = find_islands(twin, example_inputs, kwargs, any_size=False)
     floats, parts = copy.deepcopy((twin, found))
-    _check_islands(model, _placed(floats, parts, FLOAT), example_inputs, kwargs)
+    check_alongside(model, _placed(floats, parts, FLOAT), example_inputs, kwargs)
     prepared = _placed(twin, found, read_recipe(recipe), steps)
     for island in prepared.islands.values():
         lower(island)
@@ -148,14 +147,8 @@ def capture_islands(
     _check_arguments(model, example_inputs, None)
     twin = copied(model)
     ours = _placed(twin, find_islands(twin, example_inputs, kwargs), FLOAT)
-    _check_islands(model, ours, example_inputs, kwargs)
+    check_alongside(model, ours, example_inputs, kwargs)
     return ours
-
-
-def _check_islands(
-    model: nn.Module, ours: Archipelago, inputs: Sequence[Any], kwargs: Mapping[str, Any] | None
-) -> None:
-    check_alongside(model, ours, Example.of(model, inputs, kwargs or {}))
 
 
 def _placed(model: nn.Module, found: Islands, recipe: Recipe, steps: int | None = None) -> Archipelago:

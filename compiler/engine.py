@@ -125,9 +125,5 @@ def _useful(before: Graph, after: Graph, state: Mapping[str, torch.Tensor]) -> M
 
     What nobody read before stays, such as the batch counter of a frozen norm: checkpoints of the model hold it.
     """
-    useful = _read(after) | (before.state.keys() - _read(before))
+    useful = after.read() | (before.state.keys() - before.read())
     return {name: tensor for name, tensor in state.items() if name in useful}
-
-
-def _read(graph: Graph) -> set[str]:
-    return {str(node.target) for node in graph.fx.nodes if node.op == "get_attr"} | graph.updates.keys()

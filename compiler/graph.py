@@ -124,6 +124,10 @@ class Graph:
     def _sections(self) -> Any:
         return self.output.args[0]
 
+    def read(self) -> set[str]:
+        """Names of the tensors that nodes read or updates write."""
+        return {str(node.target) for node in self.fx.nodes if node.op == "get_attr"} | self.updates.keys()
+
     def tensor(self, node: Node) -> torch.Tensor:
         """The parameter or buffer behind a get_attr node."""
         if node.op != "get_attr":

@@ -47,8 +47,10 @@ def evaluated(graph: Graph) -> Graph:
     A norm without running statistics is weight standardisation and keeps its batch; counters are not advanced;
     stochastic depth keeps every path.
     """
-    if graph.twin is not None:  # what still trains in it, such as a dropout with training=True, does so in eval too
-        return _trimmed(graph.twin.select(outputs=graph.twin.outputs))
+    if (
+        twin := graph.twin
+    ) is not None:  # what still trains in it, such as a dropout with training=True, does so in eval too
+        return _trimmed(twin.select(outputs=twin.outputs))
     derived = graph.select(outputs=graph.outputs)
     for node in reversed(derived.nodes):  # a norm used twice counts on what it counted before
         if node.op != "call_function" or not isinstance(node.target, torch._ops.OpOverload):
@@ -68,7 +70,7 @@ def evaluated(graph: Graph) -> Graph:
 
 def _trimmed(graph: Graph) -> Graph:
     """The graph with the tensors alone that it reads."""
-    read = {str(node.target) for node in graph.fx.nodes if node.op == "get_attr"}
+    read = graph.read()
     return replace(graph, state={name: tensor for name, tensor in graph.state.items() if name in read})
 
 

@@ -116,8 +116,8 @@ def _promised(graph: Graph, use: Use) -> None:
 def _apply(graph: Graph, use: Use, steps: int | None) -> tuple[Graph, Entry]:
     matched = _count_layers(graph, use)
     rewritten, events = _rewritten(graph, use, steps, set())
-    if graph.twin is not None:
-        rewritten = _with_twin(rewritten, graph, use, steps)
+    if (twin := graph.twin) is not None:
+        rewritten = _with_twin(rewritten, twin, use, steps)
     return rewritten, Entry(use, tuple(events), matched)
 
 
@@ -127,11 +127,11 @@ def _rewritten(graph: Graph, use: Use, steps: int | None, shared: set[str]) -> t
     return rewrite(graph, use.pass_.rules, Context(use.name, use.options_for, plan, steps, shared))
 
 
-def _with_twin(rewritten: Graph, before: Graph, use: Use, steps: int | None) -> Graph:
+def _with_twin(rewritten: Graph, twin: Graph, use: Use, steps: int | None) -> Graph:
     """The rewritten training graph with its graph of eval mode after the same pass, a tensor of both made once."""
-    made = rewritten.state.keys() - before.state.keys()
-    both = replace(rewritten, state={**before.state, **rewritten.state}, evaluation=before.evaluation)
-    twin, _ = _rewritten(both.twin or both, use, steps, set(made))
+    made = rewritten.state.keys() - twin.state.keys()
+    both = replace(twin, state={**twin.state, **rewritten.state}, transient=rewritten.transient)
+    twin, _ = _rewritten(both, use, steps, set(made))
     verify(twin, use.name)
     state = {**rewritten.state, **twin.state}
     return replace(rewritten, state=state, evaluation=replace(twin, state={}))

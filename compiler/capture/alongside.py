@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -10,14 +11,18 @@ from torch import Tensor, nn
 from ..errors import UserError
 from .copies import copied
 from .example import Example
-from .fidelity import EVAL, TRAINING, difference, outputs, plain_attention, seeded
+from .fidelity import EVAL, TRAINING, backward, difference, outputs, plain_attention, seeded
 
 
-def check_alongside(model: nn.Module, ours: nn.Module, example: Example) -> None:
+def check_alongside(
+    model: nn.Module, ours: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any] | None = None
+) -> None:
     """Compare a training step and eval mode of a model and of the same in islands, of copies of both.
 
+    args, kwargs: as of `capture`.
     Raises UserError where the rest of the model asks an island for more than its forward, and gets something else.
     """
+    example = Example.of(model, args, kwargs or {})
     theirs, mine = copied(model), copied(ours)
     try:
         name = difference(_step(mine, example), _step(theirs, example), TRAINING)
@@ -31,9 +36,7 @@ def check_alongside(model: nn.Module, ours: nn.Module, example: Example) -> None
 def _step(module: nn.Module, example: Example) -> dict[str, Tensor]:
     with seeded(0), torch.enable_grad():
         seen = outputs(example.run(module.train()), "training")
-        real = [out for out in seen.values() if out.requires_grad and out.is_floating_point()]
-        if real:
-            sum((out * torch.rand_like(out)).sum() for out in real).backward()  # type: ignore[union-attr]
+        backward(seen)
     grads = {f"the gradient of {name}": p.grad for name, p in module.named_parameters() if p.grad is not None}
     buffers: dict[str, Any] = {f"buffer {name}": x for name, x in module.state_dict().items()}
     return {**{name: x.detach() for name, x in seen.items()}, **grads, **buffers}

@@ -34,7 +34,6 @@ def copied(model: M) -> M:
         raise UserError("the model cannot be copied", why=str(error).split(".  ")[0], fix=fix) from error
 
 
-@torch.no_grad()
 def grown(model: nn.Module, example: Example) -> bool:
     """Whether the first forward makes buffers of another shape, as those are that wait for an input to know their size.
 
@@ -42,8 +41,7 @@ def grown(model: nn.Module, example: Example) -> bool:
     """
     twin = copied(model)
     try:
-        with torch.random.fork_rng(devices=[]):
-            example.run(twin)
+        example.tried(twin)
     except Exception:  # whatever the user's code raises
         return False
     found = False

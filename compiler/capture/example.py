@@ -80,6 +80,11 @@ class Example:
         args, kwargs = copy.deepcopy((self.args, self.kwargs))
         return model(*args, **kwargs)
 
+    def tried(self, model: nn.Module) -> Any:
+        """What a copy made to try things on returns: without gradients, and the random numbers stay as they were."""
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            return self.run(model)
+
     def __str__(self) -> str:
         return ", ".join(f"({', '.join(map(str, shape))})" for shape in self.shapes)
 

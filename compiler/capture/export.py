@@ -97,8 +97,7 @@ def _failure(model: nn.Module, example: Example) -> Exception | None:
     """What the model raises on these inputs, if anything."""
     twin = copied(model)
     try:
-        with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            example.run(twin)
+        example.tried(twin)
     except Exception as error:  # whatever the user's code raises
         return error
     return None

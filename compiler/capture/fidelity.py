@@ -135,10 +135,8 @@ class Fidelity:
                     x.requires_grad_()
                 given = pytree.tree_map_only(Tensor, Tensor.clone, given)  # which may be changed in place
             seen = outputs(run(*given), "training")
-            differentiable = [out for out in seen.values() if out.requires_grad and out.is_floating_point()]
             module.zero_grad()
-            if differentiable:
-                sum((out * torch.rand_like(out)).sum() for out in differentiable).backward()  # type: ignore[union-attr]
+            backward(seen)
         grads = {self._names[name]: p.grad for name, p in _named_parameters(module).items()}
         grads |= {f"input {i}": x.grad for i, x in enumerate(inputs)}
         seen |= {f"the gradient of {name}": _dense(grad) for name, grad in grads.items() if grad is not None}
@@ -210,6 +208,13 @@ def plain_attention() -> Iterator[None]:
 def outputs(result: Any, mode: str) -> dict[str, Tensor]:
     tensors = [leaf for leaf in pytree.tree_leaves(result) if isinstance(leaf, Tensor)]
     return {f"{mode} output {i}": tensor for i, tensor in enumerate(tensors)}
+
+
+def backward(seen: Mapping[str, Tensor]) -> None:
+    """Gradients of a sum of the outputs that have any, with weights that are drawn."""
+    differentiable = [out for out in seen.values() if out.requires_grad and out.is_floating_point()]
+    if differentiable:
+        sum((out * torch.rand_like(out)).sum() for out in differentiable).backward()  # type: ignore[union-attr]
 
 
 def _first_names(model: nn.Module) -> dict[str, str]:

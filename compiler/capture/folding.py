@@ -41,13 +41,9 @@ def folded(graph: Graph) -> Graph:
     for node, buffer in _buffers(working, chosen, values, state).items():
         node.replace_all_uses_with(buffer)
     working.fx.eliminate_dead_code(must_stay)
-    lost = _read(graph) - _read(working)
+    lost = graph.read() - working.read()
     kept = {name: tensor for name, tensor in state.items() if name not in lost or name not in graph.transient}
     return replace(working, state=kept, transient=graph.transient | (kept.keys() - graph.state.keys()))
-
-
-def _read(graph: Graph) -> set[str]:
-    return {str(node.target) for node in graph.fx.nodes if node.op == "get_attr"} | graph.updates.keys()
 
 
 def _put_literals(graph: Graph) -> None:

@@ -109,8 +109,7 @@ def _watch(model: nn.Module, example: Example, calls: dict[str, list[Example]]) 
     for path, module in model.named_modules():
         if not isinstance(module, torch.jit.ScriptModule):  # which takes no such hook
             module.register_forward_pre_hook(watch(path), with_kwargs=True)
-    with torch.no_grad(), torch.random.fork_rng(devices=[]):
-        example.run(model)
+    example.tried(model)
 
 
 def _nothing(found: Islands) -> UserError:

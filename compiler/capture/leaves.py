@@ -168,8 +168,7 @@ def _observed(model: nn.Module, modules: Iterable[str], example: Example) -> dic
 
     for path in modules:
         twin.get_submodule(path).register_forward_hook(watch(path), with_kwargs=True)
-    with torch.no_grad(), torch.random.fork_rng(devices=[]):
-        example.run(twin)
+    example.tried(twin)
     return seen
 
 

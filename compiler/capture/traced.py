@@ -1,4 +1,4 @@
-"""A module's graph, stage by stage: exported, made plain, made pure, folded, freed of its device."""
+"""A module's graph, stage by stage: exported, made plain, made pure, folded."""
 
 from __future__ import annotations
 
