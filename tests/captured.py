@@ -7,13 +7,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from lowbit.api import FLOAT as PLAIN
 from lowbit.compiler.capture import capture
 from lowbit.compiler.prepared import Prepared
-from lowbit.compiler.recipe import Recipe
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
-
-PLAIN = Recipe("plain", "no pass at all", (), ())
 
 
 def twins(model: nn.Module, args: Sequence[Any], leaves: Sequence[str] = ()) -> tuple[nn.Module, Prepared]:

@@ -11,13 +11,11 @@ from typing import Any
 import lowbit
 import torch
 import torch.nn.functional as F
+from lowbit.api import FLOAT as PLAIN
 from lowbit.compiler.capture import capture
 from lowbit.compiler.prepared import Prepared
-from lowbit.compiler.recipe import Recipe
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
-
-PLAIN = Recipe("plain", "no pass at all", (), ())
 
 
 class Residual(nn.Module):

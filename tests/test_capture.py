@@ -9,16 +9,15 @@ from unittest import mock
 import pytest
 import torch
 import torch.nn.functional as F
+from lowbit.api import FLOAT as PLAIN
 from lowbit.compiler.capture import capture
 from lowbit.compiler.errors import UserError
 from lowbit.compiler.graph import Graph, arguments
 from lowbit.compiler.modes import evaluated
 from lowbit.compiler.prepared import Prepared
-from lowbit.compiler.recipe import Recipe
 from torch import Tensor, nn
 
 _aten = torch.ops.aten
-PLAIN = Recipe("plain", "no pass at all", (), ())
 
 
 def twin(model: nn.Module, *args: Any, **kwargs: Any) -> tuple[nn.Module, Prepared]:

@@ -10,15 +10,15 @@ from typing import Any
 import lowbit
 import pytest
 import torch
+from lowbit.api import FLOAT as PLAIN
 from lowbit.api import passes
 from lowbit.compiler.capture import capture
 from lowbit.compiler.errors import UserError
 from lowbit.compiler.graph import origin
 from lowbit.compiler.prepared import Prepared
-from lowbit.compiler.recipe import Recipe, parse
+from lowbit.compiler.recipe import parse
 from torch import Tensor, nn
 
-PLAIN = Recipe("plain", "no pass at all", (), ())
 X = torch.randn(8, 4, generator=torch.Generator().manual_seed(0))
 
 

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import inspect
-import io
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -14,40 +10,12 @@ import pytest
 import torch
 from lowbit.compiler.capture.refusal import refusal
 from lowbit.compiler.errors import UserError
+from parts import Part, Whole, exported, line_of
 from torch import Tensor, nn
 
 _library = torch.library.Library("lowbittest", "DEF")
 _library.define("blur(Tensor x) -> Tensor")
 _library.impl("blur", lambda x: x.clone(), "CPU")
-
-
-class Part(nn.Module):
-    """Runs one function of its input, as the part of a model."""
-
-    def __init__(self, function: Callable[[nn.Module, Tensor], Any]) -> None:
-        super().__init__()
-        self.function = function
-        self.register_buffer("number", torch.tensor(3))
-
-    def forward(self, x: Tensor) -> Any:
-        return self.function(self, x)
-
-
-class Whole(nn.Module):
-    def __init__(self, part: nn.Module) -> None:
-        super().__init__()
-        self.lin = nn.Linear(4, 4)
-        self.parts = nn.Sequential(nn.Identity(), part)
-
-    def forward(self, x: Tensor) -> Any:
-        return self.parts(self.lin(x))
-
-
-def exported(model: nn.Module) -> Any:
-    shapes = ({0: torch.export.Dim.DYNAMIC},)
-    with contextlib.redirect_stderr(io.StringIO()), warnings.catch_warnings():  # torch prints its half-made graph there
-        warnings.simplefilter("ignore")
-        return torch.export.export(model.train(), (torch.randn(4, 4),), dynamic_shapes=shapes, strict=False)
 
 
 def refused(model: nn.Module) -> UserError:
@@ -146,11 +114,6 @@ CASES: list[tuple[Callable[..., Any], str, str, str]] = [
     (aliased, "torch.cond", "torch.cond", "torch.where"),
     (other, "raise", "KeyError", "torch operators"),
 ]
-
-
-def line_of(function: Any, text: str) -> str:
-    lines, first = inspect.getsourcelines(function)
-    return f"{__file__}:{first + next(i for i, line in enumerate(lines) if text in line)}"
 
 
 def same_screen(error: UserError) -> None:

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import inspect
-import io
 import random
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -14,41 +10,8 @@ import numpy as np
 import pytest
 import torch
 from lowbit.compiler.capture.witness import Witness, refusal_of_draw, refusal_of_function
+from parts import Part, Whole, exported, line_of
 from torch import Tensor, nn
-
-
-class Part(nn.Module):
-    """Runs one function of its input, as the part of a model."""
-
-    def __init__(self, function: Callable[[nn.Module, Tensor], Any]) -> None:
-        super().__init__()
-        self.function = function
-        self.register_buffer("number", torch.tensor(3))
-
-    def forward(self, x: Tensor) -> Any:
-        return self.function(self, x)
-
-
-class Whole(nn.Module):
-    def __init__(self, part: nn.Module) -> None:
-        super().__init__()
-        self.lin = nn.Linear(4, 4)
-        self.parts = nn.Sequential(nn.Identity(), part)
-
-    def forward(self, x: Tensor) -> Any:
-        return self.parts(self.lin(x))
-
-
-def exported(model: nn.Module) -> Any:
-    shapes = ({0: torch.export.Dim.DYNAMIC},)
-    with contextlib.redirect_stderr(io.StringIO()), warnings.catch_warnings():  # torch prints its half-made graph there
-        warnings.simplefilter("ignore")
-        return torch.export.export(model.train(), (torch.randn(4, 4),), dynamic_shapes=shapes, strict=False)
-
-
-def line_of(function: Any, text: str) -> str:
-    lines, first = inspect.getsourcelines(function)
-    return f"{__file__}:{first + next(i for i, line in enumerate(lines) if text in line)}"
 
 
 class Round(torch.autograd.Function):
