@@ -19,9 +19,10 @@ from torch import Tensor, fx
 from ..compiler.coefficient import Coefficient, weigh
 from ..compiler.contract import Exact, OptionsFor, Pass
 from ..compiler.edit import Edit
-from ..compiler.facts import weight_of, weights_on_grid
+from ..compiler.facts import weights_on_grid
 from ..compiler.graph import Graph, arguments, layer
 from ..compiler.grid import along, centred, reduce_to
+from ..compiler.layers import weight_of
 from ..compiler.pattern import Whole
 from ..compiler.rule import Match, rule
 

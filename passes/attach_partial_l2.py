@@ -18,8 +18,8 @@ from torch import Tensor, fx
 from ..compiler.coefficient import Coefficient, weigh
 from ..compiler.contract import Exact, OptionsFor, Pass
 from ..compiler.edit import Edit
-from ..compiler.facts import weights_multiplied
 from ..compiler.graph import Graph, layer
+from ..compiler.layers import weights_multiplied
 from ..compiler.magnitude import check_shares, thresholds
 from ..compiler.pattern import Whole
 from ..compiler.rule import Match, rule

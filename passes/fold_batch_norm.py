@@ -12,8 +12,9 @@ from torch import Tensor, fx
 
 from ..compiler.contract import Close, Pass
 from ..compiler.edit import Edit
-from ..compiler.facts import inference, no_batch_norm, over_outputs, weights_frozen
+from ..compiler.facts import inference, no_batch_norm, weights_frozen
 from ..compiler.graph import arguments, layer
+from ..compiler.layers import over_outputs
 from ..compiler.pattern import Pattern, Weight, aten, either, own
 from ..compiler.rule import Match, read_once, rule
 

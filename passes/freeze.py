@@ -10,8 +10,9 @@ from torch import fx
 
 from ..compiler.contract import Exact, Pass
 from ..compiler.edit import Edit
-from ..compiler.facts import inference, weight_of, weights_frozen, weights_on_grid
+from ..compiler.facts import inference, weights_frozen, weights_on_grid
 from ..compiler.grid import quantize
+from ..compiler.layers import weight_of
 from ..compiler.pattern import Anything, own
 from ..compiler.rule import Match, rule
 

@@ -20,9 +20,11 @@ from torch import fx
 from ..compiler.contract import OnGrid, Options, OptionsFor, Pass
 from ..compiler.edit import Edit
 from ..compiler.errors import UserError
-from ..compiler.facts import CONVERSIONS, PRODUCERS, RESHAPES, weight_of, weights_on_grid
+from ..compiler.facts import weights_on_grid
 from ..compiler.graph import Graph, arguments, layer
 from ..compiler.grid import Grid, best_scale
+from ..compiler.layers import is_layer, weight_of
+from ..compiler.operators import AVERAGES, CARRIERS, GRIDS, PRODUCERS, RECTIFIERS
 from ..compiler.pattern import Planned
 from ..compiler.rule import Match, rule
 
@@ -39,26 +41,6 @@ class Settings(Options, frozen=True):
     input_bits: ActivationBits = 8
     output_bits: ActivationBits = 16
     per_channel: bool = False
-
-
-CARRIERS = (
-    RESHAPES
-    | CONVERSIONS
-    | frozenset(
-        {
-            _aten.constant_pad_nd.default,
-            _aten.max_pool2d.default,
-            _aten.pad.default,
-            _aten.dropout.default,
-            _aten.contiguous.default,
-            _aten.clone.default,
-        }
-    )
-)
-"""Calls whose output values are some of their input's values: on a grid if the input is."""
-RECTIFIERS = frozenset({_aten.relu.default, _aten.relu_.default})
-GRIDS = frozenset({_own.fake_quantize.default, _own.dequantize.default})
-AVERAGES = frozenset({_aten.avg_pool2d.default, _aten.adaptive_avg_pool2d.default, _aten.mean.dim})
 
 
 @dataclass(frozen=True)
@@ -79,7 +61,7 @@ def plan(graph: Graph, options: OptionsFor) -> Mapping[str, Edge]:
     edges: dict[str, Edge] = {}
     fixed = graph.constants()
     for node in graph.nodes:
-        if node.op == "call_function" and node.target in PRODUCERS:
+        if is_layer(node):
             weight = arguments(node)["weight"]
             if weight.target not in GRIDS:
                 edges[weight.name] = _weight_edge(graph, node, weight, options)

@@ -17,8 +17,8 @@ from torch import Tensor, fx
 from ..compiler.contract import Exact, Options, OptionsFor, Pass
 from ..compiler.edit import Edit
 from ..compiler.errors import UserError
-from ..compiler.facts import MASKS, PRODUCERS, weights_multiplied
 from ..compiler.graph import Graph, layer
+from ..compiler.layers import MASKS, is_layer, weights_multiplied
 from ..compiler.magnitude import check_shares, thresholds
 from ..compiler.pattern import Planned, Whole
 from ..compiler.rule import Match, rule
@@ -104,7 +104,7 @@ def _unmasked(match: Match) -> str:
 def mask(match: Match, edit: Edit) -> fx.Node:
     """w -> w * mask, for every reader of w that multiplies by it; penalties go on reading w itself."""
     for reader in match.root.users:
-        if reader.target not in PRODUCERS and reader.target is not _own.fake_quantize.default:
+        if not is_layer(reader) and reader.target is not _own.fake_quantize.default:
             edit.keep(reader)
     ones = torch.ones_like(match.graph.tensor(match.root))
     return edit.call(_aten.mul.Tensor, match.root, edit.buffer(f"{MASKS}{match.root.target}", ones))

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 
 import torch
 from lowbit.api import passes
-from lowbit.compiler import facts
 from lowbit.compiler.contract import Close, Exact, OnGrid, Pass
 from lowbit.compiler.facts import Fact
 from lowbit.compiler.graph import Graph, arguments, origin
+from lowbit.compiler.layers import channels, is_layer
 from lowbit.compiler.modes import evaluated
 from lowbit.compiler.text import digest, text
 from lowbit.compiler.trial import advance
@@ -67,10 +67,9 @@ def _multiplications(given: Graph) -> int:
     """Multiply-accumulates of convolutions and linears for one sample."""
     total = 0
     for node in given.nodes:
-        if node.target in facts.PRODUCERS:
+        if is_layer(node):
             weight, out = arguments(node)["weight"].meta["val"], node.meta["val"]
-            channels = 1 if node.target is torch.ops.aten.conv2d.default else -1
-            total += weight.numel() * out[0].numel() // out.shape[channels]
+            total += weight.numel() * out[0].numel() // channels(node)
     return total
 
 

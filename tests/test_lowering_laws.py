@@ -11,10 +11,10 @@ from lowbit import Prepared, calibrate
 from lowbit.api import deployed
 from lowbit.backends.compiled import Compiled
 from lowbit.backends.lowering.lower import lower
-from lowbit.compiler.facts import PRODUCERS
 from lowbit.compiler.graph import Graph, arguments
 from lowbit.compiler.grid import Grid, best_scale
 from lowbit.compiler.modes import evaluated
+from lowbit.compiler.operators import PRODUCERS
 from lowbit.recipes import shipped
 from observed import Watched
 from prepared import RESIDUAL, batch, optimizer, prepared, train

@@ -6,8 +6,8 @@ import torch
 from torch import fx
 
 from ...compiler.errors import Unsupported
-from ...compiler.facts import CONVERSIONS, RESHAPES
 from ...compiler.graph import Graph, is_effect, origin
+from ...compiler.operators import CONVERSIONS, RESHAPES
 from ...compiler.text import target_name
 
 _aten = torch.ops.aten

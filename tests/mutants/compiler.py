@@ -19,7 +19,7 @@ LOWERING = "tests/test_lowering_laws.py"
 MUTANTS: list[Mutant] = [
     Mutant(
         "the fact forgets the axis of a linear",
-        "compiler/facts.py",
+        "compiler/layers.py",
         " or len(shape(producer)) == 2",
         " or True",
         f"{LAW}[meaning-fold_batch_norm]",

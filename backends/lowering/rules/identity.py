@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from ....compiler.facts import CONVERSIONS
+from ....compiler.operators import CONVERSIONS
 from ..lower import Lowering, Node
 from ..real import Lowered
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ....compiler.facts import RESHAPES
+from ....compiler.operators import RESHAPES
 from ..lower import Lowering, Node
 from ..real import Lowered, Real
 

@@ -1,0 +1,88 @@
+"""Layers: the calls that multiply by a weight, the weights behind them, and where their channels lie."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, fx
+
+from .graph import Graph, arguments, shape
+from .operators import LINEAR, PRODUCERS, TRANSPOSED, aten, own
+
+MASKS = "lowbit.masks."
+"""Names of the buffers that multiply weights by 0 or 1."""
+
+
+def is_layer(node: Any) -> bool:
+    """Whether this is a call that multiplies by a weight."""
+    return isinstance(node, fx.Node) and node.op == "call_function" and node.target in PRODUCERS
+
+
+def weight_of(node: Any) -> fx.Node | None:
+    """The parameter or buffer behind a weight operand, through masks and grids; None if it is computed otherwise."""
+    while isinstance(node, fx.Node) and node.op == "call_function":
+        match node.target:
+            case own.fake_quantize.default:
+                node = arguments(node)["x"]
+            case aten.mul.Tensor if str(getattr(arguments(node)["other"], "target", "")).startswith(MASKS):
+                node = arguments(node)["self"]
+            case _:
+                return None
+    return node if isinstance(node, fx.Node) and node.op == "get_attr" else None
+
+
+def weights_multiplied(graph: Graph) -> list[fx.Node]:
+    """The parameters behind the weights of layers, each once, in graph order."""
+    found = {weight_of(arguments(node)["weight"]): None for node in graph.fx.nodes if is_layer(node)}
+    return [node for node in graph.fx.nodes if node in found]
+
+
+def groups(call: fx.Node) -> int:
+    """How many independent groups of channels a layer has; 1 for a linear."""
+    found: int = arguments(call).get("groups", 1)
+    return found
+
+
+def channel_axis(call: fx.Node) -> int:
+    """The axis of a layer's input and output along which their channels lie, counted from 0."""
+    return len(shape(call)) - 1 if call.target is LINEAR else 1
+
+
+def channels(call: fx.Node) -> int:
+    """The number of a layer's output channels."""
+    return int(shape(call)[channel_axis(call)])
+
+
+def output_axis(call: fx.Node) -> int | None:
+    """The axis of a layer's weight that is its output channels; None where none is, as of a grouped transposed one."""
+    if call.target not in TRANSPOSED:
+        return 0
+    return 1 if groups(call) == 1 else None
+
+
+def along_outputs(call: fx.Node, k: Tensor) -> Tensor:
+    """One number for each output channel, (channels,), shaped so that it multiplies the layer's weight."""
+    weight: Tensor = arguments(call)["weight"].meta["val"]
+    if call.target not in TRANSPOSED:
+        return k.reshape(-1, *[1] * (weight.dim() - 1))
+    return _in_blocks(k, groups(call), int(weight.shape[0]), weight.dim())
+
+
+def along_inputs(call: fx.Node, k: Tensor) -> Tensor:
+    """One number for each input channel, (channels,), shaped so that it multiplies the layer's weight."""
+    weight: Tensor = arguments(call)["weight"].meta["val"]
+    if call.target in TRANSPOSED:
+        return k.reshape(-1, *[1] * (weight.dim() - 1))
+    return _in_blocks(k, groups(call), int(weight.shape[0]), weight.dim())
+
+
+def _in_blocks(k: Tensor, groups: int, rows: int, rank: int) -> Tensor:
+    """k for the second axis of a weight of that rank: each of the groups has its own part of k, and of the rows."""
+    parts = k.reshape(groups, 1, -1).expand(groups, rows // groups, -1)
+    return parts.reshape(rows, -1, *[1] * (rank - 2))
+
+
+def over_outputs(norm: fx.Node) -> bool:
+    """Whether a batch norm behind a layer normalizes its output channels: axis 1 of both."""
+    producer: fx.Node = arguments(norm)["input"]
+    return producer.target is not LINEAR or len(shape(producer)) == 2
