@@ -154,19 +154,20 @@ class Graph:
 
     def evaluate(self, node: Node) -> torch.Tensor:
         """The value of a node that no input reaches, computed from the present state without gradient."""
+        values: dict[Node, Any] = {}
         with torch.no_grad():
-            value = self._evaluate(node)
-        if not isinstance(value, torch.Tensor):
+            for needed in _before(node):
+                values[needed] = self._value(needed, values)
+        if not isinstance(values[node], torch.Tensor):
             raise Broken(f"{node.name} is not a tensor")
-        return value
+        return values[node]  # type: ignore[no-any-return]
 
-    def _evaluate(self, node: Node) -> Any:
+    def _value(self, node: Node, values: Mapping[Node, Any]) -> Any:
         if node.op == "get_attr":
             return self.tensor(node)
         if node.op != "call_function":
             raise Broken(f"{node.name} depends on an input", where=str(origin(node)))
-        args, kwargs = map_arg((node.args, node.kwargs), self._evaluate)
-        return call(node, args, kwargs)
+        return call(node, *map_arg((node.args, node.kwargs), values.__getitem__))
 
     def constants(self) -> set[Node]:
         """The nodes that no input reaches, that change nothing and always come out alike."""
@@ -194,6 +195,18 @@ class Graph:
                 owner.register_parameter(name, tensor)
             else:
                 owner.register_buffer(name, tensor, persistent=path not in self.transient)
+
+
+def _before(node: Node) -> list[Node]:
+    """The node behind all that it is computed from, each once, in an order in which they can be computed."""
+    found: dict[Node, None] = {}
+    stack = [node]
+    while stack:
+        if waiting := [operand for operand in stack[-1].all_input_nodes if operand not in found]:
+            stack.extend(waiting)
+        else:
+            found.setdefault(stack.pop())
+    return list(found)
 
 
 def _owner(root: torch.nn.Module, path: str) -> tuple[torch.nn.Module, str]:
