@@ -12,7 +12,7 @@ from torch import fx
 from .edit import Edit
 from .errors import Broken
 from .graph import Graph, is_effect, layer, origin
-from .pattern import Bindings
+from .pattern import Bindings, Miss
 from .rule import Match, Rule
 
 ROUNDS = 20
@@ -88,10 +88,9 @@ def _sweep(
 
 def _try(graph: Graph, state: dict[str, torch.Tensor], node: fx.Node, rule: Rule, context: Context) -> Event | None:
     name, label = node.name, f"{context.label}/{rule.name}"
-    found = Bindings(plan=context.plan)
-    miss = rule.pattern.match(node, found)
-    if miss is not None:
-        return None if miss.shape else Event(label, name, str(origin(node)), miss.reason)
+    found = rule.pattern.match(node, Bindings(plan=context.plan))
+    if isinstance(found, Miss):
+        return None if found.shape else Event(label, name, str(origin(node)), found.reason)
     match = Match(graph, node, found, context.options(layer(node)), context.plan, context.steps)
     for guard in rule.guards:
         reason = guard(match)

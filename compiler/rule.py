@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import torch
@@ -32,7 +32,8 @@ class Match:
 
     def __getitem__(self, pattern: Pattern) -> fx.Node:
         """The node bound by this very pattern object."""
-        return self.bindings.by_pattern[pattern]
+        node: fx.Node = self.bindings.by_pattern[pattern]
+        return node
 
     def __contains__(self, pattern: Pattern) -> bool:
         return pattern in self.bindings.by_pattern
@@ -49,6 +50,11 @@ class Match:
     def optional(self, name: str) -> torch.Tensor | None:
         """The parameter or buffer captured under a name, or None where an optional one is absent."""
         return None if self.bindings.by_name[name] is None else self.tensor(name)
+
+    def each(self, pattern: Pattern) -> tuple[Match, ...]:
+        """Of a pattern of lists: each element that it matched, as a match of its own within this one."""
+        nodes, own = self.bindings.by_pattern[pattern], self.bindings.each[pattern]
+        return tuple(replace(self, root=node, bindings=bound) for node, bound in zip(nodes, own, strict=True))
 
     def argument(self, pattern: Pattern, name: str) -> Any:
         """An argument of a bound call, by schema name, default filled in."""

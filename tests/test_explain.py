@@ -14,7 +14,7 @@ from lowbit.compiler.graph import layer, origin
 from lowbit.compiler.inspection.attempts import Ran, watched_run
 from lowbit.compiler.inspection.choice import choose
 from lowbit.compiler.inspection.explain import EVAL, Record, Verdict, explain, record
-from lowbit.compiler.pattern import Bindings, Weight, aten, either, own
+from lowbit.compiler.pattern import Bindings, Miss, Weight, aten, either, own
 from lowbit.compiler.pipeline import Entry
 from lowbit.compiler.recipe import parse
 from lowbit.compiler.sketch import network
@@ -211,8 +211,8 @@ def test_the_miss_of_alternatives_is_that_of_the_one_that_fits_furthest() -> Non
     nodes = {node.name: node for node in graph("conv(3) relu").nodes}
     pattern = either(aten.linear.default(), aten.conv2d.default(input=own.fake_quantize(), weight=Weight("w")))
     nearest = pattern.match(nodes["conv2d"], Bindings())
-    assert nearest is not None
+    assert isinstance(nearest, Miss)
     assert nearest.path == ("input",)
     neither = pattern.match(nodes["relu"], Bindings())
-    assert neither is not None
+    assert isinstance(neither, Miss)
     assert neither.reason == "not a call of aten.conv2d.default or aten.linear.default"

@@ -93,13 +93,13 @@ class _Watched(Pattern):
     rule: str
     tell: Tell
 
-    def match(self, node: Any, found: Bindings) -> Miss | None:
-        miss = self.pattern.match(node, found)
-        if miss is not None:
-            parts = _bound(found) | _stumbled(node, miss)
-            outcome: Outcome = "did not fit" if miss.shape else "refused"
-            self.tell(Attempt(self.rule, node.name, outcome, miss.reason, _there(miss), parts))
-        return miss
+    def match(self, node: Any, found: Bindings) -> Bindings | Miss:
+        way = self.pattern.match(node, found)
+        if isinstance(way, Miss):
+            parts = _bound(way.bound) | _stumbled(node, way)
+            outcome: Outcome = "did not fit" if way.shape else "refused"
+            self.tell(Attempt(self.rule, node.name, outcome, way.reason, _there(way), parts))
+        return way
 
     def roots(self) -> frozenset[Any]:
         return self.pattern.roots()
@@ -107,20 +107,24 @@ class _Watched(Pattern):
 
 def _stumbled(root: fx.Node, miss: Miss) -> frozenset[str]:
     """The nodes on the way from the root to the part that differs, both included."""
-    way = [root]
-    for name in miss.path:
-        part = arguments(way[-1])[name]
-        if not isinstance(part, fx.Node):
-            break
-        way.append(part)
-    return frozenset(node.name for node in way)
+    return frozenset(node.name for node in (root, *miss.way, miss.node) if node is not None)
 
 
 def _there(miss: Miss) -> str:
     if not miss.path:
         return ""
     place = "".join(f"the {name} of " for name in reversed(miss.path[1:])) + f"its {miss.path[0]}"
-    return f"{place} is {'absent' if miss.node is None else _kind(miss.node)}"
+    return f"{place} is {_plain(miss) if miss.node is None else _kind(miss.node)}"
+
+
+def _plain(miss: Miss) -> str:
+    """What stands where a part was looked for, and is no node."""
+    argument, element, index = miss.path[-1].partition("[")
+    given = arguments(miss.way[-1])[argument]
+    given = given[int(index.rstrip("]"))] if element else given
+    if isinstance(given, (list, tuple)):
+        return f"a list of {len(given)}"
+    return "absent" if given is None else str(given)
 
 
 def _kind(node: fx.Node) -> str:
@@ -129,7 +133,8 @@ def _kind(node: fx.Node) -> str:
 
 
 def _bound(found: Bindings) -> frozenset[str]:
-    return frozenset(node.name for node in found.by_pattern.values() if isinstance(node, fx.Node))
+    own = {node.name for node in found.by_pattern.values() if isinstance(node, fx.Node)}
+    return frozenset(own).union(*(_bound(element) for ways in found.each.values() for element in ways))
 
 
 def _watched_guard(guard: Guard, rule: str, tell: Tell) -> Guard:
