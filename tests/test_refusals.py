@@ -97,7 +97,7 @@ BRANCH = "a Python branch depends on the values of a tensor"
 NUMBER = "the value of a tensor becomes a Python number"
 AWAY = "values leave torch"
 CASES: list[tuple[Callable[..., Any], str, str, str]] = [
-    (branch, "if x.sum()", BRANCH, "torch.where"),
+    (branch, "if x.sum()", BRANCH, "torch.cond or torch.where"),
     (checked, "isnan", BRANCH, "move the branch out"),
     (item_branch, ".item()", BRANCH, "torch.where"),
     (list_branch, "tolist", BRANCH, "torch.where"),
@@ -111,7 +111,7 @@ CASES: list[tuple[Callable[..., Any], str, str, str]] = [
     (elsewhere, "cuda", "names a device", "device=x.device"),
     (sparse, "to_sparse", "_to_sparse", "another operator"),
     (custom, "blur(", "lowbittest::blur does not say", "register_fake('lowbittest::blur')"),
-    (aliased, "torch.cond", "torch.cond", "torch.where"),
+    (aliased, "torch.cond", "torch.cond returns", ".clone()"),
     (other, "raise", "KeyError", "torch operators"),
 ]
 

@@ -13,7 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lowbit.compiler.capture.regions import inlined, unsplit
 from lowbit.compiler.errors import UserError
+from parts import Whole, line_of
 from torch import Tensor, fx, nn
+from torch._higher_order_ops.map import map as each
+from torch._higher_order_ops.while_loop import while_loop
 
 _aten = torch.ops.aten
 BATCH = {0: torch.export.Dim.DYNAMIC}
@@ -234,29 +237,42 @@ def test_torchs_own_subgraphs_are_inlined_too() -> None:
     torch.testing.assert_close(observed(copy.deepcopy(graph), x), observed(copy.deepcopy(model), x), rtol=0, atol=0)
 
 
-class Chosen(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.part = Choice()
-
-    def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.part(x)
-        return y
-
-
-class Choice(nn.Module):
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.cond(x.sum() > 0, lambda a: a * 2, lambda a: a * 3, (x,))
-
-
 class Mapped(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return torch.vmap(lambda a: a * 2)(x)
 
 
-@pytest.mark.parametrize(("model", "what"), [(Chosen(), r"torch\.cond"), (Mapped(), r"torch\.vmap")])
-def test_calls_of_functions_are_refused(model: nn.Module, what: str) -> None:
-    with pytest.raises(UserError, match=f"{what}.* cannot be captured yet") as caught:
-        flat(model, torch.randn(3, 4))
-    assert "test_regions.py" in caught.value.where
-    assert isinstance(model, Mapped) or caught.value.where.startswith("part (")
+class Differentiated(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = torch.func.grad(lambda a: a.sin().sum())(x)
+        return y
+
+
+class Looped(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = while_loop(lambda a: a.sum() > 100, lambda a: (a * 0.5,), (x,))[0]
+        return y
+
+
+class Rows(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = each(lambda a: a.relu() * 2, x)
+        return y
+
+
+FUNCTIONS = [
+    (Mapped(), r"torch\.vmap or torch\.func"),
+    (Differentiated(), r"torch\.vmap or torch\.func"),
+    (Looped(), "while_loop"),
+    (Rows(), "map"),
+]
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # of torch, about its own tensors
+@pytest.mark.parametrize(("part", "what"), FUNCTIONS)
+def test_calls_of_functions_are_refused(part: nn.Module, what: str) -> None:
+    with pytest.raises(UserError, match=f"^{what} cannot be captured") as caught:
+        flat(Whole(part), torch.randn(3, 4))
+    assert caught.value.where.startswith(f"parts.1 ({line_of(type(part).forward, 'a:')})")
+    assert "leaves = ['parts.1']" in caught.value.fix
+    assert "capture_islands" in caught.value.fix

@@ -78,7 +78,7 @@ def _value(failure: Failure) -> tuple[str, str] | None:
         why = "the value of a tensor becomes a Python number"
         return why, _around(failure, "keep it a tensor, or set the number when the model is built")
     why = "a Python branch depends on the values of a tensor"
-    return why, _around(failure, "use torch.where, or move the branch out of the model")
+    return why, _around(failure, "use torch.cond or torch.where, or move the branch out of the model")
 
 
 def _outside(failure: Failure) -> tuple[str, str] | None:
@@ -128,7 +128,15 @@ def _result(failure: Failure) -> tuple[str, str] | None:
 def _inner_function(failure: Failure) -> tuple[str, str] | None:
     if type(failure.error).__name__ != "UncapturedHigherOrderOpError":
         return None
+    if failure.says("Encountered input mutation"):
+        why = "a side of torch.cond changes what it was given, or a buffer, in place, and torch does not allow that"
+        return why, _around(failure, "return the new value, and write it after torch.cond")
+    if failure.says("Encountered aliasing"):
+        why = "a side of torch.cond returns what it was given, or a view of it, and torch does not allow that"
+        return why, _around(failure, "return a copy, as .clone() makes one")
+    found = re.search(r"graph break/error:\s+(.+)", str(failure.error))
     why = "torch.cond, or another operator that takes functions, does not take this one"
+    why += f": {found.group(1)}" if found else ""
     return why, _around(failure, "compute both sides and choose with torch.where")
 
 

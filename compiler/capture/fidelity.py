@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import random
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -16,6 +17,7 @@ from torch.utils import _pytree as pytree
 from ..errors import UserError
 from ..graph import Graph, fixed
 from ..modes import evaluated
+from .asides import drawing_alike, holds_both_sides
 from .copies import copied
 from .example import Example
 from .refusal import refusal
@@ -43,8 +45,9 @@ class Fidelity:
         """Raises UserError for NaN anywhere, and for infinity; attention masks may have the negative one."""
         _refuse_unreal(model, example)
         self._example = example
-        self._theirs, self._ours = copied(model), copy.deepcopy(graph.module())
+        self._theirs, self._ours = copied(model), copy.deepcopy(drawing_alike(graph).module())
         self._names = _first_names(model)
+        self._both_sides = holds_both_sides(graph)
         self._untouched = _cloned_buffers(model)
         self._numbers: list[dict[str, float]] = []
         self._first = example.first() if _takes_one(graph, example) else None
@@ -72,6 +75,8 @@ class Fidelity:
                 return f"that it fails: {str(error).splitlines()[0]}"
             self._numbers.append(_numbers(self._theirs))
             ours = {**self._untouched, **ours}  # a graph has no use for every buffer
+            if self._both_sides:
+                ours = {name: x for name, x in ours.items() if name in theirs or not _is_no_gradient(name, x)}
             if name := difference(ours, theirs, TRAINING):
                 return name
         return self._alone(self._ours, "training", TRAINING)
@@ -84,7 +89,9 @@ class Fidelity:
     def in_eval(self, graph: Graph) -> str:
         """What differs in eval mode, after the training steps before: an output or a buffer; empty if nothing does."""
         trained = {**_named_parameters(self._theirs), **_named_parameters(self._ours), **_named_buffers(self._ours)}
-        module = copy.deepcopy(evaluated(graph).module()).eval()  # else the model's own buffers would change below
+        module = copy.deepcopy(
+            drawing_alike(evaluated(graph)).module()
+        ).eval()  # else the model's own buffers would change below
         for name, tensor in {**_named_parameters(module), **_named_buffers(module)}.items():
             tensor.data = trained.get(name, tensor).data.clone()
         restore, buffers = _restorer(self._theirs), _cloned_buffers(self._theirs)
@@ -118,7 +125,9 @@ class Fidelity:
         return f"{name}{ALONE}" if name else ""
 
     def _model(self, args: Any, kwargs: Any) -> Any:
-        return self._theirs(*args, **kwargs)
+        with warnings.catch_warnings():  # torch.cond compiles its sides and looks at gradients that nobody asked for
+            warnings.filterwarnings("ignore", r"The \.grad attribute of a Tensor that is not a leaf")
+            return self._theirs(*args, **kwargs)
 
     def _graph(self, args: Any, kwargs: Any) -> Any:
         return self._ours(*pytree.tree_leaves((args, kwargs)))[0]
@@ -153,6 +162,11 @@ class Fidelity:
                 parameter.data.add_(noise, alpha=SHAKE * (float(parameter.abs().mean()) or 1.0))
         for name in theirs.keys() & ours.keys():
             ours[name].data.copy_(theirs[name].data)
+
+
+def _is_no_gradient(name: str, grad: Tensor) -> bool:
+    """Whether this is a gradient of zeros, such as a layer has that is computed but not taken; the module has none."""
+    return name.startswith("the gradient") and not grad.any()
 
 
 def _dense(grad: Tensor) -> Tensor:

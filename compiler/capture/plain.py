@@ -16,7 +16,7 @@ from .leaves import NONE, Opaque, called
 from .refusal import TORCH
 from .regions import inlined
 
-_OTHERS = (TORCH, os.path.dirname(__file__) + os.sep)
+_OTHERS = (TORCH, os.path.dirname(__file__) + os.sep, "<eval_with_key>")
 """Where code lies that is not the user's."""
 _FRAME = re.compile(r'File "([^"]+)", line (\d+), in [^\n]*\n\s+([^\n]*)')
 
@@ -114,7 +114,8 @@ def _state(exported: nn.Module, graph: fx.Graph, leaves: Opaque) -> tuple[dict[s
             owner: Any = exported.get_submodule(name.rpartition(".")[0])
             tensors[name] = getattr(owner, name.rpartition(".")[2])
             _refuse_object(tensors[name], node)
-    kept = exported.state_dict().keys()
+    literals = [f"{path}." for path, part in exported.named_modules() if path and isinstance(part, fx.GraphModule)]
+    kept = {name for name in exported.state_dict() if not name.startswith(tuple(literals))}
     read = {str(node.target) for node in graph.nodes if node.op == "get_attr"}
     own = {k: v for k, v in tensors.items() if k in read or (k in kept and not leaves.hold(k))}
     return own, frozenset(tensors.keys() - kept)

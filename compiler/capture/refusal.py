@@ -63,17 +63,30 @@ def refusal_of_call(node: fx.Node) -> UserError:
     """Of a call in an exported graph that runs functions of the user's."""
     name = getattr(node.target, "__name__", str(node.target))
     known = isinstance(node.target, torch._ops.HigherOrderOperator)
-    what = f"torch.{name.removesuffix('_impl')}" if known else "torch.vmap or torch.func"
+    what = name.removesuffix("_impl") if known else "torch.vmap or torch.func"
+    at = place_of(node)
+    fix = "write it out with torch operators" + ("" if known else ", over the whole batch")
+    leaf = f", or keep the module out of the graph with leaves = ['{at.layer}']" if at.layer else ""
+    return UserError(
+        f"{what} cannot be captured",
+        where=str(at),
+        why=f"it runs a function of the model's {_HOW.get(what, 'in a way that no list of calls can hold')}",
+        fix=f"{fix}{leaf}, or capture the parts around it with capture_islands",
+    )
+
+
+_HOW = {
+    "while_loop": "as often as the values say",
+    "scan": "once for each row, each reading what the last one returned",
+    "map": "once for each row",
+}
+
+
+def place_of(node: fx.Node) -> Place:
+    """The user's line that an exported call was recorded at."""
     stack = node.meta.get("nn_module_stack") or {}
     layer = next(reversed(stack.values()))[0].split("@")[0] if stack else ""
-    fix = "compute both sides and choose with torch.where" if name == "cond" else "write it out with torch operators"
-    leaf = f", or keep the module out of the graph with leaves = ['{layer}']" if layer else ""
-    return UserError(
-        f"{what} cannot be captured yet",
-        where=str(Place(layer, recorded_line(node))),
-        why="the graph holds operators, not functions of the user's",
-        fix=fix + leaf,
-    )
+    return Place(layer, recorded_line(node))
 
 
 def place(error: BaseException, model: nn.Module) -> Place:

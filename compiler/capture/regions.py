@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import operator
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 from unittest import mock
@@ -17,6 +17,7 @@ from torch.utils import _pytree as pytree
 
 from ..graph import is_arithmetic
 from .autocast import Autocast, Casts, active, casts_of, returned, unfolded
+from .cond import COND, Inline, chosen
 from .refusal import refusal_of_call
 
 _aten = torch.ops.aten
@@ -46,9 +47,10 @@ def inlined(exported: fx.GraphModule) -> fx.Graph:
     Gradients: a call that ran without them reads what may carry some through `aten.detach`, one for each value; a value
     that a region returns unchanged stays itself.   Autocast: its casts become `aten.to.dtype` before the calls that
     they were made for. Both give the very gradients of the module.   Raises UserError, naming the line, for a call
-    that runs functions of the user's, such as torch.cond and torch.vmap.
+    that runs functions of the user's, such as torch.vmap.   Of torch.cond both sides are inlined, see `chosen`.
     """
-    flat = _Flat({name for name, _ in exported.named_parameters(remove_duplicate=False)})
+    paths = {part: path for path, part in exported.named_modules() if isinstance(part, fx.GraphModule)}
+    flat = _Flat({name for name, _ in exported.named_parameters(remove_duplicate=False)}, paths)
     flat.graph.output(flat.block(exported, None, _Region()))
     return flat.graph
 
@@ -58,12 +60,14 @@ class _Region:
     """What held where a call ran.
 
     grad: whether gradients were recorded.   autocasts: the blocks around it, outermost first.
+    chosen: the outermost torch.cond around it, whose line stands for all that it runs.
     weights: (parameter, type) -> its cast, made once within the outermost block as torch does, which adds up the
         gradients of all its readers in the lower type.
     """
 
     grad: bool = True
     autocasts: tuple[Autocast, ...] = ()
+    chosen: Node | None = None
     weights: dict[tuple[Node, torch.dtype], Node] = field(default_factory=dict)
 
     def within(self, block: Autocast) -> _Region:
@@ -74,11 +78,13 @@ class _Region:
 class _Flat:
     """The graph under construction.
 
+    paths: where each subgraph lies in the whole.
     tracked: the tensors that may carry gradients, each under the node that owns its memory.
     owners: a view -> the node that owns its memory.   detached: value -> the same without gradients.
     """
 
     parameters: set[str]
+    paths: dict[fx.GraphModule, str]
     graph: fx.Graph = field(default_factory=fx.Graph)
     tracked: set[Node] = field(default_factory=set)
     owners: dict[Node, Node] = field(default_factory=dict)
@@ -106,12 +112,14 @@ class _Flat:
                 known[node] = next(values)
             else:
                 part = _graph_of(body, node)
-                known[node] = part if part is not None else self.port(node, known)
+                known[node] = part if part is not None else self.port(node, known, body)
         return map_arg(node.args[0], known.__getitem__)
 
-    def port(self, node: Node, known: dict[Node, Any]) -> Node:
+    def port(self, node: Node, known: dict[Node, Any], body: fx.GraphModule) -> Node:
         """An input, a parameter or a buffer, or the call of the guards; buffers carry no gradients."""
         new = self.graph.node_copy(node, known.__getitem__)
+        if node.op == "get_attr" and self.paths[body]:  # a literal of that subgraph
+            new.target = f"{self.paths[body]}.{node.target}"
         if node.op == "placeholder" or (node.op == "get_attr" and node.target in self.parameters):
             self.tracked.add(new)
         return new
@@ -125,9 +133,31 @@ class _Flat:
         if node.target is _AUTOCAST:
             device, dtype, enabled, _, body, *operands = args
             return self.block(body, operands, region.within(Autocast(device, dtype, enabled)))
-        if _runs_functions(node, args):
+        if node.target is COND:
+            return chosen(node, args, self.choosing(node, region))
+        if _runs_functions(node, (args, kwargs)):
             raise refusal_of_call(node)
         return self.operator(node, args, kwargs, region)
+
+    def choosing(self, node: Node, region: _Region) -> Inline:
+        """How a torch.cond is written here."""
+        here = region if region.chosen else replace(region, chosen=node)
+        with_grad, without = replace(here, grad=True), replace(here, grad=False)
+
+        def emitter(region: _Region) -> Callable[..., Node]:
+            def emit(target: Any, args: Any, kwargs: Any, name: str, value: Any) -> Node:
+                read = tuple(self.cast(x, None, node, region) for x in args)
+                return self.emit(target, read, kwargs, node, region, name, value)
+
+            return emit
+
+        return Inline(
+            block=lambda body, operands: self.block(body, operands, here),
+            emit=emitter(here),
+            shield=emitter(with_grad),
+            carries=self.carries,
+            still=lambda value: self.quiet(value, node, without),
+        )
 
     def operator(self, node: Node, args: Any, kwargs: Any, region: _Region) -> Any:
         flat, spec = pytree.tree_flatten((args, kwargs))
@@ -196,7 +226,8 @@ class _Flat:
     ) -> Node:
         """Append a call with the meta of another, and follow where gradients go: to results, and to what it writes."""
         new = self.graph.create_node("call_function", target, args, kwargs, name=name)
-        new.meta = {**like.meta, "val": like.meta.get("val") if value is None else value}
+        place = region.chosen.meta if region.chosen else {}  # torch names lines of its own making in there
+        new.meta = {**like.meta, **place, "val": like.meta.get("val") if value is None else value}
         written, viewed = _aliases(target, args, kwargs)
         if target is _aten.detach.default:
             return new
@@ -225,9 +256,9 @@ def _graph_of(body: fx.GraphModule, node: Node) -> fx.GraphModule | None:
     return part if isinstance(part, fx.GraphModule) else None
 
 
-def _runs_functions(node: Node, args: Any) -> bool:
-    """Whether a call takes subgraphs, as torch.cond does, or is one of Python's, as torch.vmap leaves behind."""
-    if any(isinstance(x, fx.GraphModule) for x in pytree.tree_leaves(args)):
+def _runs_functions(node: Node, given: Any) -> bool:
+    """Whether a call takes subgraphs, as a while_loop does, or is one of Python's, as torch.vmap leaves behind."""
+    if any(isinstance(x, fx.GraphModule) for x in pytree.tree_leaves(given)):
         return True
     known = isinstance(node.target, torch._ops.OpOverload | torch._ops.HigherOrderOperator)
     return not known and not is_arithmetic(node.target)

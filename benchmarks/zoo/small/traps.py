@@ -11,6 +11,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch._higher_order_ops.while_loop import while_loop
 
 from .made import made, vectors, whole
 
@@ -177,12 +178,32 @@ def a_tensor_attribute_assigned(self: Any, x: Tensor) -> Tensor:
     return y + self.memory
 
 
-@made(vectors, lambda: {"lin": nn.Linear(8, 8)}, pieces=True)
-def torch_cond(self: Any, x: Tensor) -> Tensor:
-    y = self.lin(x)
-    return torch.cond(y.sum() > 0, lambda t: t.sin(), lambda t: t.cos(), (y,))
-
-
 @made(vectors, lambda: {"lin": nn.Linear(8, 8)})
 def gumbel_noise(self: Any, x: Tensor) -> Tensor:
     return F.gumbel_softmax(self.lin(x), hard=True) if self.training else self.lin(x).softmax(1)
+
+
+@made(vectors, lambda: {"lin": nn.Linear(8, 8)}, refused="draws random", line="torch.cond")
+def a_choice_that_draws(self: Any, x: Tensor) -> Tensor:
+    y = self.lin(x)
+    return torch.cond(y.sum() > 0, lambda t: F.dropout(t, 0.5, self.training), lambda t: t * 2, (y,))
+
+
+@made(vectors, lambda: {"lin": nn.Linear(8, 8), "buffer:count": torch.zeros(1)}, refused="in place|buffer", line="cond")
+def a_choice_that_writes(self: Any, x: Tensor) -> Tensor:
+    def counted(t: Tensor) -> Tensor:
+        self.count.add_(1)
+        return t * self.count
+
+    y = self.lin(x)
+    return torch.cond(y.sum() > 0, counted, lambda t: t * 2, (y,))
+
+
+@made(vectors, lambda: {"lin": nn.Linear(8, 8)}, refused="while_loop", line="while_loop")
+def a_loop_by_torch(self: Any, x: Tensor) -> Tensor:
+    return while_loop(lambda t: t.abs().sum() > 1, lambda t: (t / 2,), (self.lin(x),))[0]
+
+
+@made(vectors, lambda: {"lin": nn.Linear(8, 8)}, refused="vmap", line="vmap")
+def a_function_of_a_row(self: Any, x: Tensor) -> Tensor:
+    return torch.vmap(lambda t: self.lin(t).softmax(0))(x)
