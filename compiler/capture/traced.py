@@ -1,9 +1,11 @@
-"""A module's graph, stage by stage: exported, made plain, made pure, folded."""
+"""A module's graph, stage by stage: exported, made plain, made pure, folded; with both sides of a branch, if it can."""
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from dataclasses import dataclass, replace
+from functools import partial
 
 from torch import nn
 
@@ -11,11 +13,13 @@ from ..assumptions import assumptions
 from ..errors import UserError
 from ..graph import Graph
 from ..verify import verify
+from .both_sides import is_branch, with_both_sides
+from .branches import Decisions
 from .example import Example
 from .export import export, export_any_size
 from .folding import folded
 from .in_place import functional
-from .leaves import opaque
+from .leaves import Opaque, opaque
 from .plain import plain
 from .regions import unsplit
 from .witness import Witness, refusal_of_draw
@@ -40,18 +44,36 @@ def traced(model: nn.Module, example: Example, wanted: Wanted) -> tuple[Graph, W
     """
     leaves = opaque(model, wanted.leaves, example)
     with example.spelled_out(model):
-        with leaves.standing_in(), unsplit(), Witness(model) as seen:
-            program = export_any_size(model, example) if wanted.any_size else export(model, example)
-        if seen.draws:
-            raise refusal_of_draw(seen.draws[0])
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            exported = program.module(check_guards=False)
-        graph = plain(exported, model, leaves)
+        try:
+            graph, seen = _pure(model, example, wanted, leaves)
+        except UserError as refused:
+            if wanted.any_size or not is_branch(refused):
+                raise
+            graph, seen = with_both_sides(partial(_pure, model, example, wanted, leaves), refused)
     if not graph.outputs:
         raise UserError("the model returns no tensor", fix="return what it computes")
-    graph = folded(functional(graph))
+    graph = folded(graph)
+    verify(graph, "capture")
+    return graph, seen
+
+
+def _pure(
+    model: nn.Module,
+    example: Example,
+    wanted: Wanted,
+    leaves: Opaque,
+    decisions: Decisions | None = None,
+) -> tuple[Graph, Witness]:
+    """The stages up to folding.   decisions: the sides to take; without, a branch on values is refused."""
+    taking = decisions or contextlib.nullcontext()
+    with leaves.standing_in(), unsplit(), Witness(model) as seen, taking:
+        program = export_any_size(model, example) if wanted.any_size else export(model, example)
+    if seen.draws:
+        raise refusal_of_draw(seen.draws[0])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        exported = program.module(check_guards=False)
+    graph = functional(plain(exported, model, leaves))
     if wanted.any_size:
         graph = replace(graph, assumptions=assumptions(program))
-    verify(graph, "capture")
     return graph, seen

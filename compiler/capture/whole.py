@@ -52,6 +52,8 @@ def captured(model: nn.Module, example: Example, verify: bool, wanted: Wanted) -
             graph, seen = traced(model, example, wanted)
             if verify:
                 return _checked(graph, model, example, wanted, seen)
+            if seen.branches:
+                graph = _with_evaluation(graph, model, example, wanted)
         except UserError:
             if not grown(model, example):
                 raise
@@ -70,12 +72,17 @@ def _checked(graph: Graph, model: nn.Module, example: Example, wanted: Wanted, s
         where = next((kept.where for kept in seen.assigned if kept.name == name), "")
         what = f"the model changes its attribute '{name}' in every call, and the graph holds the number of the capture"
         warnings.warn(f"{what}\n  at   {where}" if where else what, stacklevel=4)
-    if fidelity.in_eval(graph):
-        with in_mode(model, False):
-            graph = with_evaluation(graph, model, example, wanted)
+    # What is drawn in training alone may have come out as in eval mode by chance.
+    if seen.branches or fidelity.in_eval(graph):
+        graph = _with_evaluation(graph, model, example, wanted)
         if name := fidelity.in_eval(graph):
             raise _difference(name, seen)
     return graph
+
+
+def _with_evaluation(graph: Graph, model: nn.Module, example: Example, wanted: Wanted) -> Graph:
+    with in_mode(model, False):
+        return with_evaluation(graph, model, example, wanted)
 
 
 def _difference(name: str, seen: Witness) -> UserError:

@@ -36,6 +36,7 @@ class Witness:
     draws: the global generators outside torch that were drawn from; torch.export records what came out.
     assigned: attributes that modules set on themselves or change, and that are no buffers; the old values are put
         back, since torch.export leaves fake tensors there.
+    branches: how many decisions the graph holds both sides of; its maker sets this.
 
     A reentrant checkpoint, which torch.export records without its gradients, runs as the plain call that it computes.
     """
@@ -44,6 +45,7 @@ class Witness:
     functions: tuple[Seen, ...] = ()
     draws: tuple[Seen, ...] = ()
     assigned: tuple[Seen, ...] = ()
+    branches: int = 0
     _stack: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
     def __enter__(self) -> Witness:

@@ -117,8 +117,8 @@ MUTANTS: list[Mutant] = [
     Mutant(
         "the check trains the model",
         FIDELITY,
-        "= copied(model), copy.deepcopy(graph.module())",
-        "= model, copy.deepcopy(graph.module())",
+        "= copied(model), copy.deepcopy(drawing_alike(graph)",
+        "= model, copy.deepcopy(drawing_alike(graph)",
         f"{CAPTURE}::test_capture_leaves_the_model_as_it_was",
     ),
     Mutant(
