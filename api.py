@@ -20,6 +20,7 @@ from .backends.lowering.lower import lower as lower_graph
 from .compiler.archipelago import Archipelago, Island
 from .compiler.arrays import Integers
 from .compiler.calibrate import calibrate as calibrate_graph
+from .compiler.callers import check_arguments, check_leaves, forwards
 from .compiler.capture import capture as capture_graph
 from .compiler.capture import islands as find_islands
 from .compiler.capture.alongside import check_alongside
@@ -83,10 +84,10 @@ def prepare(
     Raises UserError where the model or the recipe cannot be used, Unsupported where the prepared model could not be
     lowered, with every such call: before any training.
     """
-    _check_arguments(model, example_inputs, steps)
+    check_arguments(model, example_inputs, steps)
     chosen = read_recipe(recipe)
     graph = capture_graph(copied(model), example_inputs, kwargs, leaves=chosen.leaves)
-    result = run(graph, chosen.prepare, steps)
+    result = run(chosen.first(graph), chosen.prepare, steps)
     prepared = Prepared(result.graph, chosen, result.ledger)
     calibrate_graph(prepared.graph, [prepared.flat(tuple(example_inputs), kwargs or {})])
     if graph.leaves:
@@ -110,7 +111,7 @@ def prepare_islands(
     The whole trains; `islands` holds the prepared submodules, each of which is lowered to a program of its own.
     Raises what `prepare` raises.
     """
-    _check_arguments(model, example_inputs, steps)
+    check_arguments(model, example_inputs, steps)
     twin = copied(model)
     found = find_islands(twin, example_inputs, kwargs, any_size=False)
     floats, parts = copy.deepcopy((twin, found))
@@ -133,8 +134,8 @@ def capture(
     example_inputs, kwargs: as of `prepare`.   leaves: patterns of module paths that stay opaque.
     Raises UserError where the model cannot be captured, with the user's line.
     """
-    _check_arguments(model, example_inputs, None)
-    _check_leaves(leaves)
+    check_arguments(model, example_inputs, None)
+    check_leaves(leaves)
     recipe = replace(FLOAT, leaves=tuple(leaves))
     graph = capture_graph(copied(model), example_inputs, kwargs, leaves=leaves)
     return Prepared(graph, recipe).train(model.training)
@@ -144,7 +145,7 @@ def capture_islands(
     model: nn.Module, example_inputs: Sequence[Any], *, kwargs: Mapping[str, Any] | None = None
 ) -> Archipelago:
     """As `capture`, for a model that cannot be captured whole: of its largest submodules that can."""
-    _check_arguments(model, example_inputs, None)
+    check_arguments(model, example_inputs, None)
     twin = copied(model)
     ours = _placed(twin, find_islands(twin, example_inputs, kwargs), FLOAT)
     check_alongside(model, ours, example_inputs, kwargs)
@@ -155,27 +156,10 @@ def _placed(model: nn.Module, found: Islands, recipe: Recipe, steps: int | None 
     """The model with its islands prepared, in their places."""
     training, prepared = model.training, {}
     for path, graph in found.graphs.items():
-        result = run(graph, recipe.prepare, steps)
+        result = run(recipe.first(graph), recipe.prepare, steps)
         prepared[path] = Island(result.graph, recipe, result.ledger, model.get_submodule(path))
         calibrate_graph(prepared[path].graph, [found.examples[path].flat])
     return Archipelago(model, prepared, found.left).train(training)
-
-
-def _check_leaves(leaves: Any) -> None:
-    if isinstance(leaves, str) or not all(isinstance(pattern, str) for pattern in leaves):
-        raise UserError(
-            f"leaves is {leaves!r}, not a list of patterns", fix="pass patterns of paths, such as ['head.*']"
-        )
-
-
-def _check_arguments(model: Any, example_inputs: Any, steps: Any) -> None:
-    if not isinstance(model, nn.Module):
-        raise UserError(f"the model is a {type(model).__name__}, not a torch.nn.Module", fix="pass an nn.Module")
-    if not isinstance(example_inputs, (tuple, list)):
-        what = f"the example inputs are a {type(example_inputs).__name__}, not the arguments of a forward"
-        raise UserError(what, fix="pass a tuple, such as (x,)")
-    if steps is not None and (isinstance(steps, bool) or not isinstance(steps, int) or steps < 1):
-        raise UserError(f"steps is {steps!r}, not a positive integer", fix="count the optimizer steps of the training")
 
 
 def calibrate(prepared: Prepared | Archipelago, examples: Iterable[Any]) -> None:
@@ -184,21 +168,12 @@ def calibrate(prepared: Prepared | Archipelago, examples: Iterable[Any]) -> None
     Each is one input, a tuple or list of a forward's arguments, or a dict of them by name.
     Raises UserError when there are none, or one does not fit the model.
     """
-    if isinstance(examples, torch.Tensor) or not isinstance(examples, Iterable):
-        what = f"the examples are a {type(examples).__name__}, not an iterable of batches"
-        raise UserError(what, fix="pass [x] for a single batch x")
-    given = (_arguments(example) for example in examples)
+    given = forwards(examples)
     if isinstance(prepared, Archipelago):
         for path, met in prepared.met(given).items():
             calibrate_graph(prepared.islands[path].graph, met)
     else:
         calibrate_graph(prepared.graph, (prepared.flat(*arguments) for arguments in given))
-
-
-def _arguments(example: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    if isinstance(example, Mapping):
-        return (), dict(example)
-    return tuple(example) if isinstance(example, (tuple, list)) else (example,), {}
 
 
 def deployed(prepared: Prepared) -> Result:
@@ -252,8 +227,9 @@ def compile(
     effort: Effort = EFFORT,
     report: Callable[[str, Progress | None], None] = lambda stage, progress: None,
 ) -> Report:
-    """Train a classifier in float, then under a recipe, and lower it. The model is trained in place.
+    """Train a classifier in float, then under a recipe (unless it is a post-training one), and lower it.
 
+    The model is trained in place.
     report: told the stage and, within a training, the progress.   Raises what prepare, train and lower raise, and
     UserError for data that the model cannot be trained or judged on.
     """
@@ -268,7 +244,8 @@ def compile(
     prepared = prepare(model, (x,), chosen, steps=max(1, effort.plan.steps(data.train)))  # 0 steps: nothing to ramp
     report("calibrating", None)
     calibrate(prepared, _some_inputs(data, effort.plan.batch_size))
-    train(prepared, data.train, effort.plan, lambda progress: report(f"training under {chosen.name}", progress))
+    if not chosen.post_training:
+        train(prepared, data.train, effort.plan, lambda progress: report(f"training under {chosen.name}", progress))
     prepared.eval()
     report("lowering", None)
     frozen = deployed(prepared)

@@ -116,7 +116,8 @@ def prepared(captured: Graph, recipe: str, example: Sequence[Tensor]) -> Result:
     from ..compiler.calibrate import calibrate
     from ..compiler.pipeline import run
 
-    result = run(captured, api.read_recipe(recipe).prepare, STEPS)
+    chosen = api.read_recipe(recipe)
+    result = run(chosen.first(captured), chosen.prepare, STEPS)
     calibrate(result.graph, [list(example)])
     return result
 

@@ -3,6 +3,7 @@
 name = "mine"
 summary = "4-bit weights"
 leaves = ["head.sampler"]        # modules that stay opaque, by pattern
+post_training = false            # true: the model comes trained, and the passes begin at its graph of eval mode
 
 [[prepare]]                      # passes before training
 use = "insert_fake_quant"
@@ -26,8 +27,11 @@ import tomli_w
 
 from .contract import Options, Pass
 from .errors import UserError
+from .graph import Graph
+from .modes import evaluated
 from .pipeline import Use
 
+KEYS = ("name", "summary", "leaves", "post_training")
 DEFAULT_LOWER = ({"use": "freeze"}, {"use": "fold_batch_norm"})
 
 
@@ -36,6 +40,8 @@ class Recipe:
     """A named pipeline: the passes before training, and those between training and the integer program.
 
     leaves: patterns of module paths that capture keeps opaque; a model with such a part trains, but cannot be lowered.
+    post_training: the model comes trained. The passes begin at its graph of eval mode, and what they make computes the
+        same in both modes.
     """
 
     name: str
@@ -43,6 +49,11 @@ class Recipe:
     prepare: tuple[Use, ...]
     lower: tuple[Use, ...]
     leaves: tuple[str, ...] = ()
+    post_training: bool = False
+
+    def first(self, captured: Graph) -> Graph:
+        """The graph that the first pass takes."""
+        return evaluated(captured) if self.post_training else captured
 
 
 def parse(text: str, passes: Mapping[str, Pass]) -> Recipe:
@@ -51,15 +62,17 @@ def parse(text: str, passes: Mapping[str, Pass]) -> Recipe:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise UserError("the recipe is not valid TOML", why=str(error)) from None
-    unknown = table.keys() - {"name", "summary", "leaves", "prepare", "lower"}
+    unknown = table.keys() - {*KEYS, "prepare", "lower"}
     if unknown:
-        raise UserError(f"unknown recipe key '{min(unknown)}'", fix="use name, summary, leaves, [[prepare]], [[lower]]")
+        fix = f"use {', '.join(KEYS)}, [[prepare]], [[lower]]"
+        raise UserError(f"unknown recipe key '{min(unknown)}'", fix=fix)
     return Recipe(
         _string(table, "name"),
         _string(table, "summary"),
         _uses(table.get("prepare", []), "prepare", passes),
         _uses(table.get("lower", list(DEFAULT_LOWER)), "lower", passes),
-        _patterns(table.get("leaves", [])),
+        leaves := _patterns(table.get("leaves", [])),
+        _post_training(table.get("post_training", False), leaves),
     )
 
 
@@ -67,8 +80,9 @@ def dump(recipe: Recipe) -> str:
     """The recipe as TOML; `parse` gives an equal recipe back."""
     sections = {"prepare": recipe.prepare, "lower": recipe.lower}
     tables = {key: [_table(use) for use in uses] for key, uses in sections.items()}
-    leaves = {"leaves": list(recipe.leaves)} if recipe.leaves else {}
-    return tomli_w.dumps({"name": recipe.name, "summary": recipe.summary, **leaves, **tables})
+    given: dict[str, Any] = {"leaves": list(recipe.leaves)} if recipe.leaves else {}
+    given |= {"post_training": True} if recipe.post_training else {}
+    return tomli_w.dumps({"name": recipe.name, "summary": recipe.summary, **given, **tables})
 
 
 def _string(table: Mapping[str, Any], key: str) -> str:
@@ -82,6 +96,16 @@ def _patterns(value: Any) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(pattern, str) for pattern in value):
         raise UserError(f"leaves must be a list of patterns of module paths, not {value!r}", where="leaves")
     return tuple(value)
+
+
+def _post_training(value: Any, leaves: tuple[str, ...]) -> bool:
+    if not isinstance(value, bool):
+        raise UserError(f"post_training must be true or false, not {value!r}", where="post_training")
+    if value and leaves:
+        why = "an opaque part has a train mode of its own, and cannot be lowered"
+        what = "post_training does not go with leaves"
+        raise UserError(what, where="post_training", why=why, fix="take one of the two out")
+    return value
 
 
 def _uses(entries: Any, section: str, passes: Mapping[str, Pass]) -> tuple[Use, ...]:

@@ -19,6 +19,8 @@ WRONG = {
     "bad TOML": ("[[prepare]\n", "", "not valid TOML"),
     "unknown key": ("colour = 1\n", "", "unknown recipe key 'colour'"),
     "name of a number": ("name = 3\n", "name", "must be text"),
+    "post_training of text": ('post_training = "yes"\n', "post_training", "must be true or false"),
+    "post_training of a leaf": ('post_training = true\nleaves = ["a"]\n', "post_training", "does not go with leaves"),
     "one table": ('[prepare]\nuse = "freeze"\n', "", "must be a list of tables"),
     "no pass": ("[[prepare]]\nweight_bits = 4\n", "prepare[0].use", "no pass is called None"),
     "unknown pass": (GRID + '[[prepare]]\nuse = "quantise"\n', "prepare[1].use", "no pass is called 'quantise'"),

@@ -78,7 +78,7 @@ def record(captured: Graph, recipe: Recipe, steps: int, tune: Callable[[Graph], 
     steps: length of the training that schedules are told of.   tune: calibrates the prepared graph.
     A model whose eval mode is a graph of its own is explained by that: it is what becomes integers.
     """
-    subject = replace(captured.twin or captured, evaluation=None)
+    subject = recipe.first(replace(captured.twin or captured, evaluation=None))
     ran: list[Ran] = []
     try:
         prepared = watched_run("prepare", subject, recipe.prepare, steps, ran).graph
