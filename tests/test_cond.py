@@ -205,10 +205,11 @@ def draws(m: Any, x: Tensor) -> Any:
 
 
 def draws_within(m: Any, x: Tensor) -> Any:
-    def inner(a: Tensor) -> Tensor:
-        return torch.cond(a.mean() > 0, lambda b: torch.rand_like(b), lambda b: b * 2, (a,))
+    return torch.cond(x.sum() > m.limit, lambda a: a * 2, lambda a: drawn(a), (x,))
 
-    return torch.cond(x.sum() > m.limit, lambda a: a * 2, inner, (x,))
+
+def drawn(a: Tensor) -> Any:
+    return torch.cond(a.mean() > 0, lambda b: torch.rand_like(b), lambda b: b * 2, (a,))
 
 
 def writes(m: Any, x: Tensor) -> Any:
@@ -241,7 +242,12 @@ def numbers(m: Any, x: Tensor) -> Any:
     return x * torch.cond(x.sum() > m.limit, lambda a: 3, lambda a: 4, (x,))
 
 
+def size_alone(m: Any, x: Tensor) -> Any:
+    return torch.cond(x.shape[0] > 5, m.one, lambda a: a.cos(), (x,))
+
+
 REFUSED = [
+    (size_alone, "gets a gradient only if it is taken", "on both sides"),
     (draws, "draws random numbers", "before torch.cond"),
     (draws_within, "draws random numbers", "before torch.cond"),
     (writes, "changes what it was given", "after torch.cond"),

@@ -68,6 +68,8 @@ def chosen(node: Node, args: Sequence[Any], inline: Inline) -> Any:
         raise _refusal(node, "a side of torch.cond returns a number", "return tensors, as torch.full makes of numbers")
     for body in bodies:
         _refuse_effects(node, body)
+    if not isinstance(given.meta["val"], Tensor):
+        _refuse_lone_readers(node, bodies, operands, inline)
     condition = _condition(node, given, inline)
     sides = [inline.block(body, _operands(condition, i, body, operands, inline)) for i, body in enumerate(bodies)]
     return tuple(_choice(node, condition, a, b, inline) for a, b in zip(*sides, strict=True))
@@ -144,6 +146,15 @@ def _refuse_effects(node: Node, body: fx.GraphModule) -> None:
         if any(_memory(x) in given for x in written(call)):
             why = "a side of torch.cond changes what it was given in place, and the graph computes both"
             raise _refusal(node, why, "return the new value, and write it after torch.cond")
+
+
+def _refuse_lone_readers(node: Node, bodies: Sequence[fx.GraphModule], operands: Sequence[Any], inline: Inline) -> None:
+    """On a size, torch.cond runs one side alone: what only the other reads gets no gradient, where ours are zeros."""
+    ports = zip(*(body.graph.find_nodes(op="placeholder") for body in bodies), strict=True)
+    for value, pair in zip(operands, ports, strict=True):
+        if isinstance(value, Node) and inline.carries(value) and len({bool(port.users) for port in pair}) == 2:
+            why = f"torch.cond on a size is a Python branch, and '{value.target}' gets a gradient only if it is taken"
+            raise _refusal(node, f"{why}: only one side reads it", "read the same parameters on both sides")
 
 
 def _draws(node: Node) -> bool:

@@ -19,6 +19,7 @@ from torch.fx.experimental.symbolic_shapes import ShapeEnv
 from ..errors import UserError
 from .copies import copied
 from .example import Example
+from .lines import every_line
 from .refusal import TORCH, here, place, refusal
 
 _TRIED = (*range(2, 129), *(2**k + d for k in range(8, 17) for d in (-1, 0, 1)))
@@ -53,7 +54,7 @@ def export_any_size(model: nn.Module, example: Example) -> torch.export.Exported
 
 def _exported(model: nn.Module, example: Example, dim: Any, every_axis: bool = False) -> torch.export.ExportedProgram:
     shapes = example.dynamic_shapes(model, dim, every_axis)
-    with warnings.catch_warnings(), _quiet(), _without_hints():
+    with warnings.catch_warnings(), _quiet(), _without_hints(), every_line():
         warnings.simplefilter("ignore")
         return torch.export.export(model, example.args, example.kwargs, dynamic_shapes=shapes, strict=False)
 

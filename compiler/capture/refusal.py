@@ -22,7 +22,7 @@ from .causes import Failure, explained
 
 TORCH = os.path.dirname(torch.__file__) + os.sep
 _LOWBIT = os.path.dirname(os.path.dirname(__file__)) + os.sep
-_EXPORT = os.path.join(os.path.dirname(__file__), "export.py")
+EXPORT = os.path.join(os.path.dirname(__file__), "export.py")
 """From where the model is run: what lies further out is not its code."""
 _PYTHON = sysconfig.get_paths()["stdlib"] + os.sep
 _FRAME = re.compile(r'File "([^"]+)", line (\d+), in [^\n]*\n\s+([^\n]*)')
@@ -105,7 +105,7 @@ def user_line(error: BaseException) -> str:
 def here(model: nn.Module) -> str:
     """The innermost line of the user's that is running, with the path of its module; '' if none is."""
     inner = itertools.dropwhile(lambda frame: frame.f_code.co_filename.startswith(_LOWBIT), _frames(sys._getframe(1)))
-    frames = list(itertools.takewhile(lambda frame: frame.f_code.co_filename != _EXPORT, inner))
+    frames = list(itertools.takewhile(lambda frame: frame.f_code.co_filename != EXPORT, inner))
     own = next((frame for frame in frames if is_user(frame.f_code.co_filename)), None)
     if own is None:
         return ""

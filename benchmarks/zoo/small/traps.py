@@ -189,16 +189,6 @@ def a_choice_that_draws(self: Any, x: Tensor) -> Tensor:
     return torch.cond(y.sum() > 0, lambda t: F.dropout(t, 0.5, self.training), lambda t: t * 2, (y,))
 
 
-@made(vectors, lambda: {"lin": nn.Linear(8, 8), "buffer:count": torch.zeros(1)}, refused="in place|buffer", line="cond")
-def a_choice_that_writes(self: Any, x: Tensor) -> Tensor:
-    def counted(t: Tensor) -> Tensor:
-        self.count.add_(1)
-        return t * self.count
-
-    y = self.lin(x)
-    return torch.cond(y.sum() > 0, counted, lambda t: t * 2, (y,))
-
-
 @made(vectors, lambda: {"lin": nn.Linear(8, 8)}, refused="while_loop", line="while_loop")
 def a_loop_by_torch(self: Any, x: Tensor) -> Tensor:
     return while_loop(lambda t: t.abs().sum() > 1, lambda t: (t / 2,), (self.lin(x),))[0]
@@ -207,3 +197,13 @@ def a_loop_by_torch(self: Any, x: Tensor) -> Tensor:
 @made(vectors, lambda: {"lin": nn.Linear(8, 8)}, refused="vmap", line="vmap")
 def a_function_of_a_row(self: Any, x: Tensor) -> Tensor:
     return torch.vmap(lambda t: self.lin(t).softmax(0))(x)
+
+
+@made(
+    vectors,
+    lambda: {"lin": nn.Linear(8, 8), "one": nn.Linear(8, 8)},
+    refused="on a size.*only one side reads",
+    line="torch.cond",
+)
+def a_layer_for_large_batches(self: Any, x: Tensor) -> Tensor:
+    return torch.cond(x.shape[0] > 4, lambda t: self.one(t), lambda t: t.tanh(), (self.lin(x),))
