@@ -25,7 +25,7 @@ def calibrate(graph: Graph, batches: Iterable[list[Tensor]]) -> None:
 
     batches: flat inputs each.   Raises UserError when there is no batch.
     """
-    edges: dict[Tensor, fx.Node] = {}
+    edges: dict[Tensor, list[fx.Node]] = {}
     recorders = [_recorder(evaluated(graph), edges)]
     if graph.evaluation is not None:  # there may be edges that only training has
         recorders.append(_recorder(evaluated(replace(graph, evaluation=None)), edges))
@@ -39,23 +39,28 @@ def calibrate(graph: Graph, batches: Iterable[list[Tensor]]) -> None:
         raise UserError("there is no data to calibrate with", fix="pass an iterable with at least one batch")
     samples = {node: taken for recorder in recorders for node, taken in recorder.samples.items()}
     with torch.no_grad():
-        for parameter, node in edges.items():
-            scale = best_scale(torch.cat(samples[node]), _grid(arguments(node)))
+        for parameter, nodes in edges.items():
+            taken = torch.cat([values for node in nodes for values in samples[node]])
+            scale = best_scale(taken, _grid(arguments(nodes[0])))
             parameter.copy_(torch.log2(scale))
 
 
-def _recorder(graph: Graph, edges: dict[Tensor, fx.Node]) -> _Recorder:
-    """A recorder of the graph's activation grids whose scales no other graph has; they join the edges."""
+def _recorder(graph: Graph, edges: dict[Tensor, list[fx.Node]]) -> _Recorder:
+    """A recorder of the graph's activation grids whose scales no other graph has; they join the edges, by scale."""
     fixed = graph.constants()
-    grids = [node for node in graph.nodes if node.target is own.fake_quantize.default and node not in fixed]
-    new = {_scale_of(graph, node): node for node in grids if _scale_of(graph, node) not in edges}
+    new: dict[Tensor, list[fx.Node]] = {}
+    for node in graph.nodes:
+        scale = _scale_of(graph, node) if node.target is own.fake_quantize.default and node not in fixed else None
+        if scale is not None and scale not in edges:
+            new.setdefault(scale, []).append(node)
     edges.update(new)
-    return _Recorder(graph, new.values())
+    return _Recorder(graph, [node for nodes in new.values() for node in nodes])
 
 
-def _scale_of(graph: Graph, node: fx.Node) -> Tensor:
-    exponent = arguments(arguments(node)["scale"])["self"]
-    return graph.tensor(exponent)
+def _scale_of(graph: Graph, node: fx.Node) -> Tensor | None:
+    """The parameter that is the logarithm of a grid's scale; None for a scale that is given."""
+    scale = arguments(node)["scale"]
+    return None if scale.op == "get_attr" else graph.tensor(arguments(scale)["self"])
 
 
 def _grid(given: Mapping[str, Any]) -> Grid:

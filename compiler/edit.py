@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import fx
+from torch._dispatch.python import enable_python_dispatcher
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
 from .graph import Graph, Origin, arguments, call, origin, stamp
@@ -23,6 +24,7 @@ class Edit:
     shared: names of tensors that the same pass made for the training graph, when it rewrites the graph of eval mode:
         what goes by the same name is the same tensor.
     made: the nodes made by this builder (and those kept): readers of the root that the engine leaves alone.
+    diverted: readers of the root -> what they read from now on.
     """
 
     graph: Graph
@@ -31,11 +33,12 @@ class Edit:
     label: str
     shared: set[str] = field(default_factory=set)
     made: list[fx.Node] = field(default_factory=list)
+    diverted: dict[fx.Node, fx.Node] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._next = self.root if self.root.op == "output" else self.root.next
 
-    def call(self, target: Callable[..., Any], *args: Any, **kwargs: Any) -> fx.Node:
+    def call(self, target: Callable[..., Any], /, *args: Any, **kwargs: Any) -> fx.Node:
         """A new call of an ATen or lowbit operator; names its arguments as the operator's schema does."""
         with self.graph.fx.inserting_before(self._next):
             node = self.graph.fx.call_function(target, args, kwargs)
@@ -47,7 +50,7 @@ class Edit:
             picked = self.graph.fx.call_function(operator.getitem, (node, index))
         return self._stamp(picked, node.meta["val"][index])
 
-    def like(self, node: fx.Node, **changed: Any) -> fx.Node:
+    def like(self, node: fx.Node, /, **changed: Any) -> fx.Node:
         """The same call with some arguments, named by schema, replaced."""
         return self.call(node.target, **{**arguments(node), **changed})  # type: ignore[arg-type]
 
@@ -59,9 +62,18 @@ class Edit:
         """A new buffer of that dotted name, made unique by a number if it is taken."""
         return self._tensor(name, value.detach().clone())
 
+    def common(self, name: str, value: torch.Tensor) -> fx.Node:
+        """The trainable parameter of that dotted name, one for all places that ask for it; new for the first."""
+        self.state.setdefault(name, torch.nn.Parameter(value.detach().clone()))
+        return self._read(name)
+
     def keep(self, reader: fx.Node) -> None:
         """Let a reader of the root go on reading the root, whatever takes its place."""
         self.made.append(reader)
+
+    def divert(self, reader: fx.Node, value: fx.Node) -> None:
+        """Let a reader of the root read this value instead of what takes the root's place."""
+        self.diverted[reader] = value
 
     def penalty(self, value: fx.Node) -> None:
         """Add a scalar to the losses that `regularization()` sums."""
@@ -78,11 +90,14 @@ class Edit:
         while unique in self.state and not self._is_shared(unique, value):
             count += 1
             unique = f"{name}_{count}"
-        self.shared.discard(unique)
-        value = self.state.setdefault(unique, value)
+        self.state.setdefault(unique, value)
+        return self._read(unique)
+
+    def _read(self, name: str) -> fx.Node:
+        self.shared.discard(name)
         with self.graph.fx.inserting_before(self._next):
-            node = self.graph.fx.create_node("get_attr", unique)
-        return self._stamp(node, fake_tensor(self.graph, value))
+            node = self.graph.fx.create_node("get_attr", name)
+        return self._stamp(node, fake_tensor(self.graph, self.state[name]))
 
     def _is_shared(self, name: str, value: torch.Tensor) -> bool:
         return name in self.shared and self.state[name].shape == value.shape
@@ -96,10 +111,13 @@ class Edit:
 
 
 def fake_call(node: fx.Node) -> Any:
-    """The fake value of a call, from the fake values of its arguments; nothing is computed."""
+    """The fake value of a call, from the fake values of its arguments; nothing is computed.
+
+    Under torch's Python dispatcher, as in torch.export: some kernels in C++ would fix the symbolic batch for good.
+    """
     args, kwargs = fx.map_arg((node.args, node.kwargs), lambda n: n.meta["val"])
     tensors = [n.meta["val"] for n in node.all_input_nodes if isinstance(n.meta["val"], torch.Tensor)]
-    with fake_mode(tensors), torch.no_grad():
+    with enable_python_dispatcher(), fake_mode(tensors), torch.no_grad():
         return call(node, args, kwargs)
 
 

@@ -97,7 +97,10 @@ def _try(graph: Graph, state: dict[str, torch.Tensor], node: fx.Node, rule: Rule
         if reason:
             return Event(label, name, str(origin(node)), reason)
     event = Event(label, name, str(origin(node)))
-    _splice(node, rule.build(match, edit := Edit(graph, state, node, label, context.shared)), edit.made)
+    replacement = rule.build(match, edit := Edit(graph, state, node, label, context.shared))
+    for reader, value in edit.diverted.items():
+        reader.replace_input_with(node, value)
+    _splice(node, replacement, edit.made)
     return event
 
 

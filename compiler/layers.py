@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from typing import Any
 
 from torch import Tensor, fx
 
 from .graph import Graph, arguments, shape
-from .operators import LINEAR, PRODUCERS, TRANSPOSED, aten, own
+from .operators import EMBEDDING, LINEAR, MATMULS, PRODUCERS, TRANSPOSED, aten, own
 
 MASKS = "lowbit.masks."
 """Names of the buffers that multiply weights by 0 or 1."""
@@ -29,6 +30,23 @@ def weight_of(node: Any) -> fx.Node | None:
             case _:
                 return None
     return node if isinstance(node, fx.Node) and node.op == "get_attr" else None
+
+
+def weights_read(call: fx.Node, constants: Set[fx.Node]) -> list[tuple[fx.Node, int | None]]:
+    """(operand, the axis of its output channels) of each weight of a layer, matrix product or embedding.
+
+    An embedding looks its rows up, so that one scale must do for all; a layer's weight may be an activation itself.
+    """
+    if is_layer(call):
+        weight = arguments(call)["weight"]
+        return [(weight, output_axis(call))] if weight in constants else []
+    if call.target is EMBEDDING:
+        return [(arguments(call)["weight"], None)]
+    if call.target not in MATMULS:
+        return []
+    *_, left, right = (operand for operand in arguments(call).values() if isinstance(operand, fx.Node))
+    pairs = [(left, len(shape(left)) - 2), (right, len(shape(right)) - 1)]
+    return [(operand, max(axis, 0)) for operand, axis in pairs if operand in constants and weight_of(operand)]
 
 
 def weights_multiplied(graph: Graph) -> list[fx.Node]:
@@ -80,6 +98,23 @@ def _in_blocks(k: Tensor, groups: int, rows: int, rank: int) -> Tensor:
     """k for the second axis of a weight of that rank: each of the groups has its own part of k, and of the rows."""
     parts = k.reshape(groups, 1, -1).expand(groups, rows // groups, -1)
     return parts.reshape(rows, -1, *[1] * (rank - 2))
+
+
+def per_output(call: fx.Node, weight: Tensor) -> Tensor:
+    """A layer's weight as rows, (output channels, the weights of each)."""
+    return _blocks(weight, groups(call)) if call.target in TRANSPOSED else weight.flatten(1)
+
+
+def per_input(call: fx.Node, weight: Tensor) -> Tensor:
+    """A layer's weight as rows, (input channels, the weights that multiply each)."""
+    return weight.flatten(1) if call.target in TRANSPOSED else _blocks(weight, groups(call))
+
+
+def _blocks(weight: Tensor, groups: int) -> Tensor:
+    """The weight by its second axis, of which each group of the first one has a part."""
+    rows, columns = weight.shape[:2]
+    parts = weight.reshape(groups, rows // groups, columns, -1)
+    return parts.transpose(1, 2).reshape(groups * columns, -1)
 
 
 def over_outputs(norm: fx.Node) -> bool:

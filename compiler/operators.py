@@ -2,11 +2,30 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from . import grid as _grid  # noqa: F401  registers the lowbit operators named here
+from . import norm as _norm  # noqa: F401
 
 aten, own = torch.ops.aten, torch.ops.lowbit
+
+
+def calls(*names: str) -> frozenset[Any]:
+    """Every overload of these ATen operators that takes a tensor, or a list of them, first and writes to none given.
+
+    A name that ends in `_` stands for the call in place.
+    """
+    packets = [getattr(aten, name) for name in names]
+    overloads = [getattr(packet, overload) for packet in packets for overload in packet.overloads()]
+    return frozenset(overload for overload in overloads if _of_tensors(overload._schema))
+
+
+def _of_tensors(schema: Any) -> bool:
+    first = schema.arguments[0].type if schema.arguments else None
+    return str(first) in ("Tensor", "List[Tensor]") and not any(argument.is_out for argument in schema.arguments)
+
 
 CONVOLUTIONS = frozenset({aten.conv1d.default, aten.conv2d.default, aten.conv3d.default})
 TRANSPOSED = frozenset({aten.conv_transpose1d.default, aten.conv_transpose2d.input, aten.conv_transpose3d.input})
@@ -14,7 +33,19 @@ LINEAR = aten.linear.default
 PRODUCERS = CONVOLUTIONS | TRANSPOSED | {LINEAR}
 """Calls that multiply by a weight: what is quantized, regularized and pruned."""
 
+MATMULS = calls("matmul", "mm", "bmm", "addmm", "baddbmm")
+"""Products of two tensors, either of which may be an activation."""
+EMBEDDING = aten.embedding.default
+
+PADDED_IN_WORDS = frozenset({aten.conv1d.padding, aten.conv2d.padding, aten.conv3d.padding})
+"""Convolutions padded with 'same' or 'valid', until they are normalized."""
+
 RECTIFIERS = frozenset({aten.relu.default, aten.relu_.default})
+CLAMPS = RECTIFIERS | {
+    *calls("relu6", "relu6_", "hardtanh", "hardtanh_"),
+    *(aten.clamp.default, aten.clamp_.default, aten.clamp_min.default, aten.clamp_max.default),
+}
+"""Calls that limit a value on either side: in integers the very limits of a grid."""
 GRIDS = frozenset({own.fake_quantize.default, own.dequantize.default})
 RESHAPES = frozenset(
     {
@@ -31,19 +62,41 @@ CONVERSIONS = frozenset(
     {aten.to.dtype, aten.to.dtype_layout, aten.to.device, aten.to.other, aten.type_as.default, aten.detach.default}
 )
 """Calls that give the same values, if they are of the type that is asked for; of another, as near as that can be."""
-AVERAGES = frozenset({aten.avg_pool2d.default, aten.adaptive_avg_pool2d.default, aten.mean.dim})
-CARRIERS = (
-    RESHAPES
-    | CONVERSIONS
-    | frozenset(
-        {
-            aten.constant_pad_nd.default,
-            aten.max_pool2d.default,
-            aten.pad.default,
-            aten.dropout.default,
-            aten.contiguous.default,
-            aten.clone.default,
-        }
-    )
+AVERAGES = calls(
+    *("mean", "avg_pool1d", "avg_pool2d", "avg_pool3d"),
+    *("adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d"),
+    *("upsample_linear1d", "upsample_bilinear2d", "upsample_trilinear3d"),
 )
+"""Calls whose output values lie between some of their input's values."""
+MAX_POOLS = calls("max_pool1d", "max_pool2d", "max_pool3d")
+LISTS = (
+    calls("chunk", "split", "split_with_sizes", "tensor_split", "unbind", "topk", "sort")
+    | calls("adaptive_max_pool1d", "adaptive_max_pool2d", "adaptive_max_pool3d", "max_pool2d_with_indices")
+    | frozenset({aten.max.dim, aten.min.dim})
+)
+"""Calls that give several tensors, taken one by one; those that are no indices hold values of the input."""
+MOVES = (
+    calls("permute", "transpose", "t", "numpy_T", "mT", "movedim", "moveaxis", "swapaxes", "swapdims", "roll", "flip")
+    | calls("slice", "select", "narrow", "index_select", "gather", "index", "unfold", "im2col", "expand", "expand_as")
+    | calls("repeat", "tile", "broadcast_to", "repeat_interleave", "channel_shuffle", "native_channel_shuffle")
+    | calls("pixel_shuffle", "pixel_unshuffle", "unflatten", "view_as", "reshape_as", "squeeze", "_unsafe_view")
+    | calls("upsample_nearest1d", "upsample_nearest2d", "upsample_nearest3d", "alias", "lift_fresh_copy")
+    | calls("reflection_pad1d", "reflection_pad2d", "reflection_pad3d", "masked_fill")
+    | calls("replication_pad1d", "replication_pad2d", "replication_pad3d", "dropout_", "feature_dropout", "dropout")
+    | calls("amax", "amin")
+    | calls("pad", "constant_pad_nd", "contiguous", "clone")
+)
+"""Calls that pick values, put them elsewhere, or stand a constant beside them."""
+JOINS = calls("cat", "concat", "concatenate", "stack", "hstack", "vstack", "maximum", "minimum", "where")
+"""Calls that take each of their values from one of several tensors, which must therefore lie on one grid."""
+CARRIERS = RESHAPES | CONVERSIONS | MAX_POOLS | LISTS | MOVES | JOINS
 """Calls whose output values are some of their input's values: on a grid if the input is."""
+
+_BOUNDED = ("sigmoid", "hardsigmoid", "softmax", "_softmax", "abs", "square", "exp", "softplus", "sqrt", "rsqrt")
+NONNEGATIVE = RECTIFIERS | calls("relu6", "relu6_", *_BOUNDED)
+"""Calls whose values are never below zero."""
+ADDITIONS = frozenset({aten.add.Tensor, aten.add_.Tensor})
+SCALINGS = frozenset({aten.mul.Tensor, aten.mul_.Tensor, aten.div.Tensor, aten.div_.Tensor})
+"""Elementwise products and quotients."""
+SHIFTS = ADDITIONS | frozenset({aten.sub.Tensor, aten.sub_.Tensor})
+"""Elementwise sums and differences."""

@@ -2,143 +2,104 @@
 
     y = fake_quantize(x, exp2(log2_scale)),  log2_scale a parameter, at first the MSQE-optimal one of the weights
 
-A value that only feeds what is fused with it (batch norm behind a convolution, ReLU behind anything) gets no grid
-of its own; pooling, reshapes and dropout carry the grid of their input. Activations that cannot be negative use an
-unsigned grid. Weights use one scale a layer (Choi et al. 2020) or one a channel, on a symmetric narrow grid.
+A value that only feeds what is computed with it before any rounding gets no grid of its own: a batch norm, a factor
+or a bias behind a layer, a clamp such as ReLU behind anything. What only picks or moves values (reshapes, slices,
+padding, maximum pooling, nearest upsampling, dropout) carries the grid of its input, and what chooses among several
+(concatenation, maximum) holds them to one grid, whose scale is one parameter, by the name of the first. A grid is
+unsigned where none of its values can be negative. Weights use one scale a layer (Choi et al. 2020) or one for each
+output channel, on a symmetric narrow grid; a grouped transposed convolution, a weight that is read along two axes and
+the table of an embedding have one scale in any case.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Annotated, Any
+from collections.abc import Mapping, Set
+from typing import Annotated
 
 import torch
 from msgspec import Meta
 from torch import fx
 
 from ..compiler.contract import OnGrid, Options, OptionsFor, Pass
+from ..compiler.declared import Bits, Integers, declared
+from ..compiler.edges import ends, fused, nonnegative
 from ..compiler.edit import Edit
-from ..compiler.errors import UserError
 from ..compiler.facts import weights_on_grid
-from ..compiler.graph import Graph, arguments, layer
-from ..compiler.grid import Grid, best_scale
-from ..compiler.layers import is_layer, weight_of
-from ..compiler.operators import AVERAGES, CARRIERS, GRIDS, PRODUCERS, RECTIFIERS
+from ..compiler.graph import Graph, layer, shape
+from ..compiler.operators import ADDITIONS
 from ..compiler.pattern import Planned
+from ..compiler.placement import Edge, Known, activations, weights
 from ..compiler.rule import Match, rule
+from ..compiler.sharing import floating, groups
 
 _aten, _own = torch.ops.aten, torch.ops.lowbit
 
-ActivationBits = Annotated[int, Meta(ge=1, le=16)]
+WeightBits = Annotated[int, Meta(ge=2, le=16)]
 
 
 class Settings(Options, frozen=True):
-    """Widths of the grids. per_channel: one weight scale for each output channel instead of one a layer."""
+    """Widths of the grids, in bits; what is not given is as of the others.
 
-    weight_bits: Annotated[int, Meta(ge=2, le=16)] = 8
-    activation_bits: ActivationBits = 8
-    input_bits: ActivationBits = 8
-    output_bits: ActivationBits = 16
-    per_channel: bool = False
-
-
-@dataclass(frozen=True)
-class Edge:
-    """A planned grid: the scale's name in the state and its first value, and the grid itself.
-
-    straight: the gradient passes where a value is clipped, as it must for weights.
+    first_bits, last_bits: weights of layers that an input reaches, or that reach an output, through no other layer;
+    the latter also of the activations that only such layers read.   residual_bits: sums of two activations of one
+    shape, and their terms; layers read them through a second grid of activation_bits.   per_channel: one weight scale
+    for each output channel instead of one a layer.   share_add: the terms of a sum lie on one grid.
+    quantize_outputs: false leaves outputs in float, for training alone.   inputs: pattern of input names -> what their
+    integers stand for, such as inputs.image = { scale = 0.00392 } of an image in 0..255; they are not trained.
     """
 
-    name: str
-    log2_scale: torch.Tensor
-    grid: Grid
-    straight: bool = False
+    weight_bits: WeightBits = 8
+    activation_bits: Bits = 8
+    input_bits: Bits = 8
+    output_bits: Bits = 16
+    first_bits: WeightBits | None = None
+    last_bits: WeightBits | None = None
+    residual_bits: Bits | None = None
+    per_channel: bool = False
+    share_add: bool = False
+    quantize_outputs: bool = True
+    inputs: dict[str, Integers] = {}  # noqa: RUF012  msgspec copies it
+
+    by_layer = frozenset(
+        {"weight_bits", "activation_bits", "output_bits", "first_bits", "last_bits", "residual_bits", "per_channel"}
+        | {"share_add", "quantize_outputs"}
+    )
 
 
 def plan(graph: Graph, options: OptionsFor) -> Mapping[str, Edge]:
     """Node name -> grid, for every weight and every activation that needs one."""
-    edges: dict[str, Edge] = {}
-    fixed = graph.constants()
-    for node in graph.nodes:
-        if is_layer(node):
-            weight = arguments(node)["weight"]
-            if weight.target not in GRIDS:
-                edges[weight.name] = _weight_edge(graph, node, weight, options)
-        if node not in fixed and _is_activation(node) and _needs_grid(node):
-            edges[node.name] = _activation_edge(node, options)
+    constants = graph.constants()
+    together = fused(graph, constants)
+    sums = [node for node in graph.nodes if node.target in ADDITIONS and _joins_streams(node, constants)]
+    streams = _streams(sums, options, together)
+    inputs = declared(graph, options("").inputs)
+    known = Known(graph, options, constants, together, nonnegative(graph), ends(graph), streams, inputs)
+    ties = [(a, b) for node in sums if options(layer(node)).share_add for a, b in [_terms(node, constants)]]
+    edges: dict[str, Edge] = dict(weights(known))
+    for group in groups(graph, alone=set(together.values()), ties=ties):
+        edges.update({name: edge for name, edge in activations(known, group).items() if name not in edges})
     return edges
 
 
-def _weight_edge(graph: Graph, call: fx.Node, weight: fx.Node, options: OptionsFor) -> Edge:
-    source = weight_of(weight)
-    if source is None:
-        raise UserError("a weight is computed from other values", where=str(layer(call)), fix="make it a parameter")
-    chosen = options(layer(source))
-    grid = Grid(chosen.weight_bits, signed=True, narrow=True)
-    scale = best_scale(graph.evaluate(weight), grid, axis=0 if chosen.per_channel else None)
-    return Edge(f"lowbit.scales.weights.{source.target}", torch.log2(scale), grid, straight=True)
+def _terms(node: fx.Node, constants: Set[fx.Node]) -> list[fx.Node]:
+    return [operand for operand in node.all_input_nodes if operand not in constants and floating(operand)]
 
 
-def _is_activation(node: fx.Node) -> bool:
-    value = node.meta.get("val")
-    return node.op in ("placeholder", "call_function") and isinstance(value, torch.Tensor) and value.is_floating_point()
+def _joins_streams(node: fx.Node, constants: Set[fx.Node]) -> bool:
+    """Whether it is a sum of two activations of one shape."""
+    terms = _terms(node, constants)
+    return len(terms) == 2 and shape(terms[0]) == shape(terms[1])
 
 
-def _needs_grid(node: fx.Node) -> bool:
-    settled = node.target in GRIDS or (node.target in CARRIERS and not _pools_accumulator(node))
-    return not settled and any(not _fuses(node, reader) for reader in node.users)
-
-
-def _pools_accumulator(node: fx.Node) -> bool:
-    if node.target is not _aten.max_pool2d.default:
-        return False
-    source: fx.Node = arguments(node)["self"]
-    return len(source.users) == 1 and _accumulates(source)
-
-
-def _fuses(node: fx.Node, reader: fx.Node) -> bool:
-    """Whether the integer program computes `reader` together with `node`, before any rounding."""
-    if len(node.users) > 1:
-        return False
-    if reader.target is _aten.max_pool2d.default:
-        return _accumulates(node)  # rounding keeps order, so the maximum may go first, and a smaller tensor is rounded
-    norm = reader.target is _aten.batch_norm.default and node.target in PRODUCERS
-    return norm or (reader.target in RECTIFIERS and node.op == "call_function")
-
-
-def _accumulates(node: Any) -> bool:
-    """Whether the node is a convolution, up to batch norm and rectifiers: a maximum of it stays within a channel."""
-    monotone = RECTIFIERS | {_aten.batch_norm.default, _aten.max_pool2d.default}
-    while isinstance(node, fx.Node) and node.target in monotone:
-        node = node.args[0]
-    return isinstance(node, fx.Node) and node.target is _aten.conv2d.default
-
-
-def _activation_edge(node: fx.Node, options: OptionsFor) -> Edge:
-    chosen = options(layer(node))
-    inner = chosen.output_bits if _is_last(node) else chosen.activation_bits
-    bits = chosen.input_bits if node.op == "placeholder" else inner
-    grid = Grid(bits, signed=not _nonnegative(node))
-    like: torch.Tensor = node.meta["val"]
-    return Edge(f"lowbit.scales.activations.{node.name}", torch.zeros(1, dtype=like.dtype), grid)
-
-
-def _is_last(node: fx.Node) -> bool:
-    """Whether the node is read as an output of the model alone, reshaped perhaps."""
-    return all(reader.op == "output" or (reader.target in CARRIERS and _is_last(reader)) for reader in node.users)
-
-
-def _nonnegative(node: Any) -> bool:
-    """Whether no value of the node can be below zero."""
-    if not isinstance(node, fx.Node) or node.op != "call_function":
-        return False
-    if node.target in RECTIFIERS:
-        return True
-    if node.target is _aten.add.Tensor:
-        given = arguments(node)
-        return given["alpha"] >= 0 and _nonnegative(given["self"]) and _nonnegative(given["other"])
-    return node.target in CARRIERS | AVERAGES and _nonnegative(next(iter(arguments(node).values())))
+def _streams(sums: list[fx.Node], options: OptionsFor, together: Mapping[fx.Node, fx.Node]) -> Mapping[fx.Node, int]:
+    found: dict[fx.Node, int] = {}
+    for node in sums:
+        bits, total = options(layer(node)).residual_bits, node
+        while total in together:
+            total = together[total]
+        if bits is not None:
+            found.update(dict.fromkeys([*_terms(node, set()), total], bits))
+    return found
 
 
 def _already(match: Match) -> str:
@@ -148,10 +109,34 @@ def _already(match: Match) -> str:
 
 @rule(Planned(), _already)
 def put(match: Match, edit: Edit) -> fx.Node:
-    """x -> fake_quantize(x, exp2(log2_scale), 0, lo, hi, axis 0)."""
+    """x -> fake_quantize(x, exp2(log2_scale), zero, lo, hi, axis), and for some readers a second one behind it."""
     edge: Edge = match.plan[match.root.name]
-    scale = edit.call(_aten.exp2.default, edit.parameter(edge.name, edge.log2_scale))
-    return edit.call(_own.fake_quantize.default, match.root, scale, 0, edge.grid.lo, edge.grid.hi, 0, edge.straight)
+    rounded = _rounded(edit, match.root, edge)
+    if edge.narrow is not None:
+        narrow = _rounded(edit, rounded, edge.narrow)
+        for reader in [reader for reader in match.root.users if reader.name in edge.readers]:
+            edit.divert(reader, narrow)
+    return rounded
+
+
+def _rounded(edit: Edit, x: fx.Node, edge: Edge) -> fx.Node:
+    return edit.call(
+        _own.fake_quantize.default,
+        x,
+        _scale(edit, edge),
+        edge.zero,
+        edge.grid.lo,
+        edge.grid.hi,
+        edge.axis,
+        edge.straight,
+    )
+
+
+def _scale(edit: Edit, edge: Edge) -> fx.Node:
+    if edge.fixed:
+        return edit.buffer(edge.name, edge.scale)
+    own = edit.parameter if edge.owned else edit.common
+    return edit.call(_aten.exp2.default, own(edge.name, edge.scale))
 
 
 PASS = Pass(
