@@ -30,6 +30,7 @@ from .compiler.contract import Pass
 from .compiler.errors import Unsupported, UserError
 from .compiler.modes import evaluated
 from .compiler.pipeline import Entry, Result, run
+from .compiler.plugins import installed
 from .compiler.prepared import Prepared
 from .compiler.recipe import Recipe, parse
 from .compiler.registry import members
@@ -43,8 +44,8 @@ FLOAT_PLAN, RECIPE_PLAN = Plan(epochs=30), Plan(epochs=40)
 
 
 def passes() -> Mapping[str, Pass]:
-    """Every pass, by name."""
-    return members(f"{__package__}.passes", Pass)
+    """Every pass, by name: the shipped ones, and those of installed packages (see `compiler/plugins.py`)."""
+    return installed(members(f"{__package__}.passes", Pass))
 
 
 def read_recipe(source: str | Path | Recipe) -> Recipe:
@@ -162,18 +163,23 @@ def _placed(model: nn.Module, found: Islands, recipe: Recipe, steps: int | None 
     return Archipelago(model, prepared, found.left).train(training)
 
 
-def calibrate(prepared: Prepared | Archipelago, examples: Iterable[Any]) -> None:
-    """Set the activation scales to the least mean square error over the examples.
+def calibrate(
+    prepared: Prepared | Archipelago,
+    examples: Iterable[Any],
+    report: Callable[[str, int], None] = lambda stage, done: None,
+) -> None:
+    """Set the activation scales to the least mean square error over the examples, and the corrections of biases.
 
     Each is one input, a tuple or list of a forward's arguments, or a dict of them by name.
+    report: told the stage and the number of examples done.
     Raises UserError when there are none, or one does not fit the model.
     """
     given = forwards(examples)
     if isinstance(prepared, Archipelago):
         for path, met in prepared.met(given).items():
-            calibrate_graph(prepared.islands[path].graph, met)
+            calibrate_graph(prepared.islands[path].graph, met, report)
     else:
-        calibrate_graph(prepared.graph, (prepared.flat(*arguments) for arguments in given))
+        calibrate_graph(prepared.graph, (prepared.flat(*arguments) for arguments in given), report)
 
 
 def deployed(prepared: Prepared) -> Result:
@@ -243,7 +249,8 @@ def compile(
     float_accuracy = accuracy(model, data.test)
     prepared = prepare(model, (x,), chosen, steps=max(1, effort.plan.steps(data.train)))  # 0 steps: nothing to ramp
     report("calibrating", None)
-    calibrate(prepared, _some_inputs(data, effort.plan.batch_size))
+    some = _some_inputs(data, effort.plan.batch_size)
+    calibrate(prepared, some, lambda stage, done: report(f"{stage}, {done} of {len(some)} batches", None))
     if not chosen.post_training:
         train(prepared, data.train, effort.plan, lambda progress: report(f"training under {chosen.name}", progress))
     prepared.eval()

@@ -12,6 +12,9 @@ layers."conv1" = { weight_bits = 8 }
 
 [[lower]]                        # passes after it
 use = "freeze"
+
+[[lower]]
+use = "mypkg.passes:my_pass"     # a pass of another package: to read the recipe imports it
 """
 
 from __future__ import annotations
@@ -30,6 +33,7 @@ from .errors import UserError
 from .graph import Graph
 from .modes import evaluated
 from .pipeline import Use
+from .plugins import chosen
 
 KEYS = ("name", "summary", "leaves", "post_training")
 DEFAULT_LOWER = ({"use": "freeze"}, {"use": "fold_batch_norm"})
@@ -117,18 +121,17 @@ def _uses(entries: Any, section: str, passes: Mapping[str, Pass]) -> tuple[Use, 
 def use(entry: Mapping[str, Any], place: str, passes: Mapping[str, Pass]) -> Use:
     """One pass with its options, from a table of the recipe. place: how an error names that table."""
     name, layers = entry.get("use"), entry.get("layers", {})
-    if not isinstance(name, str) or name not in passes:
-        raise UserError(f"no pass is called {name!r}", where=f"{place}.use", fix=f"one of: {', '.join(passes)}")
+    name, pass_ = str(name), chosen(name, passes, f"{place}.use")
     if not isinstance(layers, dict) or not all(isinstance(own, dict) for own in layers.values()):
         raise UserError("layers must map patterns to tables of options", where=f"{place}.layers")
     given = {key: value for key, value in entry.items() if key not in ("use", "layers")}
-    kind = passes[name].options
+    kind = pass_.options
     per_layer = []
     for pattern, own in layers.items():
         where = f'{place}.layers."{pattern}"'
         _check_by_layer(kind, own, where)
-        per_layer.append((pattern, _options(kind, {**given, **own}, where)))
-    return Use(name, passes[name], _options(kind, given, place), tuple(per_layer))
+        per_layer.append((pattern, configured(kind, {**given, **own}, where)))
+    return Use(name, pass_, configured(kind, given, place), tuple(per_layer))
 
 
 def _check_by_layer(kind: type[Options], own: Mapping[str, Any], place: str) -> None:
@@ -141,7 +144,8 @@ def _check_by_layer(kind: type[Options], own: Mapping[str, Any], place: str) -> 
             raise UserError(f"'{key}' holds for all layers", where=f"{place}.{key}", fix=f"by layer: {allowed}")
 
 
-def _options(kind: type[Options], given: Mapping[str, Any], place: str) -> Options:
+def configured(kind: type[Options], given: Mapping[str, Any], place: str) -> Options:
+    """The options of a pass from plain values. Raises UserError that names the option below `place`, and its bounds."""
     try:
         return msgspec.convert(dict(given), kind)
     except msgspec.ValidationError as error:
@@ -161,7 +165,7 @@ def _known(kind: type[Options]) -> str:
 
 
 def _table(use: Use) -> dict[str, Any]:
-    table: dict[str, Any] = {"use": use.name, **_plain(use.options)}
+    table: dict[str, Any] = {"use": use.name, **plain(use.options)}
     if use.layers:
         table["layers"] = {pattern: _by_layer(options) for pattern, options in use.layers}
     return table
@@ -169,10 +173,10 @@ def _table(use: Use) -> dict[str, Any]:
 
 def _by_layer(options: Options) -> dict[str, Any]:
     own = options.by_layer
-    return {key: value for key, value in _plain(options).items() if own is None or key in own}
+    return {key: value for key, value in plain(options).items() if own is None or key in own}
 
 
-def _plain(options: Options) -> dict[str, Any]:
+def plain(options: Options) -> dict[str, Any]:
     """The options as TOML values; TOML has no null, so an absent value is left out."""
-    plain: dict[str, Any] = msgspec.to_builtins(options)
-    return {key: value for key, value in plain.items() if value is not None}
+    values: dict[str, Any] = msgspec.to_builtins(options)
+    return {key: value for key, value in values.items() if value is not None}

@@ -50,7 +50,12 @@ def names(package: str) -> list[str]:
 
 def explanation(package: str, name: str) -> str:
     """A member's docstring: what it is for. The member is not imported, which can take seconds."""
-    spec = importlib.util.find_spec(f"{package}.{name}")
+    return docstring(f"{package}.{name}")
+
+
+def docstring(module: str) -> str:
+    """The docstring of a module, which is not imported. Raises Broken without a file, ImportError without a parent."""
+    spec = importlib.util.find_spec(module)
     if spec is None or spec.origin is None:
-        raise Broken(f"{package}.{name} has no file")
+        raise Broken(f"{module} has no file")
     return ast.get_docstring(ast.parse(Path(spec.origin).read_text(encoding="utf-8"))) or ""

@@ -24,7 +24,7 @@ from .sketch import build
 STEPS = 20
 """Length of the training that schedules are told of."""
 
-_STAGE = re.compile(r"(\w+)\s*(?:\((.*)\))?")
+_STAGE = re.compile(r"([\w.:]+)\s*(?:\((.*)\))?")
 
 
 def trial(line: str, passes: Mapping[str, Pass]) -> Result:

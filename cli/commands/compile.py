@@ -9,6 +9,7 @@ import click
 from ...compiler.registry import names
 from .. import source
 from ..catalog import TARGETS
+from ..options import WithPasses
 from ..render import Screen, Work
 
 if TYPE_CHECKING:
@@ -27,10 +28,11 @@ SMALL = 1_000_000
 """Parameters below which the threads of a step mostly wait for each other."""
 
 
-@click.command()
+@click.command(cls=WithPasses)
 @click.argument("model", metavar="SOURCE")
 @click.option("--recipe", required=True, metavar="RECIPE", help="A shipped recipe, or a TOML file.")
 @click.option("--data", required=True, metavar="DATA", help="'digits', or a factory of lowbit.Data, like SOURCE.")
+@click.option("--set", "given", multiple=True, metavar="PASS.OPTION=VALUE", help="An option of the recipe, set anew.")
 @click.option("--weights", metavar="FILE", help="Weights to begin with: .safetensors, .pt, .pth. No code in it is run.")
 @click.option("-o", "--output", required=True, metavar="FILE", help="The .lowbit file to write.")
 @click.option("--float-epochs", type=click.IntRange(0), default=30, show_default=True, help="Epochs in float; 0: none.")
@@ -41,14 +43,15 @@ SMALL = 1_000_000
 @click.option("--threads", type=click.IntRange(1), help="CPU threads. Default: 1 below a million parameters, else all.")
 @click.pass_obj
 def compile(
-    screen: Screen, model: str, recipe: str, data: str, weights: str | None, output: str, float_epochs: int,
-    epochs: int, batch_size: int, lr: float, seed: int, threads: int | None,
+    screen: Screen, model: str, recipe: str, data: str, given: tuple[str, ...], weights: str | None, output: str,
+    float_epochs: int, epochs: int, batch_size: int, lr: float, seed: int, threads: int | None,
 ) -> int:  # fmt: skip
     """Train SOURCE under a recipe, lower it to integers and write FILE.
 
     SOURCE is package.module:factory or file.py:factory, with the factory's arguments behind a question mark;
     timm:NAME, torchvision:NAME or transformers:CONFIG of an installed package, of which nothing is downloaded; or a
     .pt2 of torch.export.save. Naming a Python file or a package runs it, and opening a .pt2 may run code that it hides.
+    RECIPE may use passes of other packages, as module:attribute: to read it imports those modules.
 
     The model is trained in float first, then under the recipe. The table at the end is of the program as it was read
     back from FILE.
@@ -57,6 +60,7 @@ def compile(
     Examples:
       lowbit compile lowbit.cli.demo:digits_net --recipe choi2020 --data digits -o digits.lowbit
       lowbit compile 'net.py:make?width=32&bias=false' --recipe mine.toml --data net.py:data -o net.lowbit
+      lowbit compile net.py:make --recipe mine.toml --set insert_fake_quant.weight_bits=4 --data net.py:data -o 4.lowbit
       lowbit compile net.py:make --weights net.pt --float-epochs 0 --recipe mine.toml --data net.py:data -o net.lowbit
     """
     from ...compiler.disk import check_writable
@@ -65,9 +69,10 @@ def compile(
     with screen.work() as work:
         work("loading torch")
         from ... import api
+        from ...compiler.settings import override
         from ...compiler.training import Plan
 
-        chosen = api.read_recipe(recipe)
+        chosen = override(api.read_recipe(recipe), given)
         effort = api.Effort(*(Plan(count, batch_size, lr, seed=seed) for count in (float_epochs, epochs)))
         module, task = source.model(model, seed, weights), source.data(data)
         _use(threads, module)

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import inspect
+from dataclasses import astuple
 from typing import TYPE_CHECKING
 
 import click
 
-from ..catalog import PASSES, listed, told
+from ..catalog import PASSES, installed_passes, listed, pass_told
 from ..render import Screen
 
 if TYPE_CHECKING:
-    import msgspec
-
-    from ...compiler.contract import Options, Pass
+    from ...compiler.contract import Pass
 
 
 @click.command()
@@ -22,20 +20,26 @@ if TYPE_CHECKING:
 def passes(screen: Screen, name: str | None) -> None:
     """List the graph passes that a recipe may use; with NAME, tell all about one.
 
+    NAME may be module:attribute, for a pass of your own package; that imports it. Passes with an entry point of the
+    group lowbit.passes are in the list.
+
     \b
     Examples:
       lowbit passes
       lowbit passes insert_fake_quant
+      lowbit passes mypkg.passes:my_pass
     """
     if name is None:
-        screen.table(("pass", "what it does"), listed(PASSES))
+        screen.table(("pass", "what it does"), listed(PASSES) + installed_passes())
         return
-    screen.text(told(PASSES, name, "pass") + "\n")
+    screen.text(pass_told(name) + "\n")
     from ... import api
+    from ...compiler.plugins import chosen
+    from ...compiler.settings import explained, settings
 
-    found = api.passes()[name]
-    if options := _options(found.options):
-        screen.text(_explained(found.options) + "\n")
+    found = chosen(name, api.passes(), "NAME")
+    if options := [astuple(setting) for setting in settings(found.options)]:
+        screen.text(explained(found.options) + "\n")
         screen.table(("option", "type", "default", "bounds"), options)
         screen.text("")
     screen.table(("", ""), _facts(found))
@@ -50,33 +54,3 @@ def _facts(found: Pass) -> list[tuple[str, str]]:
         *(("fires on", trial) for trial in found.fires),
         *(("refuses", f"{trial}: {reason}") for trial, reason in found.refuses.items()),
     ]
-
-
-def _explained(options: type[Options]) -> str:
-    """What the options mean: the docstrings of their class and of those that it extends, but for the common base."""
-    from ...compiler.contract import Options
-
-    own = options.__mro__[: -len(Options.__mro__)]
-    return "\n".join(inspect.getdoc(kind) or "" for kind in own)
-
-
-def _options(options: type[Options]) -> list[tuple[str, str, str, str]]:
-    import msgspec
-
-    fields = msgspec.structs.fields(options)
-    types = msgspec.inspect.type_info(options).fields  # type: ignore[attr-defined]
-    return [(f.name, _type(t.type), str(f.default), _bounds(t.type)) for f, t in zip(fields, types, strict=True)]
-
-
-def _type(found: msgspec.inspect.Type) -> str:
-    import msgspec
-
-    if isinstance(found, msgspec.inspect.LiteralType):
-        return " or ".join(map(repr, found.values))
-    return type(found).__name__.removesuffix("Type").lower()
-
-
-def _bounds(found: msgspec.inspect.Type) -> str:
-    signs = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
-    limits = {sign: getattr(found, name, None) for name, sign in signs.items()}
-    return ", ".join(f"{sign} {limit}" for sign, limit in limits.items() if limit is not None)
