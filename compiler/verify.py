@@ -8,7 +8,7 @@ import torch
 from torch import fx
 
 from .errors import Broken
-from .graph import Graph, is_arithmetic, is_effect, origin, schema_arguments, tensor_of
+from .graph import Graph, is_arithmetic, must_stay, origin, schema_arguments, tensor_of
 
 
 def verify(graph: Graph, after: str) -> None:
@@ -20,7 +20,7 @@ def verify(graph: Graph, after: str) -> None:
     G4 every node has a value and an origin.
     G5 every argument given is one of the operator's schema.
     G6 penalties are scalars; updates name buffers and have their shape.
-    G7 every call is read, or changes something.
+    G7 every call is read, changes something, or draws random numbers.
     """
     try:
         graph.fx.lint()
@@ -50,7 +50,7 @@ def _node(graph: Graph, node: fx.Node) -> str:
 
 
 def _call(node: fx.Node) -> str:
-    if not node.users and not is_effect(node):
+    if not node.users and not must_stay(node):
         return "G7: a call that nobody reads"
     if not isinstance(node.target, torch._ops.OpOverload):
         known = is_arithmetic(node.target) or node.target in (operator.getitem, tensor_of)

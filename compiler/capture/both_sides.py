@@ -30,7 +30,7 @@ def with_both_sides(trace: Trace, refused: UserError) -> tuple[Graph, Witness]:
     """
     decisions = Decisions()
     try:
-        ordinary, seen = trace(decisions)
+        ordinary, seen = _traced(trace, decisions)
         if not decisions.count:
             raise refused
         made = merged(ordinary, [_other(trace, Decisions(number), seen) for number in range(decisions.count)])
@@ -38,21 +38,30 @@ def with_both_sides(trace: Trace, refused: UserError) -> tuple[Graph, Witness]:
             number = made.number_within(second, first)
             if number is not None:  # else the two never go the other way both
                 made.check(_other(trace, Decisions(first, number), seen), (first, second), {})
-    except (Unlike, TooMany) as reason:
+    except Unlike as reason:
         why = f"{refused.why}, and one graph cannot hold both sides: {reason}"
         raise UserError(refused.what, where=refused.where, why=why, fix=refused.fix) from refused
     seen.branches = decisions.count
     return made.graph, seen
 
 
+def _traced(trace: Trace, decisions: Decisions) -> tuple[Graph, Witness]:
+    try:
+        return trace(decisions)
+    except UserError as error:
+        if isinstance(error.__cause__, TooMany):
+            raise Unlike(str(error.__cause__)) from error
+        raise
+
+
 def _other(trace: Trace, decisions: Decisions, seen: Witness) -> Graph:
-    """A trace with another decision, which raises where the other side does."""
+    """A trace in which some decisions go the other way. Raises Unlike where that side raises."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # said of the ordinary trace already
-            graph, found = trace(decisions)
+            graph, found = _traced(trace, decisions)
     except UserError as error:
-        raise Unlike(f"on the other side {error.what[0].lower()}{error.what[1:]}, {error.why}") from error
+        raise Unlike(f"on the other side, {error.why}") from error
     seen.functions = tuple(dict.fromkeys((*seen.functions, *found.functions)))
     seen.assigned = tuple(dict.fromkeys((*seen.assigned, *found.assigned)))
     return graph

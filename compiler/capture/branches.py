@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx
+from torch._subclasses.fake_tensor import is_fake
 from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 from torch.utils.weak import WeakTensorKeyDictionary
@@ -94,10 +95,10 @@ class Decisions(TorchFunctionMode):
 
     def _decided(self, chosen: Tensor) -> bool:
         ordinary = False if self._known.get(chosen) else self._checks.get(chosen)
-        if ordinary is None:
+        if ordinary is None or not is_fake(chosen):
             return bool(chosen)
         if self.count >= MOST:
-            raise TooMany
+            raise TooMany(f"it comes back more than {MOST} times")
         number, self.count = self.count, self.count + 1
         scalar = chosen if chosen.dtype is torch.bool else chosen != 0
         _MARK(scalar.reshape(()) if scalar.dim() else scalar, number, ordinary)

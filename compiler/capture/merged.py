@@ -66,11 +66,21 @@ def merged(ordinary: Graph, others: Sequence[Graph]) -> Merged:
 
     Raises Unlike where no graph of pure calls does what they do.
     """
-    made = _Merging(ordinary, [side(ordinary, other, number) for number, other in enumerate(others)]).run()
+    if any(_returned(one) != _returned(ordinary) for one in others):
+        raise Unlike("the sides return different things")
+    sides = [side(ordinary, other, number) for number, other in enumerate(others)]
+    if any(a.mark < b.mark < a.end < b.end for a in sides for b in sides):
+        raise Unlike("what is decided on one side of a branch matters after it")
+    made = _Merging(ordinary, sides).run()
     made.check(ordinary, (), {mark: number_of(mark) for mark in ordinary.fx.nodes if is_decision(mark)})
     for number, one in enumerate(made.sides):
         made.check(one.trace, {number}, one.marks)
     return made
+
+
+def _returned(graph: Graph) -> Any:
+    """The structure of the result, and what in it is no tensor."""
+    return graph.signature.outputs, dict(graph.signature.constants)
 
 
 @dataclass
@@ -88,7 +98,8 @@ class _Merging:
     state: dict[str, torch.Tensor] = field(default_factory=dict)
     values: dict[fx.Node, fx.Node] = field(default_factory=dict)
     decided: list[fx.Node] = field(default_factory=list)
-    other: list[dict[fx.Node, fx.Node]] = field(default_factory=list)
+    replaced: list[tuple[fx.Node, fx.Node]] = field(default_factory=list)
+    other: list[tuple[int, dict[fx.Node, fx.Node]]] = field(default_factory=list)
     choices: dict[fx.Node, tuple[int, fx.Node, fx.Node]] = field(default_factory=dict)
     early: dict[fx.Node, set[int]] = field(default_factory=lambda: defaultdict(set))
     doubts: set[tuple[int, int]] = field(default_factory=set)
@@ -125,7 +136,7 @@ class _Merging:
 
         for node in one.own:
             made[node] = self._own(node, one.trace, present)
-        self.other.append({value: present(other) for value, other in one.chosen.items()})
+        self.other.append((len(self.replaced), {value: present(other) for value, other in one.chosen.items()}))
 
     def _own(self, node: fx.Node, trace: Graph, present: Callable[[fx.Node], fx.Node]) -> fx.Node:
         """Append a node of another trace, with a fake value in the symbols of this one."""
@@ -145,7 +156,10 @@ class _Merging:
         """Append the choices between both sides of a decision; from here on they are the values."""
         mark = self.sides[number].mark
         place = origin(mark)
-        for value, other in self.other[number].items():
+        since, others = self.other[number]
+        # What a branch within this side chose is, on the other side, as it was.
+        untouched = {value: before for value, before in reversed(self.replaced[since:]) if value < mark}
+        for value, other in {**untouched, **others}.items():
             sides = (self.values[value], other)
             # What decides says yes on the ordinary side of some decisions, and no on that of others.
             pair = sides if mark.args[2] else sides[::-1]
@@ -154,6 +168,7 @@ class _Merging:
             if not same_kind(made, value):
                 raise Unlike("the sides return values of different shapes")
             self.choices[made] = (number, *sides)
+            self.replaced.append((value, self.values[value]))
             self.values[value] = made
             if value < mark:
                 self.early[value].add(number)
