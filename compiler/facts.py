@@ -9,7 +9,7 @@ from torch import fx
 
 from .graph import Graph, arguments, origin
 from .layers import is_layer, over_outputs, weight_of
-from .operators import PRODUCERS, aten, own
+from .operators import PADDED_IN_WORDS, PRODUCERS, aten, own
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,10 @@ weights_frozen = Fact(
             and (arguments(node)["scale"].op != "get_attr" or weight_of(node) is not None)
         ),
     ),
+)
+normal = Fact(
+    "every padding in numbers",
+    lambda graph: _first(graph, lambda node: node.op == "call_function" and node.target in PADDED_IN_WORDS),
 )
 inference = Fact("no node in training mode", lambda graph: _first(graph, _trains))
 no_batch_norm = Fact("no batch norm behind a convolution or linear", lambda graph: _first(graph, _foldable))

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from .errors import UserError
+from .spellings import spelt
 
 _BY_RANK = ("1d", "2d", "3d")
 """Endings of the classes for inputs (batch, channels, ...) with 1, 2 and 3 axes behind; vectors take the first."""
@@ -33,9 +34,11 @@ def layer(name: str, options: list[str], x: Tensor) -> nn.Module:
             return nn.ReLU(inplace="inplace" in options)
         case "maxpool" | "avgpool" | "gap" | "pad":
             return _spatial(*_SPATIAL[name], x)
+        case "spelt" if (module := spelt(options[0], x[0].numel())) is not None:
+            return module
         case _ if name in _PLAIN:
             return _PLAIN[name]()
-    known = ", ".join(sorted({"conv", "tconv", "linear", "mix", "bn", "shuffle", "relu", *_SPATIAL, *_PLAIN}))
+    known = ", ".join(sorted({"conv", "tconv", "linear", "mix", "bn", "shuffle", "relu", "spelt", *_SPATIAL, *_PLAIN}))
     raise UserError(f"unknown word '{name}' in a sketch", fix=f"one of: {known}")
 
 
@@ -59,7 +62,7 @@ def _convolution(name: str, size: int, options: list[str], x: Tensor) -> nn.Modu
     named = _named(options)
     k, stride, groups = (int(named.get(key, value)) for key, value in (("k", 3), ("stride", 1), ("groups", 1)))
     kind = getattr(nn, ("Conv" if name == "conv" else "ConvTranspose") + _ending(x))
-    padding = int(named.get("pad", k // 2))
+    padding = next((word for word in ("same", "valid") if word in options), int(named.get("pad", k // 2)))
     return _weights(kind(x.shape[1], size, k, stride, padding, groups=groups, bias="nobias" not in options), options)
 
 
