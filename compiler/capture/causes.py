@@ -119,10 +119,14 @@ def _batch(failure: Failure) -> tuple[str, str] | None:
 
 def _result(failure: Failure) -> tuple[str, str] | None:
     found = re.search(r"Found <class '([^']*)'> in output", str(failure.error))
-    if not found:
+    odd = re.search(r"^'(\w+)' object has no attribute 'meta'", str(failure.error))  # an Enum
+    if not found and not odd:
         return None
-    why = f"the model returns a {found.group(1)}, of which torch does not know the tensors"
-    return why, "return tensors in tuples, lists or dicts, or register it with torch.export.register_dataclass"
+    name = found.group(1) if found else odd.group(1) if odd else ""
+    why = f"the model returns a {name}, of which torch does not know the tensors"
+    short = name.rpartition(".")[2]
+    change = f"return tensors in tuples, lists or plain dicts; if {short} is a dataclass"
+    return why, f"{change}, call torch.export.register_dataclass({short})"
 
 
 def _inner_function(failure: Failure) -> tuple[str, str] | None:

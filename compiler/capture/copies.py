@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import torch
@@ -52,6 +53,22 @@ def grown(model: nn.Module, example: Example) -> bool:
             if before is not None and buffer is not None and before.shape != buffer.shape:
                 owner[name], found = buffer, True
     return found
+
+
+def restorer(*modules: nn.Module) -> Callable[[], None]:
+    """What puts buffers, and tensors that are plain attributes, back as they are now: the objects and their values."""
+    owners = {id(owner): owner for module in modules for owner in module.modules()}.values()
+    tables = [table for owner in owners for table in (owner._buffers, vars(owner))]
+    kept = [(table, {name: x for name, x in table.items() if isinstance(x, Tensor)}) for table in tables]
+    values = [(tensor, tensor.detach().clone()) for _, own in kept for tensor in own.values()]
+
+    def restore() -> None:
+        for table, own in kept:
+            table.update(own)
+        for tensor, before in values:
+            tensor.data.copy_(before)
+
+    return restore
 
 
 def _has_history(value: Any) -> bool:

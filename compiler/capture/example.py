@@ -15,6 +15,7 @@ from torch.utils import _pytree as pytree
 
 from ..arguments import without_defaults
 from ..errors import UserError
+from .kinds import refuse_kinds
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ class Example:
             what, fix = "the model takes other arguments", "give what `forward` takes"
             raise UserError(what, why=str(error), fix=fix) from None
         bound = without_defaults(bound)
+        refuse_kinds(model, bound.arguments)
         return cls(bound.args, bound.kwargs)
 
     @property
@@ -96,8 +98,15 @@ class Example:
                 return None
             return dict.fromkeys(range(x.dim() if every_axis else 1), dim)
 
+        def shaped(x: Any) -> Any:
+            kind = pytree._get_node_type(x)
+            if kind not in pytree.SUPPORTED_NODES:
+                return marked(x)
+            parts, _ = pytree.SUPPORTED_NODES[kind].flatten_fn(x)  # of a registered class, torch asks for a list
+            return pytree.tree_map(shaped, parts, is_leaf=_is_no_builtin)
+
         bound = inspect.signature(model.forward).bind(*self.args, **self.kwargs).arguments
-        shapes: dict[str, Any] = pytree.tree_map(marked, dict(bound))
+        shapes: dict[str, Any] = pytree.tree_map(shaped, dict(bound), is_leaf=_is_no_builtin)
         return shapes
 
     @contextlib.contextmanager
@@ -125,6 +134,10 @@ class Example:
             del model.__dict__["forward"]
             if own is not None:
                 model.forward = own
+
+
+def _is_no_builtin(x: Any) -> bool:
+    return pytree._get_node_type(x) not in pytree.BUILTIN_TYPES
 
 
 def _has_batch(x: Tensor) -> bool:

@@ -18,7 +18,7 @@ from ..errors import UserError
 from ..graph import Graph, fixed
 from ..modes import evaluated
 from .asides import drawing_alike, holds_both_sides
-from .copies import copied
+from .copies import copied, restorer
 from .example import Example
 from .refusal import refusal
 
@@ -46,9 +46,10 @@ class Fidelity:
         _refuse_unreal(model, example)
         self._example = example
         self._theirs, self._ours = copied(model), copy.deepcopy(drawing_alike(graph).module())
-        self._names = _first_names(model)
+        self._names = _first_names(_named_parameters(model))
+        self._buffer_names = _first_names(_named_buffers(model))
         self._both_sides = holds_both_sides(graph)
-        self._untouched = _cloned_buffers(model)
+        self._untouched = self._buffers(model)
         self._numbers: list[dict[str, float]] = []
         self._first = example.first() if _takes_one(graph, example) else None
 
@@ -89,17 +90,16 @@ class Fidelity:
     def in_eval(self, graph: Graph) -> str:
         """What differs in eval mode, after the training steps before: an output or a buffer; empty if nothing does."""
         trained = {**_named_parameters(self._theirs), **_named_parameters(self._ours), **_named_buffers(self._ours)}
-        module = copy.deepcopy(
-            drawing_alike(evaluated(graph)).module()
-        ).eval()  # else the model's own buffers would change below
+        # A copy, or the model's own buffers would change below.
+        module = copy.deepcopy(drawing_alike(evaluated(graph)).module()).eval()
         for name, tensor in {**_named_parameters(module), **_named_buffers(module)}.items():
             tensor.data = trained.get(name, tensor).data.clone()
-        restore, buffers = _restorer(self._theirs), _cloned_buffers(self._theirs)
+        restore, buffers = restorer(self._theirs), self._buffers(self._theirs)
         with seeded(SEEDS[0]), torch.no_grad(), plain_attention():
-            theirs = outputs(self._example.run(self._theirs.eval()), "eval") | _cloned_buffers(self._theirs)
+            theirs = outputs(self._example.run(self._theirs.eval()), "eval") | self._buffers(self._theirs)
         with seeded(SEEDS[0]), torch.no_grad():
             ours = outputs(module(*copy.deepcopy(self._example.flat))[0], "eval")
-        name = difference({**buffers, **ours, **_cloned_buffers(module)}, theirs, EVAL)
+        name = difference({**buffers, **ours, **self._buffers(module)}, theirs, EVAL)
         name = name or self._alone(module, "eval", EVAL)
         restore()  # for a second graph, to be compared from here too
         return name
@@ -112,7 +112,7 @@ class Fidelity:
         """
         if self._first is None:
             return ""
-        restore = _restorer(self._theirs, ours)
+        restore = restorer(self._theirs, ours)
         try:
             with seeded(SEEDS[0]), plain_attention():
                 theirs = outputs(self._first.run(self._theirs), mode)
@@ -123,6 +123,11 @@ class Fidelity:
         finally:
             restore()
         return f"{name}{ALONE}" if name else ""
+
+    def _buffers(self, module: nn.Module) -> dict[str, Tensor]:
+        """Copies; a buffer with several names goes by its first one."""
+        named = _named_buffers(module)
+        return {f"buffer {self._buffer_names.get(name, name)}": buffer.clone() for name, buffer in named.items()}
 
     def _model(self, args: Any, kwargs: Any) -> Any:
         with warnings.catch_warnings():  # torch.cond compiles its sides and looks at gradients that nobody asked for
@@ -149,7 +154,7 @@ class Fidelity:
         grads = {self._names[name]: p.grad for name, p in _named_parameters(module).items()}
         grads |= {f"input {i}": x.grad for i, x in enumerate(inputs)}
         seen |= {f"the gradient of {name}": _dense(grad) for name, grad in grads.items() if grad is not None}
-        return {**{name: tensor.detach() for name, tensor in seen.items()}, **_cloned_buffers(module)}
+        return {**{name: tensor.detach() for name, tensor in seen.items()}, **self._buffers(module)}
 
     @torch.no_grad()
     def _shake(self) -> None:
@@ -231,10 +236,10 @@ def backward(seen: Mapping[str, Tensor]) -> None:
         sum((out * torch.rand_like(out)).sum() for out in differentiable).backward()  # type: ignore[union-attr]
 
 
-def _first_names(model: nn.Module) -> dict[str, str]:
-    """Name of a parameter -> the first name of the same parameter."""
+def _first_names(named: Mapping[str, Tensor]) -> dict[str, str]:
+    """Name of a tensor -> the first name of the same tensor."""
     first: dict[int, str] = {}
-    return {name: first.setdefault(id(tensor), name) for name, tensor in _named_parameters(model).items()}
+    return {name: first.setdefault(id(tensor), name) for name, tensor in named.items()}
 
 
 def _named_parameters(module: nn.Module) -> dict[str, nn.Parameter]:
@@ -245,26 +250,6 @@ def _numbers(model: nn.Module) -> dict[str, float]:
     """The plain numbers among the attributes of the modules."""
     found = ((path, name, x) for path, part in model.named_modules() for name, x in vars(part).items())
     return {f"{path}.{name}".lstrip("."): x for path, name, x in found if isinstance(x, int | float)}
-
-
-def _restorer(*modules: nn.Module) -> Callable[[], None]:
-    """What puts buffers, and tensors that are plain attributes, back as they are now: the objects and their values."""
-    owners = {id(owner): owner for module in modules for owner in module.modules()}.values()
-    tables = [table for owner in owners for table in (owner._buffers, vars(owner))]
-    kept = [(table, {name: x for name, x in table.items() if isinstance(x, Tensor)}) for table in tables]
-    values = [(tensor, tensor.detach().clone()) for _, own in kept for tensor in own.values()]
-
-    def restore() -> None:
-        for table, own in kept:
-            table.update(own)
-        for tensor, before in values:
-            tensor.data.copy_(before)
-
-    return restore
-
-
-def _cloned_buffers(module: nn.Module) -> dict[str, Tensor]:
-    return {f"buffer {name}": buffer.clone() for name, buffer in _named_buffers(module).items()}
 
 
 def _named_buffers(module: nn.Module) -> dict[str, Tensor]:

@@ -12,13 +12,13 @@ import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from types import FrameType
-from typing import Any
 
 import torch
 from torch import fx, nn
 
 from ..errors import UserError
 from .causes import Failure, explained
+from .kinds import definition
 
 TORCH = os.path.dirname(torch.__file__) + os.sep
 _LOWBIT = os.path.dirname(os.path.dirname(__file__)) + os.sep
@@ -104,13 +104,23 @@ def user_line(error: BaseException) -> str:
 
 def here(model: nn.Module) -> str:
     """The innermost line of the user's that is running, with the path of its module; '' if none is."""
-    inner = itertools.dropwhile(lambda frame: frame.f_code.co_filename.startswith(_LOWBIT), _frames(sys._getframe(1)))
-    frames = list(itertools.takewhile(lambda frame: frame.f_code.co_filename != EXPORT, inner))
-    own = next((frame for frame in frames if is_user(frame.f_code.co_filename)), None)
+    own = running()
     if own is None:
         return ""
     name, line = own.f_code.co_filename, own.f_lineno
-    return str(Place(layer_of(reversed(frames), model), f"{name}:{line}  {linecache.getline(name, line).strip()}"))
+    outer_first = reversed(list(_inner_frames()))
+    return str(Place(layer_of(outer_first, model), f"{name}:{line}  {linecache.getline(name, line).strip()}"))
+
+
+def running() -> FrameType | None:
+    """The innermost frame of the user's code within the export that is going on."""
+    return next((frame for frame in _inner_frames() if is_user(frame.f_code.co_filename)), None)
+
+
+def _inner_frames() -> Iterator[FrameType]:
+    """Innermost first, from where torch called lowbit to where the model is run."""
+    inner = itertools.dropwhile(lambda frame: frame.f_code.co_filename.startswith(_LOWBIT), _frames(sys._getframe(1)))
+    return itertools.takewhile(lambda frame: frame.f_code.co_filename != EXPORT, inner)
 
 
 def layer_of(frames: Iterable[FrameType], model: nn.Module) -> str:
@@ -141,8 +151,8 @@ def _frames(frame: FrameType | None) -> Iterator[FrameType]:
 
 
 def _definition(model: nn.Module) -> str:
-    code: Any = getattr(type(model).forward, "__code__", None)
-    return f"{code.co_filename}:{code.co_firstlineno}" if code and is_user(code.co_filename) else ""
+    line = definition(model)
+    return line if line and is_user(line) else ""
 
 
 def _first(error: BaseException) -> str:

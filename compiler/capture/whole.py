@@ -13,6 +13,7 @@ from torch import fx, nn
 from ..errors import UserError
 from ..graph import OWN, Graph
 from ..modes import in_mode
+from .changes import line_of_change, line_of_parting
 from .copies import grown
 from .evaluation import with_evaluation
 from .example import Example
@@ -67,7 +68,7 @@ def _checked(graph: Graph, model: nn.Module, example: Example, wanted: Wanted, s
     """The graph, with a second one for eval mode if it needs that. Raises UserError where it differs from the model."""
     fidelity = Fidelity(graph, model, example)
     if name := fidelity.in_training():
-        raise _difference(name, seen)
+        raise _difference(name, seen, model, example)
     for name in fidelity.counters():
         where = next((kept.where for kept in seen.assigned if kept.name == name), "")
         what = f"the model changes its attribute '{name}' in every call, and the graph holds the number of the capture"
@@ -76,7 +77,7 @@ def _checked(graph: Graph, model: nn.Module, example: Example, wanted: Wanted, s
     if seen.branches or fidelity.in_eval(graph):
         graph = _with_evaluation(graph, model, example, wanted)
         if name := fidelity.in_eval(graph):
-            raise _difference(name, seen)
+            raise _difference(name, seen, model, example)
     return graph
 
 
@@ -85,23 +86,26 @@ def _with_evaluation(graph: Graph, model: nn.Module, example: Example, wanted: W
         return with_evaluation(graph, model, example, wanted)
 
 
-def _difference(name: str, seen: Witness) -> UserError:
+def _difference(name: str, seen: Witness, model: nn.Module, example: Example) -> UserError:
     if seen.functions and name.startswith("the gradient"):
         return refusal_of_function(seen.functions[0])
     if name.endswith(ALONE):
         return UserError(
             "the model branches on the batch size",
+            where=line_of_parting(model, example, example.first()),
             why=f"it computes something else{ALONE}: {name.removesuffix(ALONE)} differs",
             fix="compute the same for every batch size",
         )
-    kept = ", ".join(f"'{kept.name}' at {kept.where}" if kept.where else f"'{kept.name}'" for kept in seen.assigned)
+    kept = [(x.name, x.where or line_of_change(model, example, x.name)) for x in seen.assigned]
+    shown = ", ".join(f"'{name}' at {where}" if where else f"'{name}'" for name, where in kept)
+    path = next((name.rpartition(".")[0] for name, _ in kept), "") or "its.path"
     return UserError(
         f"the captured graph differs from the model in {name}",
-        where=next((kept.where for kept in seen.assigned if kept.where), ""),
-        why=f"the model keeps something from one call to the next that is no buffer: {kept}"
+        where=next((where for _, where in kept if where), ""),
+        why=f"the model keeps something from one call to the next that is no buffer: {shown}"
         if kept
         else "the model does what torch.export cannot record, such as state outside of its buffers",
-        fix="register what it keeps as a buffer, or keep that part out of the graph with leaves = ['its.path']",
+        fix=f"register what it keeps as a buffer, or keep that part out of the graph with leaves = ['{path}']",
     )
 
 

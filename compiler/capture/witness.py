@@ -15,6 +15,7 @@ from torch import nn
 from torch.utils.checkpoint import CheckpointFunction
 
 from ..errors import UserError
+from .changes import containers, content, is_unchanged
 from .refusal import here
 
 _Function: Any = torch.autograd.Function
@@ -121,43 +122,27 @@ class Witness:
 class _Contents:
     """What the lists, dicts, sets and plain tensors among the attributes of a module held, its hooks among them.
 
-    path: of the module.
+    path: of the module.   held: name of the attribute, the object, and its content.
     """
 
     path: str
-    held: dict[str, tuple[Any, Any]]
+    held: list[tuple[str, Any, Any]]
 
     @classmethod
     def of(cls, path: str, module: nn.Module) -> _Contents:
         own = {name: value for name, value in vars(module).items() if name not in vars(_PLAIN) or "hook" in name}
-        kinds = (list, dict, set, torch.Tensor)
-        return cls(path, {name: (value, _copied(value)) for name, value in own.items() if isinstance(value, kinds)})
+        return cls(path, [(name, x, content(x)) for name, value in own.items() for x in containers(value)])
 
     def restored(self) -> Iterator[str]:
         """Put everything back; the names of what had changed."""
-        for name, (value, before) in self.held.items():
-            if not _alike(value, before):
+        for name, value, before in self.held:
+            if not is_unchanged(value, before):
                 _put_back(value, before)
                 if name not in vars(_PLAIN):  # a hook that the first forward installs is no memory
                     yield f"{self.path}.{name}".lstrip(".")
 
 
 _PLAIN = nn.Module()
-
-
-def _copied(value: Any) -> Any:
-    return value.detach().clone() if isinstance(value, torch.Tensor) else value.copy()
-
-
-def _alike(value: Any, before: Any) -> bool:
-    """Whether nothing was put in, taken out or written."""
-    if isinstance(value, torch.Tensor):
-        return value.shape == before.shape and torch.equal(value.detach(), before)
-    if isinstance(value, set):
-        return bool(value == before)
-    ours, theirs = (list(x.items()) if isinstance(x, dict) else list(enumerate(x)) for x in (value, before))
-    pairs = zip(ours, theirs, strict=False)
-    return len(ours) == len(theirs) and all(a == b and x is y for (a, x), (b, y) in pairs)
 
 
 @torch.no_grad()

@@ -5,6 +5,7 @@ Some are the whole model, so that there is no part to capture beside them. Those
 
 from __future__ import annotations
 
+import enum
 import random
 from typing import Any
 
@@ -13,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch._higher_order_ops.while_loop import while_loop
 
+from ..row import noise
 from .made import made, vectors, whole
 
 BRANCH = r"branch|value of a tensor"
@@ -112,7 +114,7 @@ def a_counter_in_python(self: Any, x: Tensor) -> Tensor:
     return self.lin(x) / self.calls
 
 
-@made(vectors, lambda: {"lin": nn.Linear(8, 8), "memory": []}, refused=r"(?i)state|attribute|memory", line="memory")
+@made(vectors, lambda: {"lin": nn.Linear(8, 8), "memory": []}, refused=r"memory", line="self.memory.append")
 def a_memory_of_tensors(self: Any, x: Tensor) -> Tensor:
     y = self.lin(x)
     self.memory.append(y.detach().mean(0))
@@ -207,3 +209,30 @@ def a_function_of_a_row(self: Any, x: Tensor) -> Tensor:
 )
 def a_layer_for_large_batches(self: Any, x: Tensor) -> Tensor:
     return torch.cond(x.shape[0] > 4, lambda t: self.one(t), lambda t: t.tanh(), (self.lin(x),))
+
+
+@made(vectors, lambda: {"lin": nn.Linear(8, 8), "cache": {"rows": []}}, refused="cache", line="rows.insert")
+def a_memory_within_a_memory(self: Any, x: Tensor) -> Tensor:
+    y, rows = self.lin(x), self.cache["rows"]
+    rows.insert(0, y.detach().mean(0))
+    return y + sum(rows)
+
+
+@made(vectors, lambda: {"lin": nn.Linear(8, 8)}, refused="batch size", line="reflect")
+def a_size_that_torch_asks_for(self: Any, x: Tensor) -> Tensor:
+    return F.pad(self.lin(x).t().unsqueeze(0), (1, 1), mode="reflect").sum((0, 1))
+
+
+@made(vectors, lambda: {"lin": nn.Linear(8, 8)}, refused="batch size", line="== 1")
+def another_way_for_a_single_row(self: Any, x: Tensor) -> Tensor:
+    y = self.lin(x)
+    return y * 2 if x.shape[0] == 1 else y
+
+
+class Way(enum.Enum):
+    UP = 1
+
+
+@made(lambda batch: ((noise(batch, 8), Way.UP), {}), lambda: {"lin": nn.Linear(8, 8)}, refused="Way", line="traps.py")
+def an_enumeration_as_argument(self: Any, x: Tensor, way: Way) -> Tensor:
+    return self.lin(x) if way is Way.UP else x
