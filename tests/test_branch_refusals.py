@@ -85,6 +85,16 @@ def read_before_and_after(m: Any, x: Tensor) -> Any:
     return m.head(y + z)
 
 
+def two_variables(m: Any, x: Tensor) -> Any:
+    """Only where both branches go the other way do `y` and `z` differ."""
+    y = z = m.layers[0](x)
+    if m.training and torch.rand([]) < 0.5:
+        y, z = x, x * 0
+    if m.training and torch.rand([]) < 0.5:
+        y = m.layers[1](z)
+    return m.head(y)
+
+
 def drawn_by_python(m: Any, x: Tensor) -> Any:
     if m.training and torch.rand([]) < 0.5:
         x = x * random.random()
@@ -115,6 +125,7 @@ REFUSED: list[tuple[Forward, str, str]] = [
     (of_other_numbers, "torch.rand", "return different things"),
     (of_other_structure, "torch.rand", "return different things"),
     (read_before_and_after, "isfinite", "a value is read on"),
+    (two_variables, "torch.rand", "read different values after the branch"),
     (drawn_by_python, "torch.rand", "on the other side, torch.export records the one outcome"),
     (on_values, "x.sum()", ""),
     (on_probabilities, "bernoulli", ""),

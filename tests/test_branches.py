@@ -260,8 +260,8 @@ def test_a_model_without_such_branches_is_exported_once(monkeypatch: pytest.Monk
 
 
 def test_each_decision_costs_one_export(monkeypatch: pytest.MonkeyPatch) -> None:
-    refused, ordinary, eval_mode = 1, 1, 1
-    assert exports(monkeypatch, Stack(skipped, 4)) == refused + ordinary + 4 + eval_mode
+    refused, ordinary, all_at_once, eval_mode = 1, 1, 1, 1
+    assert exports(monkeypatch, Stack(skipped, 4)) == refused + ordinary + 4 + all_at_once + eval_mode
 
 
 def test_it_is_prepared_trained_and_lowered() -> None:
@@ -271,6 +271,7 @@ def test_it_is_prepared_trained_and_lowered() -> None:
     optimizer = torch.optim.SGD(prepared.parameters(), 0.01)
     for _ in range(4):
         optimizer.zero_grad()
-        (prepared(drawn(8, 4)).square().sum() + prepared.penalty()).backward()
+        (prepared(drawn(8, 4)).square().sum() + prepared.regularization()).backward()
         optimizer.step()
+        prepared.step()
     assert lowbit.lower(prepared.eval()) is not None

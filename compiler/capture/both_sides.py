@@ -10,8 +10,8 @@ from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 from ..errors import UserError
 from ..graph import Graph
 from .alike import Unlike
-from .branches import Decisions, TooMany
-from .merged import merged
+from .branches import Decisions, TooMany, is_decision, number_of
+from .merged import Merged, merged
 from .witness import Witness
 
 Trace = Callable[[Decisions], tuple[Graph, Witness]]
@@ -34,15 +34,27 @@ def with_both_sides(trace: Trace, refused: UserError) -> tuple[Graph, Witness]:
         if not decisions.count:
             raise refused
         made = merged(ordinary, [_other(trace, Decisions(number), seen) for number in range(decisions.count)])
-        for first, second in sorted(made.doubts):
-            number = made.number_within(second, first)
-            if number is not None:  # else the two never go the other way both
-                made.check(_other(trace, Decisions(first, number), seen), (first, second), {})
+        _settle(made, trace, seen)
     except Unlike as reason:
         why = f"{refused.why}, and one graph cannot hold both sides: {reason}"
         raise UserError(refused.what, where=refused.where, why=why, fix=refused.fix) from refused
     seen.branches = decisions.count
     return made.graph, seen
+
+
+def _settle(made: Merged, trace: Trace, seen: Witness) -> None:
+    """Check what no trace of one decision tells: with all of them the other way, or else two by two."""
+    doubts, count = made.doubts, len(made.decided)
+    if doubts:
+        everything = Decisions(*range(count))
+        graph = _other(trace, everything, seen)
+        if everything.count == count:  # else one of them is within another, and was not met
+            made.check(graph, range(count), {mark: number_of(mark) for mark in graph.fx.nodes if is_decision(mark)})
+            doubts = made.entangled
+    for first, second in sorted(doubts):
+        number = made.number_within(second, first)
+        if number is not None:  # else the two never go the other way both
+            made.check(_other(trace, Decisions(first, number), seen), (first, second), {})
 
 
 def _traced(trace: Trace, decisions: Decisions) -> tuple[Graph, Witness]:

@@ -37,7 +37,8 @@ class Merged:
 
     decided: what each decision goes by, in order.   choices: `where` -> number of the decision, the operand on the
     ordinary side and that on the other.   doubts: pairs of decisions of which the other side of the second reads what
-    the first may have changed: no trace of one decision alone tells which of both values it reads.
+    the first chose: no trace of one decision alone tells what it reads where both go the other way.   entangled: those
+    among them that chose the same value as another decision did.
     """
 
     graph: Graph
@@ -45,6 +46,7 @@ class Merged:
     decided: Sequence[fx.Node]
     choices: Mapping[fx.Node, tuple[int, fx.Node, fx.Node]]
     doubts: frozenset[tuple[int, int]]
+    entangled: frozenset[tuple[int, int]]
 
     def check(self, trace: Graph, others: Container[int], marks: Mapping[fx.Node, int]) -> None:
         """Raise Unlike unless the graph computes what a trace does.
@@ -87,9 +89,9 @@ def _returned(graph: Graph) -> Any:
 class _Merging:
     """The graph under construction.
 
-    values: value of the ordinary trace -> the node that is it from here on.   other: of each decision met, what its
-    other side has in place of a value of the ordinary one.   early: values that were there before the branch that
-    chooses them: a later read may mean them or the choice.
+    values: value of the ordinary trace -> the node that it is from here on.   chosen: those that became a choice -> the
+    decisions.   replaced: the same in order, with the node that each was before.   other: of each decision met, how
+    long that list was, and what its other side has in place of a value of the ordinary one.
     """
 
     ordinary: Graph
@@ -101,8 +103,9 @@ class _Merging:
     replaced: list[tuple[fx.Node, fx.Node]] = field(default_factory=list)
     other: list[tuple[int, dict[fx.Node, fx.Node]]] = field(default_factory=list)
     choices: dict[fx.Node, tuple[int, fx.Node, fx.Node]] = field(default_factory=dict)
-    early: dict[fx.Node, set[int]] = field(default_factory=lambda: defaultdict(set))
+    chosen: dict[fx.Node, list[int]] = field(default_factory=lambda: defaultdict(list))
     doubts: set[tuple[int, int]] = field(default_factory=set)
+    entangled: set[tuple[int, int]] = field(default_factory=set)
 
     def run(self) -> Merged:
         ends = defaultdict[fx.Node, list[int]](list)
@@ -119,7 +122,7 @@ class _Merging:
         constants = self.state.keys() - self.ordinary.state.keys()
         transient = self.ordinary.transient | {name for one in self.sides for name in one.trace.transient & constants}
         graph = replace(self.ordinary, fx=self.made, state=self.state, transient=transient)
-        return Merged(graph, self.sides, self.decided, self.choices, frozenset(self.doubts))
+        return Merged(graph, self.sides, self.decided, self.choices, *map(frozenset, (self.doubts, self.entangled)))
 
     def _decide(self, mark: fx.Node) -> None:
         """Append what the other side of a decision computes; both sides start from the present values."""
@@ -131,7 +134,9 @@ class _Merging:
         def present(node: fx.Node) -> fx.Node:
             if node in made:
                 return made[node]
-            self.doubts |= {(first, number) for first in self.early.get(one.same[node], ())}
+            doubts = {(first, number) for first in self.chosen.get(one.same[node], ())}
+            self.doubts |= doubts
+            self.entangled |= doubts if len(doubts) > 1 else set()
             return self.values[one.same[node]]
 
         for node in one.own:
@@ -170,8 +175,7 @@ class _Merging:
             self.choices[made] = (number, *sides)
             self.replaced.append((value, self.values[value]))
             self.values[value] = made
-            if value < mark:
-                self.early[value].add(number)
+            self.chosen[value].append(number)
 
     def _fake(self, node: fx.Node) -> Any:
         args, kwargs = fx.map_arg((node.args, node.kwargs), lambda n: n.meta["val"])
