@@ -1,18 +1,20 @@
-"""Calibration: every activation scale set from real data, with the network in float and in eval mode."""
+"""Calibration, in eval mode: every activation scale set from real data with the network in float; then corrections."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
 
+from .correction import correct, corrections
 from .errors import UserError
 from .graph import Graph, arguments, origin
 from .grid import Grid, best_scale
 from .modes import evaluated, in_mode
+from .unrounded import Unrounded
 
 SAMPLES = 1 << 16
 """Values kept of an edge for each batch; more change the scale by less than its step."""
@@ -20,13 +22,36 @@ SAMPLES = 1 << 16
 own = torch.ops.lowbit
 
 
-def calibrate(graph: Graph, batches: Iterable[list[Tensor]]) -> None:
-    """Set the scale of every activation grid to the least mean square error over the batches, in place.
+def calibrate(
+    graph: Graph, batches: Iterable[list[Tensor]], report: Callable[[str, int], None] = lambda stage, done: None
+) -> None:
+    """Set the scale of every activation grid to the least mean square error over the batches, then correct biases.
 
-    batches: flat inputs each.   Raises UserError when there is no batch.
+    batches: flat inputs each; a graph with corrections keeps them, and runs each three times.
+    report: told the stage and the number of batches done.   Raises UserError when there is no batch.
     """
+    derived = evaluated(graph)
+    kept: list[list[Tensor]] | None = [] if corrections(derived) else None
+    _scales(graph, derived, _counted(batches, kept, lambda done: report("calibrating", done)))
+    if kept is not None:
+        with in_mode(nn.ModuleList(graph.leaves.values()), False):
+            correct(derived, kept, lambda done: report("correcting biases", done))
+
+
+def _counted(
+    batches: Iterable[list[Tensor]], kept: list[list[Tensor]] | None, report: Callable[[int], None]
+) -> Iterator[list[Tensor]]:
+    """The batches, told when they are done, and kept where they are needed again."""
+    for done, batch in enumerate(batches, 1):
+        if kept is not None:
+            kept.append(batch)
+        yield batch
+        report(done)
+
+
+def _scales(graph: Graph, derived: Graph, batches: Iterable[list[Tensor]]) -> None:
     edges: dict[Tensor, list[fx.Node]] = {}
-    recorders = [_recorder(evaluated(graph), edges)]
+    recorders = [_recorder(derived, edges)]
     if graph.evaluation is not None:  # there may be edges that only training has
         recorders.append(_recorder(evaluated(replace(graph, evaluation=None)), edges))
     count = 0
@@ -68,25 +93,20 @@ def _grid(given: Mapping[str, Any]) -> Grid:
     return Grid(bits, signed=given["lo"] < 0, narrow=given["lo"] == -given["hi"])
 
 
-class _Recorder(fx.Interpreter):
-    """Runs the graph in float, every grid an identity, and samples what arrives at the chosen ones."""
+class _Recorder(Unrounded):
+    """Runs the graph in float and samples what arrives at the chosen grids."""
 
     def __init__(self, graph: Graph, edges: Iterable[fx.Node]) -> None:
         super().__init__(graph.module())
         self._names = {node.name: node for node in edges}
         self.samples: dict[fx.Node, list[Tensor]] = {node: [] for node in edges}
 
-    @torch.no_grad()
-    def run_node(self, n: fx.Node) -> Any:
-        if n.target is not own.fake_quantize.default:
-            return super().run_node(n)
-        args, kwargs = self.fetch_args_kwargs_from_env(n)
-        x: Tensor = args[0] if args else kwargs["x"]
-        if n.name in self._names:
-            flat = x.reshape(-1)
-            taken = flat[:: max(1, flat.numel() // SAMPLES)].clone()
-            if not torch.isfinite(taken).all():
-                fix = "clean the data, or look for an overflow in the model"
-                raise UserError("calibration met infinity or not-a-number", where=str(origin(n)), fix=fix)
-            self.samples[self._names[n.name]].append(taken)
-        return x.clone()  # an in-place call behind it must not reach the caller's data
+    def met(self, grid: fx.Node, x: Tensor) -> None:
+        if grid.name not in self._names:
+            return
+        flat = x.reshape(-1)
+        taken = flat[:: max(1, flat.numel() // SAMPLES)].clone()
+        if not torch.isfinite(taken).all():
+            fix = "clean the data, or look for an overflow in the model"
+            raise UserError("calibration met infinity or not-a-number", where=str(origin(grid)), fix=fix)
+        self.samples[self._names[grid.name]].append(taken)

@@ -13,6 +13,11 @@ from .operators import EMBEDDING, LINEAR, MATMULS, PRODUCERS, TRANSPOSED, aten, 
 MASKS = "lowbit.masks."
 """Names of the buffers that multiply weights by 0 or 1."""
 
+_SPREADS = frozenset({aten.reshape.default, aten.expand.default})
+
+CORRECTIONS = "lowbit.corrections."
+"""Names of the buffers that are added to biases."""
+
 
 def is_layer(node: Any) -> bool:
     """Whether this is a call that multiplies by a weight."""
@@ -20,16 +25,27 @@ def is_layer(node: Any) -> bool:
 
 
 def weight_of(node: Any) -> fx.Node | None:
-    """The parameter or buffer behind a weight operand, through masks and grids; None if it is computed otherwise."""
+    """The parameter or buffer behind a weight operand, through masks, grids and the factors of norms; None if computed otherwise."""
     while isinstance(node, fx.Node) and node.op == "call_function":
         match node.target:
             case own.fake_quantize.default:
                 node = arguments(node)["x"]
             case aten.mul.Tensor if str(getattr(arguments(node)["other"], "target", "")).startswith(MASKS):
                 node = arguments(node)["self"]
+            case aten.mul.Tensor if factor_of(node) is not None:
+                node = arguments(node)["self"]
             case _:
                 return None
     return node if isinstance(node, fx.Node) and node.op == "get_attr" else None
+
+
+def factor_of(product: fx.Node) -> fx.Node | None:
+    """The factor of a norm, (channels,), by which a weight is multiplied; None if the node is no such product."""
+    node = arguments(product)["other"] if product.target is aten.mul.Tensor else None
+    while isinstance(node, fx.Node) and node.target in _SPREADS:
+        node = arguments(node)["self"]
+    k = arguments(node)["self"] if getattr(node, "target", None) is aten.index_select.default else node
+    return node if getattr(k, "target", None) is own.norm_factor.default else None
 
 
 def weights_read(call: fx.Node, constants: Set[fx.Node]) -> list[tuple[fx.Node, int | None]]:
@@ -47,6 +63,13 @@ def weights_read(call: fx.Node, constants: Set[fx.Node]) -> list[tuple[fx.Node, 
     *_, left, right = (operand for operand in arguments(call).values() if isinstance(operand, fx.Node))
     pairs = [(left, len(shape(left)) - 2), (right, len(shape(right)) - 1)]
     return [(operand, max(axis, 0)) for operand, axis in pairs if operand in constants and weight_of(operand)]
+
+
+def correction_of(call: fx.Node) -> fx.Node | None:
+    """The buffer that corrects a layer's bias, or stands in for one; None if there is none."""
+    bias = arguments(call)["bias"]
+    operand = arguments(bias)["other"] if getattr(bias, "target", None) is aten.add.Tensor else bias
+    return operand if str(getattr(operand, "target", "")).startswith(CORRECTIONS) else None
 
 
 def weights_multiplied(graph: Graph) -> list[fx.Node]:

@@ -1,0 +1,233 @@
+"""Scale the channels between two layers until the weights of both are as large (Nagel et al. 2019, arXiv 1906.04721).
+
+    w1' = w1 / s,  b1' = b1 / s,  w2' = w2 s,  s = sqrt(max|w1| / max|w2|) for each channel between two layers
+
+It changes no output where all that stands between is positively homogeneous: relu(s x) = s relu(x), and pooling, zero
+padding and reshapes are. A ReLU6 becomes min(relu(x), 6 / s), a limit for each channel, or with clip = "drop", which
+does change the function, a ReLU. Chains are swept over until no range moves. Where the weights of a channel are
+negligible on one side, no s makes both as large: the other side is scaled down to the largest of its layer.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+import torch
+from msgspec import Meta
+from torch import Tensor, fx
+
+from ..compiler.chains import BOUND, CLIPS, Chain, Lay, chain_from, shared, upper
+from ..compiler.contract import Close, Options, OptionsFor, Pass
+from ..compiler.edit import Edit
+from ..compiler.facts import one_graph
+from ..compiler.graph import Graph, arguments, layer, shape
+from ..compiler.layers import along_inputs, along_outputs, is_layer, per_input, per_output
+from ..compiler.operators import NONNEGATIVE, PRODUCERS
+from ..compiler.pattern import Call
+from ..compiler.rule import Match, rule
+
+_aten = torch.ops.aten
+
+EQUAL = 0.01
+"""Ranges that differ by less than this share are equal; the sweeps go on to a tenth of it."""
+NEGLIGIBLE = 2.0**-16
+
+
+class Settings(Options, frozen=True):
+    """rounds: the most sweeps over the chains.   clip: what becomes of limits from above, as of ReLU6: "keep" moves
+    them with the channel, "drop" takes them out, which changes the function."""
+
+    rounds: Annotated[int, Meta(ge=1, le=10_000)] = 1000
+    clip: Literal["keep", "drop"] = "keep"
+
+    by_layer = frozenset[str]()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """scales: layer -> what its inputs and its outputs are multiplied by, (channels,) each.
+    limits: clip between two layers -> its limits, shaped to broadcast; None: it is dropped.
+    why: layer -> why its outputs are not scaled.
+    """
+
+    scales: Mapping[str, tuple[Tensor | None, Tensor | None]]
+    limits: Mapping[str, Tensor | None]
+    why: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Pair:
+    """Two layers while they are swept over; of each channel between them, (channels,):
+
+    ours, theirs: whether the first, the second has weights to speak of.   constant: how large it is without weights.
+    factor: what it has been multiplied by.
+    """
+
+    chain: Chain
+    ours: Tensor
+    theirs: Tensor
+    constant: Tensor
+    factor: Tensor
+
+
+def plan(graph: Graph, options: OptionsFor) -> Plan:
+    """Follow every layer to the next one, and sweep over the pairs."""
+    chosen, why, chains = options(""), dict[str, str](), list[Chain]()
+    for node in filter(is_layer, graph.nodes):
+        found = _pair(graph, node)
+        if isinstance(found, Chain):
+            chains.append(found)
+        else:
+            why[node.name] = found
+    ends = dict.fromkeys(node for chain in chains for node in _ends(chain))
+    weights = {node: graph.tensor(arguments(node)["weight"]).detach().double() for node in ends}
+    pairs = [_begin(graph, chain, weights) for chain in chains]
+    if not any(float((_ratio(pair, weights).log() * 2).abs().max()) > EQUAL for pair in pairs):
+        return Plan({}, {}, why)
+    for _ in range(chosen.rounds):
+        if _sweep(pairs, weights) < EQUAL / 20:
+            break
+    clips = [(pair, clip, lay) for pair in pairs for clip, lay in pair.chain.clips]
+    limits = {clip.name: _limit(graph, pair, clip, lay, chosen.clip) for pair, clip, lay in clips}
+    return Plan(_scales(pairs), limits, why)
+
+
+def _ends(chain: Chain) -> tuple[fx.Node, fx.Node]:
+    return chain.first, chain.second
+
+
+def _pair(graph: Graph, node: fx.Node) -> Chain | str:
+    found = chain_from(node)
+    if isinstance(found, str):
+        return found
+    return shared(graph, node, "weight", "bias") or shared(graph, found.second, "weight") or found
+
+
+def _ranges(chain: Chain, weights: Mapping[fx.Node, Tensor]) -> tuple[Tensor, Tensor]:
+    """The largest weight of each channel in either layer."""
+    ours = per_output(chain.first, weights[chain.first]).abs().amax(1)
+    theirs = per_input(chain.second, weights[chain.second]).abs().amax(1)
+    return ours, theirs.reshape(len(ours), -1).amax(1)
+
+
+def _begin(graph: Graph, chain: Chain, weights: Mapping[fx.Node, Tensor]) -> Pair:
+    ours, theirs = _ranges(chain, weights)
+    bias = arguments(chain.first)["bias"]
+    value = torch.zeros_like(ours) if bias is None else graph.tensor(bias).detach().double()
+    cut = bool(chain.path) and chain.path[0].target in NONNEGATIVE | CLIPS
+    constant = value.clamp_min(0) if cut else value.abs()
+    live = (ours > NEGLIGIBLE * ours.max(), theirs > NEGLIGIBLE * theirs.max())
+    return Pair(chain, *live, constant, torch.ones_like(ours))
+
+
+def _ratio(pair: Pair, weights: Mapping[fx.Node, Tensor]) -> Tensor:
+    """1 / s: what the channels are to be multiplied by.
+
+    A channel with weights on one side alone is scaled down there to the largest of the others, lest it set the grid.
+    """
+    ours, theirs = _ranges(pair.chain, weights)
+    both = pair.ours & pair.theirs
+    if not both.any():
+        return torch.ones_like(ours)
+    ratio = torch.where(both, theirs / ours, 1.0).sqrt()
+    ratio = torch.where(pair.ours & ~pair.theirs, (ours[both].max() / ours).clamp_max(1.0), ratio)
+    constant = pair.constant * pair.factor
+    room = torch.where(constant > 0, constant[both].max() / constant, math.inf)
+    down = torch.minimum(theirs / theirs[both].max(), room).clamp_min(1.0)
+    return torch.where(pair.theirs & ~pair.ours, down, ratio)
+
+
+def _sweep(pairs: list[Pair], weights: dict[fx.Node, Tensor]) -> float:
+    """One pass over all pairs in order; the largest logarithm of a step."""
+    largest = 0.0
+    for pair in pairs:
+        ratio, (first, second) = _ratio(pair, weights), _ends(pair.chain)
+        weights[first] = weights[first] * along_outputs(first, ratio)
+        weights[second] = weights[second] / along_inputs(second, ratio.repeat_interleave(pair.chain.repeat))
+        pair.factor = pair.factor * ratio
+        largest = max(largest, float(ratio.log().abs().max()))
+    return largest
+
+
+def _scales(pairs: list[Pair]) -> dict[str, tuple[Tensor | None, Tensor | None]]:
+    ins = {pair.chain.second.name: pair.factor.repeat_interleave(pair.chain.repeat) for pair in pairs}
+    outs = {pair.chain.first.name: pair.factor for pair in pairs}
+    return {name: (ins.get(name), outs.get(name)) for name in ins.keys() | outs.keys()}
+
+
+def _limit(graph: Graph, pair: Pair, clip: fx.Node, lay: Lay, mode: str) -> Tensor | None:
+    if mode == "drop":
+        return None
+    along = [-1 if axis == lay.axis else 1 for axis in range(len(shape(clip)))]
+    factor = pair.factor.repeat_interleave(lay.repeat).reshape(along)
+    before = graph.tensor(arguments(clip)["other"]) if clip.target is BOUND else upper(clip)
+    return (factor * before).to(clip.meta["val"].dtype)  # type: ignore[operator]
+
+
+def _chained(match: Match) -> str:
+    if match.root.name in match.plan.scales:
+        return ""
+    why: str = match.plan.why.get(match.root.name, "its ranges are equal already")
+    return why
+
+
+@rule(Call("", PRODUCERS), _chained)
+def scale(match: Match, edit: Edit) -> fx.Node:
+    """w -> w * outputs / inputs,  b -> b * outputs."""
+    call, given = match.root, arguments(match.root)
+    inputs, outputs = match.plan.scales[call.name]
+    changed = {}
+    weight: Tensor = match.graph.tensor(given["weight"])
+    scaled = weight.double()
+    if inputs is not None:
+        scaled = scaled / along_inputs(call, inputs)
+    if outputs is not None:
+        scaled = scaled * along_outputs(call, outputs)
+        if given["bias"] is not None:
+            bias = match.graph.tensor(given["bias"])
+            changed["bias"] = edit.parameter(f"{layer(given['bias'])}.equalized_bias", (bias * outputs).to(bias.dtype))
+    changed["weight"] = edit.parameter(f"{layer(given['weight'])}.equalized_weight", scaled.to(weight.dtype))
+    return edit.like(call, **changed)
+
+
+def _between(match: Match) -> str:
+    return "" if match.root.name in match.plan.limits else "it stands between no two layers to be equalized"
+
+
+@rule(Call("", CLIPS | {BOUND}), _between)
+def limit(match: Match, edit: Edit) -> fx.Node:
+    """clip(x) -> min(relu(x), limits), or relu(x) where limits are dropped."""
+    bound: Tensor | None = match.plan.limits[match.root.name]
+    x: fx.Node = arguments(match.root)["self"]
+    if match.root.target is not BOUND:
+        x = edit.call(_aten.relu.default, x)
+    if bound is None:
+        return x
+    return edit.call(BOUND, x, edit.buffer(f"{layer(match.root) or 'lowbit'}.equalized_limit", bound))
+
+
+PASS = Pass(
+    rules=(scale, limit),
+    law=Close(1e-9),
+    options=Settings,
+    plan=plan,
+    needs=(one_graph,),
+    fires=(
+        "conv(4) relu conv(4,groups=4) relu maxpool conv(5) | equalize",
+        "conv(4) bn relu6 conv(4,groups=4) bn relu6 conv(3,k=1) bn | eval | fold_batch_norm | equalize",
+        "conv(4,nobias) leaky pad avgpool tconv(6,groups=2) relu tconv(4,groups=2) relu6 gap linear(3) | equalize",
+        "input(3,6) conv(4) relu flatten linear(5) relu linear(2) | equalize",
+    ),
+    refuses={
+        "conv(3) bn conv(3) | equalize": "batch_norm stands behind it",
+        "conv(3) relu [ conv(3) ] + conv(3) | equalize": "relu has 2 readers",
+        "conv(3) conv(3) tied | equalize": "its weight has 2 readers",
+        "conv(3) | equalize": "conv2d is an output",
+        "conv(3) relu conv(3) | insert_fake_quant | equalize": "lowbit.fake_quantize stands behind it",
+        "conv(4) relu conv(4) | equalize | equalize": "its ranges are equal already",
+        "relu6 | equalize": "it stands between no two layers to be equalized",
+    },
+)
