@@ -222,3 +222,25 @@ def test_a_buffer_with_two_owners() -> None:
     torch.testing.assert_close(ours(X), model(X), rtol=0, atol=0)
     assert list(ours.state_dict()) == list(model.state_dict())
     torch.testing.assert_close(ours.state_dict(), model.state_dict(), rtol=0, atol=0)
+
+
+def doubled(x: Tensor) -> Tensor:
+    return x * 2
+
+
+class Scripted(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.double = torch.jit.script(doubled)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.double(x)
+        return y
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script.*:DeprecationWarning")
+def test_a_scripted_function_is_refused_with_its_path() -> None:
+    with pytest.raises(UserError, match="scripted") as caught:
+        capture(Whole(Scripted()), (X,))
+    assert caught.value.where == "parts.1.double"
+    assert "the function itself" in caught.value.fix

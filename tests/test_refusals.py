@@ -164,6 +164,8 @@ def test_a_scripted_part() -> None:
     error = refused(Whole(torch.jit.script(nn.Linear(4, 4))))
     assert error.where.startswith(f"parts.1 ({line_of(Whole.forward, 'self.parts')})")
     assert "scripted" in error.why
+    assert "the module itself" in error.fix
+    assert "leaves" not in error.fix  # which would be refused too
 
 
 def test_a_fixed_batch() -> None:

@@ -54,7 +54,11 @@ def _around(failure: Failure, change: str) -> str:
 def _scripted(failure: Failure) -> tuple[str, str] | None:
     if not isinstance(failure.module, ScriptModule):
         return None
-    return "the module is scripted, and torch.export does not see into it", _around(failure, "give the Python module")
+    # No leaf: capture tries things on copies, and torch copies no script that trains.
+    return (
+        "the module is scripted, and torch.export does not see into it",
+        "put the module itself there, not its script",
+    )
 
 
 def _cumulative_norm(failure: Failure) -> tuple[str, str] | None:

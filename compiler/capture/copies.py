@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 import torch
@@ -21,9 +21,9 @@ def copied(model: M) -> M:
     Tensors that a hook computes anew for each forward, such as a pruned weight, are copied as values: torch copies no
     tensor that has a history.
     """
-    scripted = [path for path, module in model.named_modules() if isinstance(module, torch.jit.ScriptModule)]
+    scripted = list(_scripts(model))
     if scripted:
-        fix = "put the module itself there, not its script"
+        fix = "put the module or the function itself there, not its script"
         raise UserError(
             "a part of the model is scripted", where=scripted[0], why="torch copies no script that trains", fix=fix
         )
@@ -69,6 +69,16 @@ def restorer(*modules: nn.Module) -> Callable[[], None]:
             tensor.data.copy_(before)
 
     return restore
+
+
+def _scripts(model: nn.Module) -> Iterator[str]:
+    """The paths of scripted modules and functions."""
+    for path, module in model.named_modules():
+        if isinstance(module, torch.jit.ScriptModule):
+            yield path
+        else:
+            functions = [name for name, x in vars(module).items() if isinstance(x, torch.jit.ScriptFunction)]
+            yield from (f"{path}.{name}".lstrip(".") for name in functions)
 
 
 def _has_history(value: Any) -> bool:

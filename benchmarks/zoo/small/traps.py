@@ -218,11 +218,6 @@ def a_memory_within_a_memory(self: Any, x: Tensor) -> Tensor:
     return y + sum(rows)
 
 
-@made(vectors, lambda: {"lin": nn.Linear(8, 8)}, refused="batch size", line="reflect")
-def a_size_that_torch_asks_for(self: Any, x: Tensor) -> Tensor:
-    return F.pad(self.lin(x).t().unsqueeze(0), (1, 1), mode="reflect").sum((0, 1))
-
-
 @made(vectors, lambda: {"lin": nn.Linear(8, 8)}, refused="batch size", line="== 1")
 def another_way_for_a_single_row(self: Any, x: Tensor) -> Tensor:
     y = self.lin(x)
