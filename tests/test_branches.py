@@ -248,6 +248,13 @@ def test_choices_know_the_line_of_the_branch() -> None:
     assert all(origin(node).trail == ("both sides of a branch",) for node in choices)
 
 
+def test_a_weight_is_read_by_the_layer() -> None:
+    graph = capture(Stack(other_weight), (drawn(2, 4),))
+    layers = [node for node in graph.nodes if node.target is torch.ops.aten.linear.default]
+    assert [str(node.args[1]) for node in layers if node.args[1].op != "get_attr"] == []
+    assert len(layers) == 3
+
+
 def exports(monkeypatch: pytest.MonkeyPatch, module: nn.Module) -> int:
     kept, calls = torch.export.export, []
     monkeypatch.setattr(torch.export, "export", lambda *args, **kwargs: calls.append(1) or kept(*args, **kwargs))
