@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 
 import torch
@@ -36,6 +37,65 @@ NEUTRAL: Mapping[str, Callable[[Tensor], Tensor]] = {
     "read twice": lambda x: (lambda y: y.flatten(1).unsqueeze(1) + y.unsqueeze(1))(x.flatten(1)),
 }
 """Values that stay what they are, and calls that look as if they did."""
+
+
+def _exponentials(x: Tensor, dim: int | tuple[int, ...] = 1) -> Tensor:
+    odds = x.exp()
+    return odds / odds.sum(dim, keepdim=True)
+
+
+def _twice(x: Tensor, gate: Tensor) -> Tensor:
+    return x * gate + gate
+
+
+def _normalized(x: Tensor, variance: Tensor) -> Tensor:
+    return (x - x.mean(-1, keepdim=True)) / torch.sqrt(variance + 1e-5)
+
+
+PIECES: Mapping[str, Callable[[Tensor], Tensor]] = {
+    "relu clamp_min": lambda x: x.clamp_min(0),
+    "relu clamp": lambda x: x.clamp(min=0),
+    "relu threshold": lambda x: F.threshold(x, 0.0, 0.0),
+    "relu maximum": lambda x: torch.maximum(torch.zeros_like(x), x),
+    "relu max": lambda x: torch.max(x, torch.tensor(0.0, dtype=x.dtype)),
+    "relu where": lambda x: torch.where(x > 0, x, torch.zeros_like(x)),
+    "relu where number": lambda x: torch.where(x <= 0, 0.0, x),
+    "relu mask": lambda x: (x > 0) * x,
+    "relu cast mask": lambda x: x * (x > 0).to(x.dtype),
+    "relu6": F.relu6,
+    "relu6 clamp": lambda x: x.clamp(0, 6),
+    "relu6 max": lambda x: F.relu(x).clamp(max=6),
+    "relu6 clamp_max": lambda x: F.relu(x).clamp_max(6.0),
+    "relu6 min": lambda x: torch.min(torch.max(x, torch.zeros_like(x)), torch.tensor(6.0, dtype=x.dtype)),
+    "leaky where": lambda x: torch.where(x >= 0, x, 0.25 * x),
+    "leaky where below": lambda x: torch.where(x < 0, x * 1.5, x),
+    "leaky maximum": lambda x: torch.maximum(x * 0.1, x),
+    "steep maximum": lambda x: torch.maximum(x * 1.5, x),
+    "softplus": lambda x: torch.log(1 + torch.exp(x)),
+    "softplus log1p": lambda x: torch.log1p(torch.exp(x)),
+    "sigmoid": lambda x: torch.reciprocal(1 + torch.exp(-x)),
+    "silu": lambda x: x * torch.sigmoid(x),
+    "silu quotient": lambda x: x / (1 + torch.exp(-x)),
+    "mish": lambda x: x * torch.tanh(F.softplus(x)),
+    "mish logarithm": lambda x: torch.tanh(torch.log(torch.exp(x) + 1)) * x,
+    "hardsigmoid": lambda x: F.relu6(x + 3) / 6,
+    "hardsigmoid clamp": lambda x: torch.clamp(x / 6 + 0.5, 0, 1),
+    "hardswish": lambda x: x * F.relu6(x + 3) / 6,
+    "hardswish factor": lambda x: x * ((x + 3).clamp(0, 6) * (1 / 6)),
+    "gelu": lambda x: 0.5 * x * (1 + torch.erf(x / math.sqrt(2))),
+    "gelu half": lambda x: x * (torch.erf(x * 0.7071067811865476) + 1.0) / 2,
+    "gelu tanh": lambda x: 0.5 * x * (1 + torch.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))),
+    "gelu tanh product": lambda x: 0.5 * x * (1 + torch.tanh(x * 0.7978845608 * (1 + 0.044715 * x * x))),
+    "softmax": _exponentials,
+    "softmax shifted": lambda x: _exponentials(x - x.max(1, keepdim=True).values),
+    "softmax detached": lambda x: _exponentials(x - x.amax(-1, keepdim=True).detach(), -1),
+    "softmax of two axes": lambda x: _exponentials(x, (1, 2)),
+    "layer norm": lambda x: _normalized(x, x.var(-1, unbiased=False, keepdim=True)),
+    "layer norm squares": lambda x: _normalized(x, (x - x.mean(-1, keepdim=True)).square().mean(-1, keepdim=True)),
+    "silu of a shared sigmoid": lambda x: _twice(x, torch.sigmoid(x)),
+    "wider maximum": lambda x: torch.maximum(x.narrow(1, 0, 1), torch.zeros_like(x)),
+}
+"""Activations in pieces, and what only looks like one."""
 
 
 class Spelt(nn.Module):
@@ -77,4 +137,5 @@ def spelt(name: str, features: int) -> nn.Module | None:
     """The module of that name, for inputs of so many features a sample; None if there is none."""
     if name in PRODUCTS:
         return Product(PRODUCTS[name], features)
-    return Spelt(NEUTRAL[name]) if name in NEUTRAL else None
+    function = NEUTRAL.get(name) or PIECES.get(name)
+    return Spelt(function) if function else None
