@@ -18,7 +18,7 @@ from lowbit.compiler.modes import evaluated
 from lowbit.compiler.pipeline import run
 from lowbit.compiler.sketch import build
 from lowbit.compiler.text import target_name
-from nets import drawn
+from lowbit.testing.nets import drawn
 from torch import Tensor, nn
 
 

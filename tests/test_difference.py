@@ -17,8 +17,7 @@ from lowbit.compiler.inspection.difference import Row, difference
 from lowbit.compiler.inspection.entries import Entry, Ref, entries
 from lowbit.compiler.sketch import build
 from lowbit.compiler.trial import STEPS
-from nets import graph, result
-from pass_laws import split, trials
+from lowbit.testing import graph, result, split, trials
 
 WORDS = st.lists(st.sampled_from("abcde"), max_size=12)
 
@@ -33,14 +32,14 @@ def signs(rows: Sequence[Row]) -> dict[str, list[str]]:
 
 @pytest.mark.parametrize("name", sorted(passes()))
 def test_a_graph_does_not_differ_from_itself_nor_from_its_copy(name: str) -> None:
-    for line in list(trials(passes()[name]))[:8]:
+    for line in list(trials(name))[:8]:
         assert changed(graph(line), graph(line).copy()[0]) == []
 
 
 @pytest.mark.parametrize("name", sorted(passes()))
 def test_what_a_pass_adds_and_takes_away_is_told_exactly(name: str) -> None:
     """A call that took the place of one of its kind counts as changed, under both names."""
-    for line in [*passes()[name].refuses, *list(trials(passes()[name]))[:12]]:
+    for line in [*passes()[name].refuses, *list(trials(name))[:12]]:
         old, new = graph(split(line)[0]), graph(line)
         rows = difference(entries(old), entries(new))
         before, after = ({entry.name for entry in entries(side)} for side in (old, new))
@@ -52,7 +51,7 @@ def test_what_a_pass_adds_and_takes_away_is_told_exactly(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(passes()))
 def test_additions_are_those_of_the_rules_where_a_pass_only_adds(name: str) -> None:
-    for line in list(trials(passes()[name]))[:8]:
+    for line in list(trials(name))[:8]:
         ran: list[Ran] = []
         watched_run("prepare", graph(split(line)[0]), [result(line).ledger[0].use], STEPS, ran)
         made = {node for attempt in ran[0].attempts for node in attempt.made}
@@ -64,7 +63,7 @@ def test_additions_are_those_of_the_rules_where_a_pass_only_adds(name: str) -> N
 
 @pytest.mark.parametrize("name", sorted(passes()))
 def test_the_other_way_round_additions_are_removals(name: str) -> None:
-    for line in list(trials(passes()[name]))[:6]:
+    for line in list(trials(name))[:6]:
         there = signs(changed(graph(split(line)[0]), graph(line)))
         back = signs(changed(graph(line), graph(split(line)[0])))
         assert (len(there["+"]), len(there["-"])) == (len(back["-"]), len(back["+"]))

@@ -20,8 +20,7 @@ from lowbit.compiler.recipe import parse
 from lowbit.compiler.sketch import network
 from lowbit.compiler.text import text
 from lowbit.compiler.trial import STEPS
-from nets import graph, result
-from pass_laws import split, trials
+from lowbit.testing import graph, result, split, trials
 from torch import Tensor, nn
 
 PLAIN = 'name = "plain"\nsummary = "grids alone"\n[[prepare]]\nuse = "insert_fake_quant"\n'

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lowbit.api import passes
 from lowbit.compiler.grid import Grid, along, best_scale, fake_quantize, quantize
-from nets import graph
+from lowbit.testing import graph
 from torch import Tensor
 
 _own = torch.ops.lowbit

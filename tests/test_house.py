@@ -19,7 +19,7 @@ from lowbit.compiler.contract import Pass
 from lowbit.compiler.registry import members
 
 ROOT = Path(__file__).parents[1]
-FOLDERS = ("compiler", "passes", "backends", "cli", "recipes")
+FOLDERS = ("compiler", "passes", "backends", "cli", "recipes", "testing")
 PACKAGE = sorted([*ROOT.glob("*.py"), *(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))])
 EVERYTHING = [*PACKAGE, *sorted((ROOT / "tests").rglob("*.py")), *sorted((ROOT / "benchmarks").rglob("*.py"))]
 FILE, FUNCTION = 300, 40
@@ -31,6 +31,7 @@ MAY_IMPORT = {
     "recipes": set(),
     "api": {"compiler", "backends", "recipes"},
     "cli": {"compiler", "backends", "recipes", "api", "cli", "lowbit"},
+    "testing": {"compiler", "api", "testing"},
     "lowbit": {"compiler", "backends", "api"},
 }
 """Part of the house -> the parts that it may import; "lowbit" is the package itself, its public names."""

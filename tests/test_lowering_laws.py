@@ -16,7 +16,7 @@ from lowbit.compiler.grid import Grid, best_scale
 from lowbit.compiler.modes import evaluated
 from lowbit.compiler.operators import PRODUCERS
 from lowbit.recipes import shipped
-from observed import Watched
+from lowbit.testing.observed import Watched
 from prepared import RESIDUAL, batch, optimizer, prepared, train
 from torch import Tensor, fx
 

@@ -1,16 +1,11 @@
-"""Drawn networks, as sketch text, and what the passes make of them, computed once."""
+"""Drawn networks, as sketch text."""
 
 from __future__ import annotations
 
 from functools import cache
 
-from hypothesis import given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from lowbit.api import passes
-from lowbit.compiler.graph import Graph
-from lowbit.compiler.pipeline import Result
-from lowbit.compiler.sketch import build
-from lowbit.compiler.trial import advance
 
 NORMS = ("bn", "bn(eval)", "bn(noaffine)", "bn(tiny)", "bn(huge)", "bn(nostats)")
 ACTS = ("relu", "relu(inplace)", "id", "gain", "dropout")
@@ -69,26 +64,25 @@ def sketches(draw: st.DrawFn) -> str:
 
 
 @cache
-def drawn() -> tuple[str, ...]:
-    """As many networks as the profile asks for, the same for every law, since each is an export; short ones first."""
-    found: set[str] = set()
+def drawn(count: int | None = None) -> tuple[str, ...]:
+    """Networks, the same for every law, since each is an export; short ones first.
 
-    @settings(derandomize=settings().derandomize)
+    count: how many are drawn, by default as many as the profile of hypothesis asks for; some come out alike.
+    """
+    found: set[str] = set()
+    profile = settings()
+
+    @settings(
+        derandomize=profile.derandomize,
+        max_examples=count or profile.max_examples,
+        database=None,
+        deadline=None,
+        phases=(Phase.generate,),
+        suppress_health_check=list(HealthCheck),
+    )
     @given(sketches())
     def draw(sketch: str) -> None:
         found.add(sketch)
 
     draw()
     return tuple(sorted(found, key=lambda sketch: (len(sketch), sketch)))
-
-
-@cache
-def result(line: str, copy: int = 0) -> Result:
-    """What a trial comes to; passes are pure, so every part of a line is computed once. copy: names other captures."""
-    before, bar, stage = line.rpartition("|")
-    return advance(result(before, copy).graph, stage, passes()) if bar else Result(build(line), ())
-
-
-def graph(line: str) -> Graph:
-    """The graph of a trial."""
-    return result(line).graph

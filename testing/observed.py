@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from lowbit.compiler.graph import Graph, arguments
-from lowbit.compiler.grid import along
 from torch import Tensor, fx, nn
+
+from ..compiler.graph import Graph, arguments
+from ..compiler.grid import along
 
 _aten, _own = torch.ops.aten, torch.ops.lowbit
 RESAMPLED = 1
@@ -67,7 +68,7 @@ def observe(graph: Graph, rounding: bool = True) -> dict[str, Tensor]:
     seen = {f"output {i}": out.detach() for i, out in enumerate(outputs)}
     loss = sum((out * torch.rand(out.shape, dtype=out.dtype)).sum() for out in outputs if out.requires_grad)
     if isinstance(loss, Tensor):
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
     module = runner.module
     seen |= {f"gradient {name}": p.grad for name, p in module.named_parameters() if p.grad is not None}
     return seen | {f"buffer {name}": buffer for name, buffer in module.named_buffers()}
@@ -96,7 +97,7 @@ def penalty_slope(graph: Graph) -> tuple[float, float, float]:
     ways = [torch.randn(p.shape, generator=generator, dtype=p.dtype) for p in parameters]
     _move(parameters, ways, 2.0**-4)  # from where it was made: averages of integers lie on ties of a scale of 1
     penalties = runner.seeded()[1]
-    grads = torch.autograd.grad(sum(penalties), parameters, allow_unused=True)
+    grads = torch.autograd.grad(penalties, parameters, allow_unused=True)
     slope = sum(float((g * way).sum()) for g, way in zip(grads, ways, strict=True) if g is not None)
     runner.holding = True
     ends = [_ahead(runner, parameters, ways, sign * 2.0**-26) for sign in (1, -1)]

@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterator
-
 import torch
-from lowbit.api import passes
-from lowbit.compiler.contract import Close, Exact, OnGrid, Pass
-from lowbit.compiler.facts import Fact
-from lowbit.compiler.graph import Graph, arguments, origin
-from lowbit.compiler.layers import channels, is_layer
-from lowbit.compiler.modes import evaluated
-from lowbit.compiler.text import digest, text
-from lowbit.compiler.trial import advance
-from lowbit.compiler.verify import verify
-from nets import drawn, graph, result
-from observed import RESAMPLED, observe, penalty_slope, rounded, values
 from torch import fx
 
+from ..api import passes
+from ..compiler.contract import Close, Exact, ExactIntegers, OnGrid
+from ..compiler.facts import Fact
+from ..compiler.graph import Graph, arguments, origin
+from ..compiler.layers import channels, is_layer
+from ..compiler.modes import evaluated
+from ..compiler.operators import MATMULS, PADDED_IN_WORDS
+from ..compiler.text import digest, text
+from ..compiler.trial import advance
+from ..compiler.verify import verify
+from .integers import same_integers
+from .observed import RESAMPLED, observe, penalty_slope, rounded, values
+from .trials import found, graph, result, split
+
 _own = torch.ops.lowbit
-
-
-def split(line: str) -> tuple[str, str, str]:
-    """(the line before its last stage, that stage, the name of its pass)."""
-    before, _, stage = line.rpartition("|")
-    return before, stage, stage.split("(")[0].strip()
 
 
 def legal(line: str) -> None:
@@ -64,19 +58,22 @@ def frugal(line: str) -> None:
 
 
 def _multiplications(given: Graph) -> int:
-    """Multiply-accumulates of convolutions and linears for one sample."""
+    """Multiply-accumulates of convolutions, linears and products of matrices for one sample."""
     total = 0
     for node in given.nodes:
-        if is_layer(node):
-            weight, out = arguments(node)["weight"].meta["val"], node.meta["val"]
-            total += weight.numel() * out[0].numel() // channels(node)
+        if is_layer(node) or node.target in PADDED_IN_WORDS | MATMULS:
+            names = arguments(node)
+            weight = names.get("weight") or names.get("mat2") or names["other"]
+            out = node.meta["val"]
+            outputs = out.shape[-1] if node.target in MATMULS else channels(node)
+            total += weight.meta["val"].numel() * out[0].numel() // int(outputs)
     return total
 
 
 def provenance(line: str) -> None:
     """A node that was not there before names the rule that made it, at a place of the user's model."""
     before, _, name = split(line)
-    labels = {f"{name}/{rule.name}" for rule in passes()[name].rules}
+    labels = {f"{name}/{rule.name}" for rule in found(name).rules}
     old = {(node.name, origin(node)) for node in graph(before).nodes}
     places = {(layer, origin(node).source) for node in graph(before).nodes for layer in _layers(node)} | {("", "")}
     for node in graph(line).nodes:
@@ -95,25 +92,28 @@ def order(line: str) -> None:
     """What the pass leaves holds, and no fact that a pass before it left is lost."""
     before, _, name = split(line)
     owed = [fact for fact in _facts_left(before) if fact.holds(graph(before))]
-    for fact in (*passes()[name].leaves, *owed):
+    for fact in (*found(name).leaves, *owed):
         assert fact.holds(graph(line)), fact.exception(graph(line))
 
 
 def _facts_left(line: str) -> list[Fact]:
     names = [part.split("(")[0].strip() for part in line.split("|")[1:]]
-    return [fact for name in names if name != "eval" for fact in passes()[name].leaves]
+    return [fact for name in names if name != "eval" for fact in found(name).leaves]
 
 
 def meaning(line: str) -> None:
     """What the pass's own law says, in float64."""
     before, _, name = split(line)
     old, new = graph(before), graph(line)
-    match passes()[name].law:
+    match found(name).law:
         case Exact():
             _same(observe(old), observe(new))
             _same(observe(evaluated(old)), observe(evaluated(new)))
         case Close(relative):
             _near(values(old), values(new), relative)
+        case ExactIntegers(relative):
+            _near(values(old), values(new), relative)
+            same_integers(old, new)
         case OnGrid():
             _on_grid(old, new)
 
@@ -162,14 +162,4 @@ def gradient(line: str) -> None:
     assert abs(slope - difference) <= bound
 
 
-LAWS: dict[str, Callable[[str], None]] = {
-    law.__name__: law for law in (legal, pure, deterministic, idempotent, frugal, provenance, order, meaning, gradient)
-}
-
-
-def trials(pass_: Pass) -> Iterator[str]:
-    """The trials that show the pass firing; then every drawn network, behind their stages and with their options."""
-    yield from pass_.fires
-    shown = [line.partition("|")[2] for line in pass_.fires]
-    for sketch, stages in zip(drawn(), itertools.cycle(shown)):
-        yield f"{sketch} |{stages}"
+LAWS = (legal, pure, deterministic, idempotent, frugal, provenance, order, meaning, gradient)

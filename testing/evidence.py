@@ -1,0 +1,63 @@
+"""The evidence of a pass, and the census: on the drawn networks every rule fires and every guard refuses.
+
+What the laws never see, they do not hold.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+
+from ..compiler.pipeline import run
+from ..compiler.rule import Guard, Match, Rule
+from ..compiler.trial import STEPS
+from . import trials
+from .trials import found, graph, result, split
+
+
+def fires(name: str, networks: int | None = None) -> None:
+    """On every trial of `fires` a rule fires."""
+    assert found(name).fires, "a pass must show a network on which it fires"
+    for line in trials.fires(name):
+        assert split(line)[2] == name, line
+        assert result(line).ledger[0].fired, line
+
+
+def refuses(name: str, networks: int | None = None) -> None:
+    """On every trial of `refuses` a rule refuses, for that very reason."""
+    assert found(name).refuses, "a pass must show a network on which it refuses, and why"
+    for line, reason in trials.refuses(name).items():
+        assert split(line)[2] == name, line
+        assert reason in {event.reason for event in result(line).ledger[0].events}, line
+
+
+def every_rule_fires(name: str, networks: int | None = None) -> None:
+    """Somewhere on the trials."""
+    events = [event for line in trials.trials(name, networks) for event in result(line).ledger[0].events]
+    fired = {event.rule for event in events if event.fired}
+    assert {f"{name}/{rule.name}" for rule in found(name).rules} == fired
+
+
+def every_guard_refuses(name: str, networks: int | None = None) -> None:
+    """Somewhere on the trials; guards that rules share are counted together."""
+    refused: Counter[Guard] = Counter()
+    for line in trials.trials(name, networks):
+        use = result(line).ledger[0].use
+        rules = tuple(_counted(rule, refused) for rule in use.pass_.rules)
+        run(graph(split(line)[0]), [replace(use, pass_=replace(use.pass_, rules=rules))], STEPS)
+    rules = found(name).rules
+    never = [f"{rule.name}, guard {i}" for rule in rules for i, guard in enumerate(rule.guards) if not refused[guard]]
+    assert not never
+
+
+def _counted(rule: Rule, refused: Counter[Guard]) -> Rule:
+    return replace(rule, guards=tuple(_counting(guard, refused) for guard in rule.guards))
+
+
+def _counting(guard: Guard, refused: Counter[Guard]) -> Guard:
+    def counting(match: Match) -> str:
+        reason = guard(match)
+        refused[guard] += bool(reason)
+        return reason
+
+    return counting
