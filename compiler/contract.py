@@ -39,7 +39,14 @@ class OnGrid:
     """The outputs change, but every chosen edge holds grid values, each within half a step unless it is clipped."""
 
 
-Law: TypeAlias = Exact | Close | OnGrid
+@dataclass(frozen=True)
+class ExactIntegers:
+    """The integer program gives the same integers; the outputs, in float64, change as little as `Close` says."""
+
+    relative: float
+
+
+Law: TypeAlias = Exact | Close | OnGrid | ExactIntegers
 OptionsFor: TypeAlias = Callable[[str], Any]
 """The options of a pass for the layer of that module path."""
 

@@ -66,11 +66,17 @@ def _convolution(name: str, size: int, options: list[str], x: Tensor) -> nn.Modu
     return _weights(kind(x.shape[1], size, k, stride, padding, groups=groups, bias="nobias" not in options), options)
 
 
+@torch.no_grad()
 def _weights(module: nn.Module, options: list[str]) -> nn.Module:
+    """Rounds the weights or empties some rows of them, drawn among the outputs (dead) and the inputs (deaf)."""
+    weight: Tensor = module.weight  # type: ignore[assignment]
     if "coarse" in options:
-        with torch.no_grad():
-            weight: Tensor = module.weight  # type: ignore[assignment]
-            weight.copy_((weight * 8).round() / 8)
+        weight.copy_((weight * 8).round() / 8)
+    outputs = int("Transpose" in type(module).__name__)
+    for word, axis in (("dead", outputs), ("deaf", 1 - outputs)):
+        count = int(_named(options).get(word, 0))
+        if count:
+            weight.index_fill_(axis, torch.randperm(weight.shape[axis])[:count], 0)
     return module
 
 
