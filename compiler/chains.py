@@ -17,8 +17,8 @@ from .text import target_name
 CLIPS = calls("relu6", "relu6_", "hardtanh", "hardtanh_", "clamp", "clamp_") - {aten.clamp.Tensor, aten.clamp_.Tensor}
 """Calls that limit a value from above by a number."""
 _SIXES = calls("relu6", "relu6_")
-BOUND = aten.minimum.default
-"""The call that limits each channel by a number of its own, (1, channels, 1, ...)."""
+BOUND = aten.clamp_max.Tensor
+"""The call that limits each channel from above by a number of its own, (1, channels, 1, ...)."""
 
 _ELEMENTWISE = RECTIFIERS | calls(
     *("leaky_relu", "leaky_relu_", "prelu", "_prelu_kernel", "dropout", "dropout_", "contiguous", "clone")
@@ -99,7 +99,7 @@ def through(node: fx.Node, lay: Lay) -> Lay | None:
     if node.target in _ELEMENTWISE or (node.target in CLIPS and upper(node) is not None):
         return lay
     if node.target is BOUND:
-        return lay if _is_bound(given["other"], rank, lay) else None
+        return lay if _is_bound(given["max"], rank, lay) else None
     if node.target in _POOLS:
         return lay if lay.axis == 1 else None
     if node.target in _ALL_BUT:

@@ -99,6 +99,9 @@ def nonnegative(graph: Graph) -> set[fx.Node]:
     """The nodes of which no value can be below zero."""
     found: set[fx.Node] = set()
     for node in graph.nodes:
+        limits = node.op == "get_attr" and any(reader.target is aten.clamp_max.Tensor for reader in node.users)
+        if limits and not bool((graph.tensor(node) < 0).any()):
+            found.add(node)
         if node.op == "call_function" and floating(node) and _stays_positive(node, found):
             found.add(node)
     return found

@@ -43,7 +43,7 @@ PADDED_IN_WORDS = frozenset({aten.conv1d.padding, aten.conv2d.padding, aten.conv
 RECTIFIERS = frozenset({aten.relu.default, aten.relu_.default})
 CLAMPS = RECTIFIERS | {
     *calls("relu6", "relu6_", "hardtanh", "hardtanh_"),
-    *(aten.clamp.default, aten.clamp_.default, aten.clamp_min.default, aten.clamp_max.default),
+    *(aten.clamp.default, aten.clamp_.default, aten.clamp_min.default, aten.clamp_max.default, aten.clamp_max.Tensor),
 }
 """Calls that limit a value on either side: in integers the very limits of a grid."""
 GRIDS = frozenset({own.fake_quantize.default, own.dequantize.default})

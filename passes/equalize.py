@@ -163,7 +163,7 @@ def _limit(graph: Graph, pair: Pair, clip: fx.Node, lay: Lay, mode: str) -> Tens
         return None
     along = [-1 if axis == lay.axis else 1 for axis in range(len(shape(clip)))]
     factor = pair.factor.repeat_interleave(lay.repeat).reshape(along)
-    before = graph.tensor(arguments(clip)["other"]) if clip.target is BOUND else upper(clip)
+    before = graph.tensor(arguments(clip)["max"]) if clip.target is BOUND else upper(clip)
     return (factor * before).to(clip.meta["val"].dtype)  # type: ignore[operator]
 
 

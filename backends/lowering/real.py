@@ -36,6 +36,18 @@ class Sum:
 
 
 @dataclass(frozen=True, eq=False)
+class Limited:
+    """A value held between limits, which the grid that reads it holds its integers between.
+
+    least: a real number, or None.   most: real numbers that broadcast against the value without the batch, or None.
+    """
+
+    value: Real | Sum
+    least: float | None
+    most: Floats | None
+
+
+@dataclass(frozen=True, eq=False)
 class Input:
     """A model input that no grid has read yet."""
 
@@ -51,7 +63,7 @@ class Codes:
     zero: int
 
 
-Lowered: TypeAlias = Real | Sum | Input | Codes | Floats
+Lowered: TypeAlias = Real | Sum | Limited | Input | Codes | Floats
 """What a node of the graph becomes: integers, or a constant of the graph that integers will be made of."""
 
 

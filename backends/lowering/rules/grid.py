@@ -3,29 +3,77 @@
 from __future__ import annotations
 
 import math
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
 
+from ....compiler.arrays import Floats, Integers
 from ...fixed.types import Range
 from ..lower import Lowering, Node
-from ..real import Input, Lowered, Real, Sum, significand
+from ..real import Input, Limited, Lowered, Real, Sum, significand
+
+
+@dataclass(frozen=True)
+class Saturation:
+    """The zero point of a grid, and the integers between which a rounding saturates."""
+
+    zero: int
+    lo: int
+    hi: int
 
 
 def _build(node: Node) -> Lowered:
     x, scale = node.given["x"], np.asarray(node.given["scale"], dtype=np.float64)
     zero, lo, hi = (node.given[name] for name in ("zero", "lo", "hi"))
+    if not isinstance(x, Limited):
+        return _rounded(node, x, scale, Saturation(zero, lo, hi))
+    # Rounding keeps order, so the integers are held between the rounded limits.
+    bottom = lo if x.least is None else int(_codes(x.least, scale, zero, lo, hi).max())
+    tops = np.asarray(hi) if x.most is None else _codes(x.most, scale, zero, bottom, hi)
+    rounded = _rounded(node, x.value, scale, Saturation(zero, bottom, int(tops.max())))
+    if tops.min() == tops.max():
+        return rounded
+    return replace(rounded, value=_limited(node, rounded.value, tops.reshape(-1)))
+
+
+def _codes(real: Floats | float, scale: Floats, zero: int, lo: int, hi: int) -> Integers:
+    codes: Integers = (np.floor(np.asarray(real, dtype=np.float64) / scale + 0.5) + zero).clip(lo, hi).astype(np.int64)
+    return codes
+
+
+def _rounded(node: Node, x: Lowered, scale: Floats, to: Saturation) -> Real:
     match x:
         case Input(shape):
-            return Real(node.builder.input(shape, Range(lo, hi)), scale, zero)
+            return Real(node.builder.input(shape, Range(to.lo, to.hi)), scale, to.zero)
         case Sum(a, b):
-            return Real(_add(node, a, b, float(scale[0])), scale, zero)
+            return Real(_add(node, a, b, float(scale[0]), to), scale, to.zero)
         case Real():
             multiplier, shift = significand(x.scale / scale)
             centred = _centre(node, x)
             factors = node.builder.shared(multiplier), node.builder.shared(shift)
-            return Real(node.step("rescale", centred, *factors, zero=zero, lo=lo, hi=hi, axis=x.axis), scale, zero)
+            return Real(node.step("rescale", centred, *factors, axis=x.axis, **asdict(to)), scale, to.zero)
     raise node.unsupported("it rounds a constant that is not a weight")
+
+
+def _limited(node: Node, value: int, tops: Integers) -> int:
+    """min(q, top) for each channel, as min(q - top, 0) + top: the sums are convolutions of each channel with a one."""
+    sizes, channels = node.builder[value].shape, len(tops)
+    if channels != sizes[0]:
+        raise node.unsupported("it has limits along another axis than the channels'")
+    planes = (channels, math.prod(sizes) // channels, 1)
+    value = value if len(sizes) == 3 else node.step("reshape", value, shape=planes)
+    below = _shifted(node, value, -tops)
+    value = _shifted(node, node.step("clamp", below, lo=min(0, node.builder[below].range.lo), hi=0), tops)
+    return value if len(sizes) == 3 else node.step("reshape", value, shape=sizes)
+
+
+def _shifted(node: Node, value: int, by: Integers) -> int:
+    """q + by, one number for each channel."""
+    ones = node.builder.shared(np.ones((len(by), 1, 1, 1), np.int64))
+    window: dict[str, Any] = {"stride": (1, 1), "padding": (0, 0, 0, 0), "dilation": (1, 1)}
+    return node.step("conv2d", value, ones, node.builder.shared(by), **window, groups=len(by), pad_value=0)
 
 
 def _centre(node: Node, x: Real) -> int:
@@ -35,7 +83,7 @@ def _centre(node: Node, x: Real) -> int:
     raise node.unsupported("it rounds a value with a zero point a second time")
 
 
-def _add(node: Node, a: Real, b: Real, scale: float) -> int:
+def _add(node: Node, a: Real, b: Real, scale: float, to: Saturation) -> int:
     """Both terms on one shift, as fine as the larger factor's 24 bits allow; see the op `add`."""
     factors = [float(term.scale[0]) / scale for term in (a, b)]
     shift = min(62, 24 - math.frexp(max(factors))[1])
@@ -43,9 +91,8 @@ def _add(node: Node, a: Real, b: Real, scale: float) -> int:
         raise node.unsupported(f"a term's scale is {max(factors):g} times the sum's")
     m_a, m_b = (math.floor(math.ldexp(factor, shift) + 0.5) for factor in factors)
     offset = -(a.zero * m_a + b.zero * m_b)
-    attributes = {name: node.given[name] for name in ("zero", "lo", "hi")}
     return node.step(
-        "add", a.value, b.value, multiplier_a=m_a, multiplier_b=m_b, shift=shift, offset=offset, **attributes
+        "add", a.value, b.value, multiplier_a=m_a, multiplier_b=m_b, shift=shift, offset=offset, **asdict(to)
     )
 
 

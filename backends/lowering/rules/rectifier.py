@@ -11,6 +11,11 @@ from ....compiler.graph import arguments
 from ..lower import Lowering, Node
 from ..real import Lowered, Sum
 
+_UPWARDS = frozenset(
+    {torch.ops.aten.max_pool2d.default, torch.ops.aten.clamp_max.default, torch.ops.aten.clamp_max.Tensor}
+)
+"""Calls that give zero for what lies below zero, if they are given zero for it, and change no order."""
+
 
 def _build(node: Node) -> Lowered:
     if _saturates_at_zero(node.node):
@@ -23,13 +28,13 @@ def _build(node: Node) -> Lowered:
 
 
 def _saturates_at_zero(node: fx.Node) -> bool:
-    """Whether the only reader, behind maxima perhaps, is a grid whose least value stands for zero: the same clamp."""
+    """Whether the only reader, behind maxima and limits perhaps, is a grid whose least value stands for zero: a clamp."""
     while len(node.users) == 1:
         (reader,) = node.users
         if reader.target is torch.ops.lowbit.fake_quantize.default:
             grid = arguments(reader)
             return bool(grid["lo"] >= grid["zero"])
-        if reader.target is not torch.ops.aten.max_pool2d.default:
+        if reader.target not in _UPWARDS:
             return False
         node = reader
     return False
