@@ -6,7 +6,7 @@ from collections.abc import Mapping, Set
 from dataclasses import dataclass, replace
 
 import torch
-from torch import fx
+from torch import fx, nn
 
 from .contract import OptionsFor
 from .declared import Integers
@@ -19,6 +19,13 @@ from .operators import GRIDS, JOINS
 from .sharing import Group, carried, floating, readers
 
 SCALES = "lowbit.scales"
+_TAKEN = frozenset(dir(nn.Module()))
+"""Names that no parameter can have, such as that of the call `to`."""
+
+
+def _called(kind: str, node: fx.Node) -> str:
+    """The name of a scale."""
+    return f"{SCALES}.{kind}.{node.name}{'_' * (node.name in _TAKEN)}"
 
 
 @dataclass(frozen=True)
@@ -75,7 +82,7 @@ def activations(known: Known, group: Group) -> Mapping[str, Edge]:
         return {node.name: _edge(name, node, plain, signed) for node in members}
     edge = {node: _edge(name, node, max(streams), signed) for node in members}
     if max(streams) > plain:
-        narrow = {node: _edge(f"{SCALES}.narrow.{node.name}", node, plain, signed) for node in members if apart[node]}
+        narrow = {node: _edge(_called("narrow", node), node, plain, signed) for node in members if apart[node]}
         edge |= {node: replace(edge[node], narrow=narrow[node], readers=apart[node]) for node in narrow}
     return {node.name: edge[node] for node in members}
 
@@ -106,7 +113,7 @@ def _fixed(known: Known, members: list[fx.Node], given: Set[Integers]) -> Mappin
 
 def _fixed_edge(node: fx.Node, given: Integers) -> Edge:
     scale = torch.full((1,), given.scale, dtype=node.meta["val"].dtype)
-    return Edge(f"{SCALES}.inputs.{node.name}", scale, given.grid, given.zero, fixed=True)
+    return Edge(_called("inputs", node), scale, given.grid, given.zero, fixed=True)
 
 
 def _edge(name: str, node: fx.Node, bits: int, signed: bool) -> Edge:
@@ -116,7 +123,7 @@ def _edge(name: str, node: fx.Node, bits: int, signed: bool) -> Edge:
 
 def _name(graph: Graph, members: list[fx.Node]) -> str:
     """The name of the first member; where there are two graphs, of the first that both have."""
-    names = [f"{SCALES}.activations.{node.name}" for node in members]
+    names = [_called("activations", node) for node in members]
     in_state = [name for name in names if name in graph.state]
     twin = {node.name for node in graph.twin.nodes} if graph.twin is not None else set()
     in_both = [name for name, node in zip(names, members, strict=True) if node.name in twin]

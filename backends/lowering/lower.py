@@ -15,6 +15,7 @@ from ...compiler.arrays import Floats
 from ...compiler.errors import Broken, Unsupported
 from ...compiler.graph import Graph, arguments, origin, shape, tensor_of
 from ...compiler.registry import members
+from ...compiler.sharing import readers
 from ...compiler.text import target_name
 from ..fixed.op import Attribute
 from ..fixed.program import Builder, Port, Program
@@ -194,13 +195,20 @@ def _became(argument: Any, became: Mapping[fx.Node, Lowered]) -> Any:
 
 def input_port(node: fx.Node, became: Mapping[fx.Node, Lowered]) -> Port:
     """An input of the program. Raises Unsupported for one that is not read through one grid."""
-    readers = list(node.users)
-    grid = became.get(readers[0]) if len(readers) == 1 else None
+    grid = _read_as(node, became)
     if not isinstance(grid, Real):
         raise Unsupported(
             f"input '{node.name}' is not read through one grid", fix="add insert_fake_quant to the recipe"
         )
     return port(grid, f"input {node.name}")
+
+
+def _read_as(node: fx.Node, became: Mapping[fx.Node, Lowered]) -> Lowered | None:
+    """What the only reader of an input became, or the one behind conversions that leave the input as it is."""
+    given = became[node]
+    while len(reading := readers(node)) == 1 and became.get(reading[0]) is given:
+        node = reading[0]
+    return became.get(reading[0]) if len(reading) == 1 else None
 
 
 def output_port(node: fx.Node, lowered: Lowered) -> Port:
