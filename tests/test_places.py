@@ -244,3 +244,45 @@ def test_a_scripted_function_is_refused_with_its_path() -> None:
         capture(Whole(Scripted()), (X,))
     assert caught.value.where == "parts.1.double"
     assert "the function itself" in caught.value.fix
+
+
+def strided(m: nn.Module, x: Tensor) -> Any:
+    return x * 2 if x.is_contiguous() else x
+
+
+def by_stride(m: nn.Module, x: Tensor) -> Any:
+    if x.stride(-1) == 1:
+        return x
+    return x * 2
+
+
+@pytest.mark.parametrize(("function", "text"), [(strided, "return"), (by_stride, "if x.stride")])
+def test_a_branch_on_how_the_inputs_lie_in_memory(function: Any, text: str) -> None:
+    with pytest.raises(UserError, match="lie in memory") as caught:
+        capture(Part(function), (X,))
+    assert caught.value.where.startswith(line_of(function, text))
+    assert "x.contiguous()" in caught.value.fix
+
+
+def drawn_alone(m: Any, x: Tensor) -> Any:
+    return x * torch.rand(4, generator=GENERATOR)
+
+
+def drawn_in_rows(m: Any, x: Tensor) -> Any:
+    return x * torch.rand(x.shape[0], 4, generator=GENERATOR)
+
+
+def decided_alone(m: Any, x: Tensor) -> Any:
+    return x * 2 if torch.rand((), generator=GENERATOR) > -1 else x
+
+
+GENERATOR = torch.Generator()
+
+
+@pytest.mark.parametrize("function", [drawn_alone, drawn_in_rows, decided_alone])
+def test_a_draw_from_another_generator(function: Any) -> None:
+    """Though the branch would always go one way."""
+    with pytest.raises(UserError) as caught:
+        capture(Whole(Part(function)), (X,))
+    assert caught.value.where.startswith(f"parts.1 ({line_of(function, 'return')})")
+    assert "draw without generator=" in caught.value.fix

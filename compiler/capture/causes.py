@@ -105,6 +105,13 @@ def _kernel(failure: Failure) -> tuple[str, str] | None:
     return why, f"describe it with torch.library.register_fake('{space}::{name}')"
 
 
+def _number_alone(failure: Failure) -> tuple[str, str] | None:
+    if not failure.says("SymIntArrayRef expected to contain only concrete integers"):
+        return None
+    why = "torch takes numbers alone as sizes here, as where it draws with generator=, and the batch is none"
+    return why, _around(failure, "draw without generator=, which torch.manual_seed governs")
+
+
 def _device(failure: Failure) -> tuple[str, str] | None:
     words = ("not linked with support for", "not compiled with", "is not on the expected device", "No CUDA GPUs")
     if not failure.says(*words, "no NVIDIA driver"):
@@ -169,6 +176,7 @@ _KNOWN: Sequence[_Known] = (
     _value,
     _outside,
     _kernel,
+    _number_alone,
     _device,
     _batch,
     _result,

@@ -77,6 +77,15 @@ class Example:
         args, kwargs = pytree.tree_map_only(Tensor, lambda x: x[:1] if x.dim() else x, (self.args, self.kwargs))
         return Example(args, kwargs)
 
+    def strided(self) -> Example | None:
+        """The same values laid out otherwise in memory; None if none of the tensors has two axes."""
+
+        def turned(x: Tensor) -> Tensor:
+            return x.transpose(0, -1).contiguous().transpose(0, -1) if x.dim() > 1 else x
+
+        args, kwargs = pytree.tree_map_only(Tensor, turned, (self.args, self.kwargs))
+        return Example(args, kwargs) if any(len(shape) > 1 for shape in self.shapes) else None
+
     def run(self, model: nn.Module) -> Any:
         """What the model returns for copies of the arguments, which it may change in place."""
         args, kwargs = copy.deepcopy((self.args, self.kwargs))

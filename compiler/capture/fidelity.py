@@ -33,9 +33,8 @@ SHAKE = 0.02
 """Share of its own size by which each parameter moves before the second run: zeros that a model starts from hide what
 they multiply, and a state that has converged hides that it is still updated."""
 
-
-ALONE = " for a batch of 1"
-"""Ends the name of what differs there alone."""
+ALONE, STRIDED = " for a batch of 1", " for inputs that are not contiguous"
+"""End the name of what differs there alone."""
 
 
 class Fidelity:
@@ -100,29 +99,35 @@ class Fidelity:
         with seeded(SEEDS[0]), torch.no_grad():
             ours = outputs(module(*copy.deepcopy(self._example.flat))[0], "eval")
         name = difference({**buffers, **ours, **self._buffers(module)}, theirs, EVAL)
-        name = name or self._alone(module, "eval", EVAL)
+        name = name or self._alone(module, "eval", EVAL) or self._strided(module)
         restore()  # for a second graph, to be compared from here too
         return name
 
-    @torch.no_grad()
     def _alone(self, ours: nn.Module, mode: str, tolerance: float) -> str:
-        """What differs for a batch of one, which torch.export takes for impossible; nothing if the model fails on it.
+        """What differs for a batch of one, which torch.export takes for impossible."""
+        name = self._first and self._differs(self._first, ours, mode, tolerance)
+        return f"{name}{ALONE}" if name else ""
 
-        Leaves the buffers of both as they were.
-        """
-        if self._first is None:
-            return ""
+    def _strided(self, ours: nn.Module) -> str:
+        """What differs for inputs that lie otherwise in memory. In eval mode, where no mask is drawn in that order."""
+        example = self._example.strided()
+        name = example and self._differs(example, ours, "eval", EVAL)
+        return f"{name}{STRIDED}" if name else ""
+
+    def _differs(self, example: Example, ours: nn.Module, mode: str, tolerance: float) -> str:
+        """What differs for other inputs; nothing if the model fails on them. Leaves the buffers of both as they are."""
         restore = restorer(self._theirs, ours)
         try:
-            with seeded(SEEDS[0]), plain_attention():
-                theirs = outputs(self._first.run(self._theirs), mode)
-            with seeded(SEEDS[0]):
-                name = difference(outputs(ours(*copy.deepcopy(self._first.flat))[0], mode), theirs, tolerance)
+            with torch.set_grad_enabled(mode == "training"), seeded(SEEDS[0]), plain_attention():
+                theirs = outputs(example.run(self._theirs), mode)
+            with torch.set_grad_enabled(mode == "training"), seeded(SEEDS[0]):
+                found = outputs(ours(*copy.deepcopy(example.flat))[0], mode)
         except Exception:  # whatever the user's code raises, and the graph is then free to
             return ""
         finally:
             restore()
-        return f"{name}{ALONE}" if name else ""
+        ours_seen, theirs_seen = ({name: x.detach() for name, x in seen.items()} for seen in (found, theirs))
+        return difference(ours_seen, theirs_seen, tolerance)
 
     def _buffers(self, module: nn.Module) -> dict[str, Tensor]:
         """Copies; a buffer with several names goes by its first one."""

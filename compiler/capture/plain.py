@@ -13,7 +13,7 @@ from torch import fx, nn
 from ..errors import UserError
 from ..graph import Graph, Origin, Signature, must_stay, stamp
 from .leaves import NONE, Opaque, called
-from .refusal import TORCH
+from .refusal import TORCH, place_of
 from .regions import inlined
 
 _OTHERS = (TORCH, os.path.dirname(__file__) + os.sep, "<eval_with_key>")
@@ -32,6 +32,7 @@ def plain(exported: fx.GraphModule, model: nn.Module, leaves: Opaque = NONE) -> 
     results: Any = graph.output_node().args[0]
     graph.output_node().args = ((tuple(x for x in results if isinstance(x, fx.Node)), (), {}),)
     graph.eliminate_dead_code(must_stay)
+    _refuse_objects(exported, graph)
     for node in graph.nodes:
         if node.op != "output":
             stamp(node, _origin(node), node.meta["val"])
@@ -88,18 +89,21 @@ def _origin(node: fx.Node) -> Origin:
     return Origin(str(node.target) if node.op == "call_module" else path.split("@")[0], source)
 
 
-def _refuse_object(value: Any, node: fx.Node) -> None:
+def _refuse_objects(exported: nn.Module, graph: fx.Graph) -> None:
     """Refuse what a call reads and no state can hold."""
-    if isinstance(value, torch.Tensor):
-        return
-    reader = next(iter(node.users))
-    own = isinstance(value, torch.Generator)
-    raise UserError(
-        "the model draws from a torch.Generator of its own" if own else f"the model holds a {type(value).__name__}",
-        where=str(_origin(reader)),
-        why="a graph holds tensors, and no state_dict or device would follow it",
-        fix="draw without generator=, which torch.manual_seed governs" if own else "keep that module out with leaves",
-    )
+    for node in graph.find_nodes(op="get_attr"):
+        owner, _, name = str(node.target).rpartition(".")
+        value = getattr(exported.get_submodule(owner), name)
+        if isinstance(value, torch.Tensor):
+            continue
+        own = isinstance(value, torch.Generator)
+        draw = "draw without generator=, which torch.manual_seed governs"
+        raise UserError(
+            "the model draws from a torch.Generator of its own" if own else f"the model holds a {type(value).__name__}",
+            where=str(place_of(next(iter(node.users)))),
+            why="a graph holds tensors, and no state_dict or device would follow it",
+            fix=draw if own else "keep that module out with leaves",
+        )
 
 
 def _state(exported: nn.Module, graph: fx.Graph, leaves: Opaque) -> tuple[dict[str, torch.Tensor], frozenset[str]]:
@@ -113,7 +117,6 @@ def _state(exported: nn.Module, graph: fx.Graph, leaves: Opaque) -> tuple[dict[s
         if node.op == "get_attr" and name not in tensors:
             owner: Any = exported.get_submodule(name.rpartition(".")[0])
             tensors[name] = getattr(owner, name.rpartition(".")[2])
-            _refuse_object(tensors[name], node)
     literals = [f"{path}." for path, part in exported.named_modules() if path and isinstance(part, fx.GraphModule)]
     kept = {name for name in exported.state_dict() if not name.startswith(tuple(literals))}
     read = {str(node.target) for node in graph.nodes if node.op == "get_attr"}

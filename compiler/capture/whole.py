@@ -17,7 +17,7 @@ from .changes import line_of_change, line_of_parting
 from .copies import grown
 from .evaluation import with_evaluation
 from .example import Example
-from .fidelity import ALONE, Fidelity
+from .fidelity import ALONE, STRIDED, Fidelity
 from .traced import Wanted, traced
 from .witness import Witness, refusal_of_function
 
@@ -95,6 +95,13 @@ def _difference(name: str, seen: Witness, model: nn.Module, example: Example) ->
             where=line_of_parting(model, example, example.first()),
             why=f"it computes something else{ALONE}: {name.removesuffix(ALONE)} differs",
             fix="compute the same for every batch size",
+        )
+    if name.endswith(STRIDED):
+        return UserError(
+            "the model branches on how its inputs lie in memory",
+            where=line_of_parting(model, example, example.strided() or example),
+            why=f"it computes something else{STRIDED}: {name.removesuffix(STRIDED)} differs",
+            fix="compute the same for all strides, as of x.contiguous()",
         )
     kept = [(x.name, x.where or line_of_change(model, example, x.name)) for x in seen.assigned]
     shown = ", ".join(f"'{name}' at {where}" if where else f"'{name}'" for name, where in kept)

@@ -231,3 +231,13 @@ class Way(enum.Enum):
 @made(lambda batch: ((noise(batch, 8), Way.UP), {}), lambda: {"lin": nn.Linear(8, 8)}, refused="Way", line="traps.py")
 def an_enumeration_as_argument(self: Any, x: Tensor, way: Way) -> Tensor:
     return self.lin(x) if way is Way.UP else x
+
+
+@made(vectors, lambda: {"lin": nn.Linear(8, 8)}, refused="lie in memory", line="is_contiguous")
+def another_way_for_strides(self: Any, x: Tensor) -> Tensor:
+    return self.lin(x) if x.is_contiguous() else self.lin(x) * 2
+
+
+@made(vectors, lambda: {"lin": nn.Linear(8, 8), "own": torch.Generator()}, refused="Generator", line="generator=")
+def a_generator_of_its_own(self: Any, x: Tensor) -> Tensor:
+    return self.lin(x) * torch.rand(8, generator=self.own)
