@@ -48,8 +48,9 @@ def _twice(x: Tensor, gate: Tensor) -> Tensor:
     return x * gate + gate
 
 
-def _normalized(x: Tensor, variance: Tensor) -> Tensor:
-    return (x - x.mean(-1, keepdim=True)) / torch.sqrt(variance + 1e-5)
+def _normalized(x: Tensor) -> Tensor:
+    centred = x - x.mean(-1, keepdim=True)
+    return centred * torch.rsqrt(centred.square().mean(-1, keepdim=True) + 1e-5)
 
 
 PIECES: Mapping[str, Callable[[Tensor], Tensor]] = {
@@ -90,8 +91,8 @@ PIECES: Mapping[str, Callable[[Tensor], Tensor]] = {
     "softmax shifted": lambda x: _exponentials(x - x.max(1, keepdim=True).values),
     "softmax detached": lambda x: _exponentials(x - x.amax(-1, keepdim=True).detach(), -1),
     "softmax of two axes": lambda x: _exponentials(x, (1, 2)),
-    "layer norm": lambda x: _normalized(x, x.var(-1, unbiased=False, keepdim=True)),
-    "layer norm squares": lambda x: _normalized(x, (x - x.mean(-1, keepdim=True)).square().mean(-1, keepdim=True)),
+    "layer norm": lambda x: (x - x.mean(-1, keepdim=True)) / torch.sqrt(x.var(-1, False, keepdim=True) + 1e-5),
+    "layer norm squares": _normalized,
     "silu of a shared sigmoid": lambda x: _twice(x, torch.sigmoid(x)),
     "wider maximum": lambda x: torch.maximum(x.narrow(1, 0, 1), torch.zeros_like(x)),
 }
