@@ -56,11 +56,18 @@ def rewrite(graph: Graph, rules: Sequence[Rule], context: Context) -> tuple[Grap
     events: list[Event] = []
     for _ in range(ROUNDS):
         swept = _sweep(working, state, by_target, context)
-        events = [*(event for event in events if event.fired), *swept]
+        events = [*_lasting(events, swept), *swept]
         if not any(event.fired for event in swept):
             return replace(working, state=_useful(graph, working, state)), events
     chasing = sorted({event.rule for event in swept if event.fired})
     raise Broken(f"rules keep firing after {ROUNDS} sweeps: {', '.join(chasing)}", where=context.label)
+
+
+def _lasting(events: list[Event], swept: list[Event]) -> list[Event]:
+    """What fired, and why other rules did not at a node that is gone: that no later sweep tells."""
+    replaced = {event.node for event in events if event.fired}
+    told = {(event.rule, event.node) for event in swept}
+    return [e for e in events if e.fired or (e.node in replaced and (e.rule, e.node) not in told)]
 
 
 def _index(rules: Sequence[Rule]) -> Mapping[Any, list[Rule]]:

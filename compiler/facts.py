@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from torch import fx
 
 from .graph import Graph, arguments, origin
-from .layers import is_layer, over_outputs, weight_of
-from .operators import PADDED_IN_WORDS, PRODUCERS, aten, own
+from .layers import is_layer, weight_of
+from .operators import PADDED_IN_WORDS, aten, own
 
 
 @dataclass(frozen=True)
@@ -45,14 +45,9 @@ def _trains(node: fx.Node) -> bool:
             return False
 
 
-def _foldable(node: fx.Node) -> bool:
-    if node.target is not aten.batch_norm.default or arguments(node)["training"]:
-        return False
-    producer = arguments(node)["input"]
-    if producer.target not in PRODUCERS or len(producer.users) > 1 or not over_outputs(node):
-        return False
-    weight = arguments(producer)["weight"]
-    return weight.op == "get_attr" or weight.target is own.dequantize.default
+def _normalizes(node: fx.Node) -> bool:
+    """Without running statistics it is no inference norm: then it is weight standardisation."""
+    return node.target is aten.batch_norm.default and arguments(node)["running_mean"] is not None
 
 
 weights_on_grid = Fact("every weight on a grid", lambda graph: _first(graph, _weight_off_grid))
@@ -71,4 +66,8 @@ normal = Fact(
     lambda graph: _first(graph, lambda node: node.op == "call_function" and node.target in PADDED_IN_WORDS),
 )
 inference = Fact("no node in training mode", lambda graph: _first(graph, _trains))
-no_batch_norm = Fact("no batch norm behind a convolution or linear", lambda graph: _first(graph, _foldable))
+no_batch_norm = Fact("no batch norm with running statistics", lambda graph: _first(graph, _normalizes))
+one_graph = Fact(
+    "one graph for both modes, as post_training = true makes",
+    lambda graph: "" if graph.evaluation is None else "the model",
+)

@@ -25,7 +25,7 @@ def is_layer(node: Any) -> bool:
 
 
 def weight_of(node: Any) -> fx.Node | None:
-    """The parameter or buffer behind a weight operand, through masks, grids and the factors of norms; None if computed otherwise."""
+    """The parameter or buffer behind a weight operand, through masks, grids and the factors of norms; else None."""
     while isinstance(node, fx.Node) and node.op == "call_function":
         match node.target:
             case own.fake_quantize.default:

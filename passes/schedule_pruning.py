@@ -18,7 +18,7 @@ from ..compiler.contract import Exact, Options, OptionsFor, Pass
 from ..compiler.edit import Edit
 from ..compiler.errors import UserError
 from ..compiler.graph import Graph, layer
-from ..compiler.layers import MASKS, is_layer, weights_multiplied
+from ..compiler.layers import MASKS, factor_of, is_layer, weights_multiplied
 from ..compiler.magnitude import check_shares, thresholds
 from ..compiler.pattern import Planned, Whole
 from ..compiler.rule import Match, rule
@@ -104,7 +104,7 @@ def _unmasked(match: Match) -> str:
 def mask(match: Match, edit: Edit) -> fx.Node:
     """w -> w * mask, for every reader of w that multiplies by it; penalties go on reading w itself."""
     for reader in match.root.users:
-        if not is_layer(reader) and reader.target is not _own.fake_quantize.default:
+        if not (is_layer(reader) or reader.target is _own.fake_quantize.default or factor_of(reader)):
             edit.keep(reader)
     ones = torch.ones_like(match.graph.tensor(match.root))
     return edit.call(_aten.mul.Tensor, match.root, edit.buffer(f"{MASKS}{match.root.target}", ones))
@@ -147,6 +147,7 @@ PASS = Pass(
         "conv(3) bn linear(4) | schedule_pruning",
         "conv(3) | insert_fake_quant | schedule_pruning",
         "conv(3) linear(4) | attach_partial_l2 | schedule_pruning",
+        "conv(3) bn | simulate_fold | schedule_pruning",
     ),
     refuses={
         "relu | schedule_pruning": "no layer has a weight to prune",

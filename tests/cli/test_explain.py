@@ -35,7 +35,7 @@ def test_a_node_is_told_on_one_screen_to_its_lowering(told: Callable[..., str]) 
     said = told("conv2d").splitlines()
     assert said[0].startswith("conv2d: conv2d float32[N,4,2,2] of 0")
     assert len(said) < 25
-    assert any("fold_codes" in line and "batch_norm" in line and "replaced by conv2d_default" in line for line in said)
+    assert any("fold_codes" in line and "replaced by conv2d_default" in line for line in said)
     assert said[-1].split() == ["lowering", "convolution", "conv2d_default", "integer"]
 
 
@@ -54,7 +54,7 @@ def test_json_says_the_same_of_each_node(told: Callable[..., str]) -> None:
         ("prepare", "insert_fake_quant"), ("eval", "eval mode"), ("lower", "freeze"), ("lower", "fold_batch_norm"),
     ]  # fmt: skip
     folded = [v for v in facts["passes"][-1]["verdicts"] if v["outcome"] == "fired" and v["node"] == "batch_norm"]
-    assert [(v["rule"], v["why"], v["what"]) for v in folded] == [("fold_codes", "replaced by", "conv2d_default")]
+    assert [(v["rule"], v["why"], v["what"]) for v in folded] == [("fold", "replaced by", "conv2d_default")]
     assert [(v["node"], v["rule"], v["outcome"]) for v in facts["lowering"]] == [
         ("conv2d_default", "convolution", "integer")
     ]

@@ -4,56 +4,11 @@ from mutant import Mutant
 
 LAW = "tests/test_pass_laws.py::test_law"
 REFUSES = "tests/test_pass_laws.py::test_refuses"
-FOLD = "passes/fold_batch_norm.py"
 PRUNE = "passes/schedule_pruning.py"
 QUANT = "passes/insert_fake_quant.py"
 SCHEDULE = "tests/test_schedule.py"
 
 MUTANTS: list[Mutant] = [
-    Mutant(
-        "a fold forgets eps",
-        FOLD,
-        " + eps).rsqrt()",
-        ").rsqrt()",
-        f"{LAW}[meaning-fold_batch_norm]",
-    ),
-    Mutant(
-        "a fold forgets the mean",
-        FOLD,
-        "if b is None else b - mu",
-        "if b is None else b",
-        f"{LAW}[meaning-fold_batch_norm]",
-    ),
-    Mutant("a fold forgets the bias", FOLD, "-mu if b is None else b - mu", "-mu", f"{LAW}[meaning-fold_batch_norm]"),
-    Mutant(
-        "a fold scales the wrong axis",
-        FOLD,
-        "k.reshape(-1, *[1] * (weight.dim() - 1))",
-        "k.reshape(*[1] * (weight.dim() - 1), -1)",
-        f"{LAW}[meaning-fold_batch_norm]",
-    ),
-    Mutant(
-        "signs of codes are not turned",
-        FOLD,
-        "torch.where(k < 0, -1, 1)",
-        "torch.where(k < 0, 1, 1)",
-        f"{LAW}[meaning-fold_batch_norm]",
-    ),
-    Mutant(
-        "a fold forgets other readers",
-        FOLD,
-        "@rule(float_norm, _alone, _same_axis)",
-        "@rule(float_norm, _same_axis)",
-        f"{LAW}[frugal-fold_batch_norm]",
-    ),
-    Mutant(
-        "a fold forgets the axis of a linear",
-        FOLD,
-        "@rule(float_norm, _alone, _same_axis)",
-        "@rule(float_norm, _alone)",
-        REFUSES,
-    ),
-    Mutant("a fold forgets the training flag", FOLD, "        training=False,\n", "", f"{REFUSES}[fold_batch_norm]"),
     Mutant(
         "a rule that never matches",
         "passes/freeze.py",
