@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeAlias
 
 import msgspec
+from torch import Tensor
 
 from .facts import Fact
 from .graph import Graph
@@ -35,6 +36,17 @@ class Close:
 
 
 @dataclass(frozen=True)
+class CloseAbove:
+    """As `Close`, where no value of some nodes lies below a floor: beside the graph before that raises them to it.
+
+    floors: what the pass planned -> node name -> the floor, which broadcasts against the node's value.
+    """
+
+    relative: float
+    floors: Callable[[Any], Mapping[str, Tensor]] = field(repr=False)
+
+
+@dataclass(frozen=True)
 class OnGrid:
     """The outputs change, but every chosen edge holds grid values, each within half a step unless it is clipped."""
 
@@ -46,7 +58,7 @@ class ExactIntegers:
     relative: float
 
 
-Law: TypeAlias = Exact | Close | OnGrid | ExactIntegers
+Law: TypeAlias = Exact | Close | CloseAbove | OnGrid | ExactIntegers
 OptionsFor: TypeAlias = Callable[[str], Any]
 """The options of a pass for the layer of that module path."""
 
