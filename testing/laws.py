@@ -6,7 +6,7 @@ import torch
 from torch import fx
 
 from ..api import passes
-from ..compiler.contract import Close, Exact, ExactIntegers, OnGrid
+from ..compiler.contract import Close, CloseAbove, Exact, ExactIntegers, OnGrid
 from ..compiler.facts import Fact
 from ..compiler.graph import Graph, arguments, origin
 from ..compiler.layers import channels, is_layer
@@ -111,6 +111,9 @@ def meaning(line: str) -> None:
             _same(observe(evaluated(old)), observe(evaluated(new)))
         case Close(relative):
             _near(values(old), values(new), relative)
+        case CloseAbove(relative, floors):
+            raised = floors(found(name).plan(old, result(line).ledger[0].use.options_for))
+            _near(values(old, raised), values(new), relative)
         case ExactIntegers(relative):
             _near(values(old), values(new), relative)
             same_integers(old, new)
@@ -146,9 +149,12 @@ def _on_grid(old: Graph, new: Graph) -> None:
 
 
 def _only_readers(edge: fx.Node) -> bool:
-    """Whether everything that reads an edge reads it through its grid; penalties and masks read it as it is."""
+    """Whether everything that reads an edge reads it through its grid; penalties and masks read it as it is.
+
+    What is on a grid already may be read as it is, and through a second one.
+    """
     own = (_own.fake_quantize.default, _own.msqe.default, _own.partial_l2.default, _own.pruning_masks.default)
-    return all(reader.target in own for reader in edge.users)
+    return edge.target is own[0] or all(reader.target in own for reader in edge.users)
 
 
 def gradient(line: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -55,10 +55,22 @@ class Watched(fx.Interpreter):
         return outputs, penalties, updates
 
 
-def values(graph: Graph) -> list[Tensor]:
-    """The outputs."""
+class Raised(Watched):
+    """Watches a graph in which some nodes give no value below a floor."""
+
+    def __init__(self, graph: Graph, floors: Mapping[str, Tensor]) -> None:
+        super().__init__(graph)
+        self._floors = floors
+
+    def run_node(self, n: fx.Node) -> Any:
+        y = super().run_node(n)
+        return torch.maximum(y, self._floors[n.name]) if n.name in self._floors else y
+
+
+def values(graph: Graph, floors: Mapping[str, Tensor] | None = None) -> list[Tensor]:
+    """The outputs.   floors: by node name, what its value is raised to where it is lower."""
     with torch.no_grad():
-        return Watched(graph).seeded()[0]
+        return Raised(graph, floors or {}).seeded()[0]
 
 
 def observe(graph: Graph, rounding: bool = True) -> dict[str, Tensor]:
