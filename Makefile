@@ -6,12 +6,13 @@ INSTALLED := .venv/.installed
 TYPING := build/typing
 MEMBERS := __init__.py api.py compiler passes backends cli recipes testing
 
-.PHONY: help demo test lint mutants clean
+.PHONY: help demo test lint docs mutants clean
 
 help:
 	@echo "make demo     train, compress and check a network on handwritten digits; writes digits.lowbit"
 	@echo "make test     lint, types, and all tests"
 	@echo "make lint     ruff, and mypy in strict mode"
+	@echo "make docs     write docs/passes.md from the files of the passes"
 	@echo "make mutants  seed bugs one at a time, each of which a test must catch"
 	@echo "make clean    remove everything that these made"
 
@@ -26,6 +27,9 @@ lint: $(INSTALLED) $(TYPING)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	MYPYPATH=$(TYPING) $(BIN)/mypy -p lowbit
+
+docs: $(INSTALLED)
+	$(BIN)/python docs/generate.py
 
 mutants: $(INSTALLED)
 	$(BIN)/python tests/mutants/run.py

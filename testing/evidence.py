@@ -1,4 +1,4 @@
-"""The evidence of a pass, and the census: on the drawn networks every rule fires and every guard refuses.
+"""The evidence of a pass, and the census: on evidence and drawn networks every rule fires and every guard refuses.
 
 What the laws never see, they do not hold.
 """
@@ -39,9 +39,9 @@ def every_rule_fires(name: str, networks: int | None = None) -> None:
 
 
 def every_guard_refuses(name: str, networks: int | None = None) -> None:
-    """Somewhere on the trials; guards that rules share are counted together."""
+    """Somewhere on the trials, those of the evidence included; guards that rules share are counted together."""
     refused: Counter[Guard] = Counter()
-    for line in trials.trials(name, networks):
+    for line in (*trials.refuses(name), *trials.trials(name, networks)):
         use = result(line).ledger[0].use
         rules = tuple(_counted(rule, refused) for rule in use.pass_.rules)
         run(graph(split(line)[0]), [replace(use, pass_=replace(use.pass_, rules=rules))], STEPS)

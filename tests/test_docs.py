@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import runpy
 import shlex
 from pathlib import Path
+from types import SimpleNamespace
 
 import click
 import pytest
@@ -18,6 +20,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = sorted(group.commands)
 LIKE_CODE = re.compile(r"`((?:[a-z_0-9]+/)+[a-z_0-9]+\.[a-z]+)`")
 LINKED = re.compile(r"\]\((?!http)([^)#]+)")
+GENERATOR = SimpleNamespace(**runpy.run_path(str(ROOT / "docs" / "generate.py")))
 
 
 def blocks(language: str) -> list[str]:
@@ -67,6 +70,10 @@ def test_the_files_that_a_page_names_exist(page: Path) -> None:
     missing = [name for name in LIKE_CODE.findall(text) if not (ROOT / name).exists() and "/x." not in name]
     missing += [name for name in LINKED.findall(text) if not (page.parent / name).exists()]
     assert not missing
+
+
+def test_the_page_of_the_passes_is_what_their_files_say() -> None:
+    assert (ROOT / "docs" / "passes.md").read_text(encoding="utf-8") == GENERATOR.page(), "run `make docs`"
 
 
 def test_the_shipped_recipes_parse() -> None:

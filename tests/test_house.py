@@ -21,7 +21,8 @@ from lowbit.compiler.registry import members
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("compiler", "passes", "backends", "cli", "recipes", "testing")
 PACKAGE = sorted([*ROOT.glob("*.py"), *(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))])
-EVERYTHING = [*PACKAGE, *sorted((ROOT / "tests").rglob("*.py")), *sorted((ROOT / "benchmarks").rglob("*.py"))]
+BESIDE = ("tests", "benchmarks", "docs")
+EVERYTHING = [*PACKAGE, *sorted(path for folder in BESIDE for path in (ROOT / folder).rglob("*.py"))]
 FILE, FUNCTION = 300, 40
 
 MAY_IMPORT = {
