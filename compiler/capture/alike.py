@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import fx
+from torch.fx.experimental.symbolic_shapes import free_unbacked_symbols
 from torch.utils import _pytree as pytree
 
 from ..graph import Graph, is_effect
@@ -36,6 +37,12 @@ def same_kind(a: fx.Node, b: fx.Node) -> bool:
     return _kinds(a) == _kinds(b)
 
 
+def same_size(a: fx.Node, b: fx.Node) -> bool:
+    """Whether both are one size of the inputs, whichever tensor each trace happens to read it from."""
+    sizes = isinstance(a.meta.get("val"), torch.SymInt) and not free_unbacked_symbols(a.meta["val"])
+    return sizes and same_kind(a, b)
+
+
 def operands(a: fx.Node, b: fx.Node) -> list[Pair]:
     """What two calls that do the same read, side by side."""
     if is_decision(a):
@@ -57,6 +64,8 @@ def resembles(ours: Graph, theirs: Graph, taken: Mapping[fx.Node, fx.Node], deci
         a, b = pending.pop()
         while a in taken:
             a = taken[a]
+        if same_size(a, b):
+            continue
         if b not in known:
             if not same_call(a, b, ours, theirs):
                 raise Unlike("the sides read different values after the branch")

@@ -11,7 +11,7 @@ import torch
 from torch import fx
 
 from ..graph import Graph, arguments, is_effect, must_stay
-from .alike import Pair, Unlike, operands, same_call, same_kind
+from .alike import Pair, Unlike, operands, same_call, same_kind, same_size
 from .branches import is_decision, number_of
 
 
@@ -118,7 +118,7 @@ def _continued(
 def _fits(pair: Pair, known: Mapping[fx.Node, fx.Node], common: set[fx.Node]) -> bool:
     """Whether everything that two calls read is one value, or two that can be chosen from."""
     return all(
-        known.get(y) is x or (x not in common and known.get(y) not in common and _choosable(x, y))
+        known.get(y) is x or same_size(x, y) or (x not in common and known.get(y) not in common and _choosable(x, y))
         for x, y in operands(*pair)
     )
 
@@ -131,7 +131,7 @@ def _choosable(a: fx.Node, b: fx.Node) -> bool:
 def _chosen(common: Sequence[Pair], same: Mapping[fx.Node, fx.Node]) -> dict[fx.Node, fx.Node]:
     found: dict[fx.Node, fx.Node] = {}
     for x, y in (read for pair in common for read in operands(*pair)):
-        if found.setdefault(x, y) is not y:
+        if not same_size(x, y) and found.setdefault(x, y) is not y:
             raise Unlike("a value is read on, and what the branch makes of it too")
     return {x: y for x, y in found.items() if same.get(y) is not x}
 
