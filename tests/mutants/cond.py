@@ -12,7 +12,7 @@ MUTANTS: list[Mutant] = [
         COND,
         "if all(_is_tame(node) for node in _calls(body)):",
         "if True:",
-        f"{TESTS}::test_outputs_and_gradients_are_those_of_the_side_that_was_selected",
+        f"{TESTS}::test_outputs_and_gradients_are_those_of_the_side_that_was_selected[root]",
     ),
     Mutant(
         "layers in a side are shielded too",
@@ -26,13 +26,13 @@ MUTANTS: list[Mutant] = [
         COND,
         "if _draws(call):",
         "if False:",
-        f"{TESTS}::test_what_only_one_side_may_do_is_refused",
+        f"{TESTS}::test_what_only_one_side_may_do_is_refused[draws-draws random numbers-before torch.cond]",
     ),
     Mutant(
         "the line after the change is named",
         "compiler/capture/changes.py",
         "found.append(last)",
         "found.append(_shown(frame))",
-        f"{PLACES}::test_the_line_at_which_a_model_changes_what_it_keeps",
+        f"{PLACES}::test_the_line_at_which_a_model_changes_what_it_keeps[appends-memory.append-memory]",
     ),
 ]
