@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from .correction import correct, corrections
+from .correction import clear, correct, corrections
 from .errors import UserError
 from .graph import Graph, arguments, origin
 from .grid import Grid, best_scale
@@ -31,6 +31,7 @@ def calibrate(
     report: told the stage and the number of batches done.   Raises UserError when there is no batch.
     """
     derived = evaluated(graph)
+    clear(derived)
     kept: list[list[Tensor]] | None = [] if corrections(derived) else None
     _scales(graph, derived, _counted(batches, kept, lambda done: report("calibrating", done)))
     if kept is not None:

@@ -26,11 +26,17 @@ def corrections(graph: Graph) -> dict[str, fx.Node]:
 
 
 @torch.no_grad()
+def clear(graph: Graph) -> None:
+    """Set every correction to zero, in place: in float there is nothing to correct."""
+    for buffer in corrections(graph).values():
+        graph.tensor(buffer).zero_()
+
+
+@torch.no_grad()
 def correct(graph: Graph, batches: Iterable[list[Tensor]], report: Callable[[int], None] = lambda done: None) -> None:
     """Set every correction of a graph of eval mode, in place, from flat inputs.   report: told the batches done."""
+    clear(graph)
     buffers = {name: graph.tensor(node) for name, node in corrections(graph).items()}
-    for buffer in buffers.values():
-        buffer.zero_()
     sums = {name: torch.zeros_like(buffer, dtype=torch.float64) for name, buffer in buffers.items()}
     weight = 0
     for done, batch in enumerate(batches, 1):
