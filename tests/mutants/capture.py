@@ -96,7 +96,7 @@ MUTANTS: list[Mutant] = [
     Mutant(
         "buffers are not compared at capture",
         FIDELITY,
-        "for name, tensor in seen.items()}, **_cloned_buffers(module)}",
+        "for name, tensor in seen.items()}, **self._buffers(module)}",
         "for name, tensor in seen.items()}}",
         f"{SAME}::test_what_differs_is_named",
     ),
