@@ -35,6 +35,24 @@ class Chosen:
     bias: Floats | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """The plan of a pass that chooses among units, by node name.
+
+    chosen: what becomes of calls and weights.   kept: name of a weight -> why units of its layer stay as they are.
+    """
+
+    chosen: Mapping[str, Chosen]
+    kept: dict[str, str]
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.chosen or name in self.kept
+
+    def refusal(self, name: str) -> str:
+        """Why nothing is done at a node of the plan; nothing if something is."""
+        return "" if name in self.chosen else self.kept[name]
+
+
 class Conflict(Exception):
     """The choice cannot be: units must stay where they are, for the reason given.   units: their numbers."""
 
@@ -94,12 +112,15 @@ def _choose_layer(
     if same and bool((inputs == every).all() and (outputs == np.arange(layer.outputs)).all()):
         return
     count = _groups_left(layer, inputs, outputs)
-    known = plan.get(layer.grid)
-    if known is not None and not (np.array_equal(known.inputs, inputs) and np.array_equal(known.outputs, outputs)):  # type: ignore[arg-type]
+    known = plan.setdefault(layer.grid, Chosen(layer=layer, outputs=outputs, inputs=inputs))
+    if not (_equal(known.inputs, inputs) and _equal(known.outputs, outputs)):
         raise Moved("calls that share a weight would read it in different orders")
-    plan[layer.grid] = Chosen(layer=layer, outputs=outputs, inputs=inputs)
     plan[call] = Chosen({"groups": count} if "groups" in arguments(call) else {}, {"bias": (0, outputs)})
     sels[call] = outputs
+
+
+def _equal(a: Integers | None, b: Integers) -> bool:
+    return a is not None and np.array_equal(a, b)
 
 
 def _groups_left(layer: Layer, inputs: Integers, outputs: Integers) -> int:
@@ -116,10 +137,11 @@ def _groups_left(layer: Layer, inputs: Integers, outputs: Integers) -> int:
     return count
 
 
-def rebuild(chosen: Chosen, node: fx.Node, graph: Graph, edit: Edit) -> fx.Node:
+def rebuild(plan: Choice, node: fx.Node, graph: Graph, edit: Edit) -> fx.Node:
     """The call with the channels chosen; what it reads has been rebuilt already."""
+    chosen = plan.chosen[node.name]
     if chosen.layer is not None:
-        return _weight(chosen, node, graph, edit)
+        return _weight(plan, chosen, node, graph, edit)
     changes = dict(chosen.changes)
     for name, (axis, positions) in chosen.picks.items():
         new = _constant(arguments(node)[name], axis, positions, chosen.bias if name == "bias" else None, node, graph)
@@ -147,13 +169,15 @@ def _constant(
     return value.index_select(axis, torch.from_numpy(positions).to(value.device))
 
 
-def _weight(chosen: Chosen, node: fx.Node, graph: Graph, edit: Edit) -> fx.Node:
+def _weight(plan: Choice, chosen: Chosen, node: fx.Node, graph: Graph, edit: Edit) -> fx.Node:
     assert chosen.layer is not None
     assert chosen.inputs is not None
     assert chosen.outputs is not None
     given = arguments(node)
     codes = picked(chosen.layer, graph.tensor(given["codes"]), chosen.outputs, chosen.inputs)
     new = {"codes": edit.buffer(str(given["codes"].target), codes)}
+    if (old := given["codes"].name) in plan.kept:  # the reason stands by the weight that takes its place
+        plan.kept[new["codes"].name] = plan.kept[old]
     scale = graph.tensor(given["scale"])
     if scale.numel() > 1:
         new["scale"] = edit.buffer(str(given["scale"].target), scale[torch.from_numpy(chosen.outputs)])

@@ -10,28 +10,13 @@ import torch
 from torch import fx
 
 from .arrays import Floats, Integers
-from .choose import Chosen, Conflict, choose
+from .choose import Choice, Chosen, Conflict, choose
 from .graph import Graph, arguments
 from .settled import Reading, added, bias_of, has_border, readings
 from .units import Layer, Units, nonzero, units
 
 BIAS_LIMIT = 2**20
 """A bias of so many units of its accumulator cannot be moved: single precision would not hold it well."""
-
-
-@dataclass(frozen=True, eq=False)
-class Narrowing:
-    """The plan of a graph without its idle units, by node name.
-
-    chosen: what becomes of calls and weights.   kept: name of a weight -> why units of its layer stay although
-    they are idle.
-    """
-
-    chosen: Mapping[str, Chosen]
-    kept: Mapping[str, str]
-
-    def __contains__(self, name: str) -> bool:
-        return name in self.chosen or name in self.kept
 
 
 @dataclass
@@ -51,7 +36,7 @@ class _Search:
         return new
 
 
-def narrow(graph: Graph) -> Narrowing:
+def narrow(graph: Graph) -> Choice:
     """The plan of a frozen graph without its idle units."""
     known = units(graph)
     bound = np.array([bool(fixed or whole) for fixed, whole in zip(known.fixed, known.whole, strict=True)], dtype=bool)
@@ -65,7 +50,7 @@ def narrow(graph: Graph) -> Narrowing:
             break
         except Conflict as conflict:
             search.need(conflict.units)
-    return Narrowing(_with_biases(search, plan), _refusals(search))
+    return Choice(_with_biases(search, plan), _refusals(search))
 
 
 def _close(search: _Search) -> None:
@@ -160,7 +145,7 @@ def _weight_name(layer: Layer) -> str:
     return name
 
 
-def _refusals(search: _Search) -> Mapping[str, str]:
+def _refusals(search: _Search) -> dict[str, str]:
     """Why units stay although they are idle, by the weight of the layer that reads or makes them."""
     kept, known = dict(search.kept), search.units
     for layer in known.layers:

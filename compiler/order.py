@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 from torch import fx
 
 from .arrays import Floats, Integers
-from .choose import Chosen, Conflict, choose
+from .choose import Choice, Conflict, choose
 from .graph import Graph, arguments
 from .units import Layer, Units, units
 
@@ -17,21 +16,7 @@ SPARSE = 0.5
 """Share of weights other than zero from which on an order is not worth looking for."""
 
 
-@dataclass(frozen=True, eq=False)
-class Reordering:
-    """The plan of a graph with its units in another order, by node name.
-
-    chosen: what becomes of calls and weights.   kept: name of a weight -> why its outputs keep their order.
-    """
-
-    chosen: Mapping[str, Chosen]
-    kept: Mapping[str, str]
-
-    def __contains__(self, name: str) -> bool:
-        return name in self.chosen or name in self.kept
-
-
-def reorder(graph: Graph) -> Reordering:
+def reorder(graph: Graph) -> Choice:
     """The plan of a frozen graph with its units in the order of `chain`, each kind among its own places."""
     known = units(graph)
     rows, dense = _patterns(known)
@@ -47,14 +32,15 @@ def reorder(graph: Graph) -> Reordering:
     while True:
         try:
             plan = choose(known, lambda ids: _positions(ids, places))
-            return Reordering({node.name: chosen for node, chosen in plan.items()}, kept)
+            return Choice({node.name: chosen for node, chosen in plan.items()}, kept)
         except Conflict as conflict:
             stuck = np.isin(known.kinds, known.kinds[conflict.units])
             places[stuck] = np.flatnonzero(stuck)
 
 
 def _movable(known: Units, ids: Integers) -> Integers:
-    return ids[known.fixed[ids] == ""]
+    movable: Integers = ids[known.fixed[ids] == ""]
+    return movable
 
 
 def _patterns(known: Units) -> tuple[Mapping[int, Floats], list[int]]:

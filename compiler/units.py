@@ -127,8 +127,7 @@ def weights_of(graph: Graph, call: fx.Node) -> Layer | None:
 
 def nonzero(layer: Layer) -> Integers:
     """Whether an output of a layer has any weight for an input of its group: bool (groups, outputs, inputs)."""
-    found: Integers = layer.blocks.astype(bool).any(3)
-    return found
+    return np.asarray(layer.blocks.any(3))
 
 
 def in_blocks(call: fx.Node, codes: Integers) -> Integers:

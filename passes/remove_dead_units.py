@@ -10,37 +10,31 @@ pruning leaves; taking them out of the graph: Li et al. 2017, arXiv 1608.08710, 
 
 from __future__ import annotations
 
-from typing import Any
-
 from torch import fx
 
 from ..compiler.choose import rebuild
 from ..compiler.contract import ExactIntegers, Pass
 from ..compiler.edit import Edit
 from ..compiler.facts import inference, weights_frozen, weights_on_grid
-from ..compiler.idle import Narrowing, narrow
+from ..compiler.idle import narrow
 from ..compiler.pattern import Planned
 from ..compiler.rule import Match, rule
 
 
-def _plan(graph: Any, options: Any) -> Narrowing:
-    return narrow(graph)
-
-
 def _stays(match: Match) -> str:
-    plan: Narrowing = match.plan
-    return "" if match.root.name in plan.chosen else plan.kept[match.root.name]
+    reason: str = match.plan.refusal(match.root.name)
+    return reason
 
 
 @rule(Planned(), _stays)
 def without_dead_units(match: Match, edit: Edit) -> fx.Node:
-    return rebuild(match.plan.chosen[match.root.name], match.root, match.graph, edit)
+    return rebuild(match.plan, match.root, match.graph, edit)
 
 
 PASS = Pass(
     rules=(without_dead_units,),
     law=ExactIntegers(1e-9),
-    plan=_plan,
+    plan=lambda graph, options: narrow(graph),
     needs=(inference, weights_on_grid, weights_frozen),
     fires=(
         "conv(6,dead=3) bn relu conv(4,k=1) relu conv(4,dead=1) gap"
@@ -51,7 +45,7 @@ PASS = Pass(
         " | insert_fake_quant | eval | freeze | fold_batch_norm | remove_dead_units",
         "conv(6,dead=3) relu conv(6,groups=6) bn relu [ conv(3,k=1,deaf=2) ] cat conv(2,k=1,deaf=4) view linear(2)"
         " | insert_fake_quant(weight_bits=3) | eval | freeze | fold_batch_norm | remove_dead_units",
-        "conv(3) [ conv(3,dead=1) relu ] twice conv(4,dead=2) shuffle(2) conv(4,groups=2,dead=1) gap linear(3)"
+        "conv(5,dead=2) relu conv(3,k=1) [ conv(3,dead=1) relu ] twice conv(4) shuffle(2) conv(4,groups=2,dead=1) gap"
         " | insert_fake_quant | eval | freeze | fold_batch_norm | remove_dead_units",
     ),
     refuses={

@@ -9,47 +9,41 @@ order of hidden units carries no information: Basu and Varshney 2018, arXiv 1810
 
 from __future__ import annotations
 
-from typing import Any
-
 from torch import fx
 
 from ..compiler.choose import rebuild
 from ..compiler.contract import ExactIntegers, Pass
 from ..compiler.edit import Edit
 from ..compiler.facts import inference, weights_frozen, weights_on_grid
-from ..compiler.order import Reordering, reorder
+from ..compiler.order import reorder
 from ..compiler.pattern import Planned
 from ..compiler.rule import Match, rule
 
 
-def _plan(graph: Any, options: Any) -> Reordering:
-    return reorder(graph)
-
-
 def _stays(match: Match) -> str:
-    plan: Reordering = match.plan
-    return "" if match.root.name in plan.chosen else plan.kept[match.root.name]
+    reason: str = match.plan.refusal(match.root.name)
+    return reason
 
 
 @rule(Planned(), _stays)
 def in_another_order(match: Match, edit: Edit) -> fx.Node:
-    return rebuild(match.plan.chosen[match.root.name], match.root, match.graph, edit)
+    return rebuild(match.plan, match.root, match.graph, edit)
 
 
 PASS = Pass(
     rules=(in_another_order,),
     law=ExactIntegers(1e-9),
-    plan=_plan,
+    plan=lambda graph, options: reorder(graph),
     needs=(inference, weights_on_grid, weights_frozen),
     fires=(
         "conv(6) relu conv(4,deaf=4) relu gap linear(3)"
         " | insert_fake_quant(weight_bits=2) | eval | freeze | reorder_units",
-        "conv(5) bn relu [ conv(5,deaf=3) bn relu conv(5,deaf=3) bn ] + relu maxpool linear(6,deaf=60) relu linear(3)"
-        " | insert_fake_quant(per_channel=true) | eval | freeze | fold_batch_norm | reorder_units",
+        "conv(5,deaf=1) bn relu [ conv(5,deaf=2) bn relu conv(5,deaf=2) bn ] + relu maxpool linear(6,deaf=40) relu"
+        " | insert_fake_quant(weight_bits=2) | eval | freeze | fold_batch_norm | reorder_units",
         "conv(6,deaf=2) relu conv(6,groups=6) relu [ conv(3,deaf=4) ] cat conv(4,groups=1,deaf=6) view linear(4)"
         " | insert_fake_quant(weight_bits=3) | eval | freeze | reorder_units",
-        "conv(8,deaf=2) conv(8,groups=2,deaf=3) shuffle(2) conv(4,k=1,deaf=6) [ conv(4,deaf=3) relu ] twice gap"
-        " | insert_fake_quant | eval | freeze | reorder_units",
+        "conv(8,deaf=1) conv(8,groups=2,deaf=1) shuffle(2) conv(4,k=1,deaf=2) [ conv(4,deaf=1) relu ] twice gap"
+        " | insert_fake_quant(weight_bits=2) | eval | freeze | reorder_units",
     ),
     refuses={
         "conv(6) relu conv(4) | insert_fake_quant | eval | freeze | reorder_units": (
