@@ -58,25 +58,25 @@ def _has_part(match: Match) -> str:
 @rule(on_grid, _takes_in)
 def fold_codes(match: Match, edit: Edit) -> fx.Node:
     change: Change = match.plan.layers[match.root.name]
-    codes, scale, name = match.tensor("codes"), match.tensor("scale"), layer(match.node("codes"))
+    codes, scale, name = match.tensor("codes"), match.tensor("scale"), _inside(layer(match.node("codes")))
     grid, factor = match.node("grid"), change.factor
     if factor is not None and bool((factor != 1).any()):
         signs = along_outputs(match.root, torch.where(factor < 0, -1, 1).to(codes.dtype))
-        turned = edit.buffer(f"{name}.folded_codes", codes * signs)
-        scales = edit.buffer(f"{name}.folded_scale", (scale * factor.abs()).to(scale.dtype))
+        turned = edit.buffer(f"{name}folded_codes", codes * signs)
+        scales = edit.buffer(f"{name}folded_scale", (scale * factor.abs()).to(scale.dtype))
         grid = edit.like(grid, codes=turned, scale=scales, axis=output_axis(match.root))
-    return edit.like(match.root, weight=grid, bias=edit.buffer(f"{name}.folded_bias", _bias(match, change)))
+    return edit.like(match.root, weight=grid, bias=edit.buffer(f"{name}folded_bias", _bias(match, change)))
 
 
 @rule(in_float, _takes_in)
 def fold_float(match: Match, edit: Edit) -> fx.Node:
     change: Change = match.plan.layers[match.root.name]
-    w, name = match.graph.evaluate(match.node("w")), layer(match.node("w"))
+    w, name = match.graph.evaluate(match.node("w")), _inside(layer(match.node("w")))
     scaled = w if change.factor is None else w * along_outputs(match.root, change.factor)
     if change.before is not None:
         scaled = scaled * along_inputs(match.root, change.before.k)
-    weight = edit.parameter(f"{name}.folded_weight", scaled.to(w.dtype))
-    return edit.like(match.root, weight=weight, bias=edit.parameter(f"{name}.folded_bias", _bias(match, change)))
+    weight = edit.parameter(f"{name}folded_weight", scaled.to(w.dtype))
+    return edit.like(match.root, weight=weight, bias=edit.parameter(f"{name}folded_bias", _bias(match, change)))
 
 
 def _bias(match: Match, change: Change) -> Tensor:
@@ -114,25 +114,27 @@ def multiply_add(match: Match, edit: Edit) -> fx.Node:
     affine: Affine = match.plan.adds[match.root.name]
     behind = [1] * (match.root.meta["val"].dim() - 2)
     parts = (part.reshape(-1, *behind) for part in (affine.k, affine.offset))
-    return _multiply_add(edit, match.node("x"), layer(match.root), *parts)
+    return _multiply_add(edit, match.node("x"), _inside(layer(match.root)), *parts)
 
 
 @rule(join, _has_part)
 def multiply_add_part(match: Match, edit: Edit) -> fx.Node:
     """cat([x, ...]) -> cat([x k + t, ...]) for the operands that no layer feeds alone."""
-    tensors = list(arguments(match.root)["tensors"])
+    tensors, name = list(arguments(match.root)["tensors"]), _inside(layer(match.root))
     for position, affine in match.plan.joins[match.root.name].items():
-        tensors[position] = _multiply_add(edit, tensors[position], layer(match.root), affine.k, affine.offset)
+        tensors[position] = _multiply_add(edit, tensors[position], name, affine.k, affine.offset)
     return edit.like(match.root, tensors=tensors)
+
+
+def _inside(path: str) -> str:
+    """The beginning of the names of what a module holds."""
+    return f"{path}." if path else ""
 
 
 def _multiply_add(edit: Edit, x: fx.Node, name: str, k: Tensor, t: Tensor) -> fx.Node:
     """x k + t in one call. k, t: broadcast to x."""
     like = x.meta["val"].dtype
-    path = f"{name}." if name else ""
-    factor, offset = (
-        edit.parameter(f"{path}{called}", value.to(like)) for called, value in (("factor", k), ("offset", t))
-    )
+    factor, offset = edit.parameter(f"{name}factor", k.to(like)), edit.parameter(f"{name}offset", t.to(like))
     return edit.call(_aten.addcmul.default, offset, x, factor)
 
 

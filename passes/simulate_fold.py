@@ -23,7 +23,7 @@ from torch import Tensor, fx
 
 from ..compiler.contract import Close, Options, OptionsFor, Pass
 from ..compiler.edit import Edit
-from ..compiler.graph import Graph, arguments, layer, shape
+from ..compiler.graph import Graph, arguments, shape
 from ..compiler.layers import channel_axis, factor_of, groups
 from ..compiler.movement import NOBODY
 from ..compiler.operators import TRANSPOSED
@@ -116,7 +116,7 @@ def _factor(match: Match, edit: Edit, factor: Factor) -> fx.Node:
     k = edit.call(_own.norm_factor.default, g, var, factor.eps)
     if torch.equal(factor.channels, torch.arange(int(shape(k)[0]))):
         return k
-    channels = edit.buffer(f"{CHANNELS}{layer(match.root)}", factor.channels)
+    channels = edit.buffer(f"{CHANNELS}{match.root.name}", factor.channels)
     return edit.call(_aten.index_select.default, k, 0, channels)
 
 
