@@ -91,13 +91,14 @@ class Plan:
 
 
 def plan(graph: Graph, options: OptionsFor) -> Plan:
-    """Weights count by their number, activation edges alike."""
+    """Weights count by their number, activation edges alike; a scale that is given has nothing to learn."""
     weights, edges = {}, []
     for node in graph.nodes:
         if node.target is not _own.fake_quantize.default:
             continue
         source = weight_of(node)
-        if source is None and options(layer(node)).activations:
+        given = arguments(node)["scale"].op == "get_attr"
+        if source is None and not given and options(layer(node)).activations:
             edges.append(node.name)
         elif source is not None and options(layer(source)).weights:
             weights[node.name] = graph.tensor(source).numel()

@@ -149,6 +149,11 @@ PASS = Pass(
         "conv(3) | insert_fake_quant",
         "conv(3) bn relu gap linear(4) | insert_fake_quant(per_channel=true)",
         "[ conv(3) ] + relu linear(4) | schedule_pruning | insert_fake_quant(weight_bits=3, activation_bits=5)",
+        "conv(3) relu [ conv(2) ] cat maxpool [ conv(5) tanh ] cat conv(2) | insert_fake_quant(per_channel=true)",
+        "conv(4) relu [ conv(4) bn ] + relu [ conv(4) ] + gap linear(2)"
+        " | insert_fake_quant(residual_bits=12, first_bits=5, last_bits=4)",
+        "tconv(4) hardswish halves [ sigmoid ] * upsample [ conv(2) ] + conv(3) | insert_fake_quant(share_add=true)",
+        'conv(2) relu | insert_fake_quant(inputs={"*"={scale=0.25, bits=4, signed=true}}, quantize_outputs=false)',
     ),
     refuses={
         "conv(3) | insert_fake_quant": "the edge is on a grid already",

@@ -1,4 +1,4 @@
-"""Grids on graphs that are deep, and on two graphs of one model: the same scales in both, whatever joins where."""
+"""Grids on deep graphs, on the two graphs of one model, which read the same scales, and beside constants."""
 
 from __future__ import annotations
 
@@ -84,3 +84,25 @@ def test_both_graphs_read_the_same_scales(kind: str) -> None:
     assert set(inference.values()) <= set(training.values())
     assert inference.items() <= training.items()
     assert len({training[name] for name in training if name.startswith("conv2d") and name != "conv2d"}) == 1
+
+
+class Weighted(nn.Module):
+    """A convolution times a constant of some shape."""
+
+    def __init__(self, *sizes: int) -> None:
+        super().__init__()
+        self.conv, self.factor = nn.Conv2d(3, 4, 1), nn.Parameter(torch.rand(sizes))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.conv(x) * self.factor
+        return y
+
+
+@pytest.mark.parametrize(
+    ("sizes", "rounded"), [((), False), ((4, 1, 1), False), ((1, 4, 1, 1), False), ((5,), True), ((4, 5, 5), True)]
+)
+def test_a_factor_for_each_position_is_no_layers(sizes: tuple[int, ...], rounded: bool) -> None:
+    graph = capture(Weighted(*sizes), (torch.randn(2, 3, 5, 5),), verify=False)
+    graph = advance(graph, "insert_fake_quant", passes()).graph
+    (product,) = [node for node in graph.nodes if node.target is aten.mul.Tensor]
+    assert any(operand.target is own.fake_quantize.default for operand in product.all_input_nodes) is rounded

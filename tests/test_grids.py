@@ -160,6 +160,8 @@ THREE = "conv(3) relu conv(3) relu avgpool linear(2)"
         ("conv(3) relu [ conv(2) ] cat", {"activation_bits": 5}, {"relu": -5}),
         ("conv(3) sigmoid [ conv(3) relu ] + conv(1)", {}, {"add": 8}),
         ("conv(3) sigmoid [ conv(3) tanh ] * conv(1)", {}, {"mul": -8}),
+        ("conv(3) [ id ] + conv(1)", {}, {"add": -8}),
+        ("conv(3) [ id ] * conv(1)", {}, {"mul": 8}),
         ("conv(3) relu6 avgpool upsample [ id ] * gap conv(1)", {}, {"mul": 8}),
     ],
 )
@@ -210,6 +212,18 @@ def test_terms_share_a_grid_where_asked() -> None:
         (total,) = [node for node in where if node.target is aten.add.Tensor]
         terms = {where[node] for node in total.all_input_nodes}
         assert (len(terms) == 1) is alike
+
+
+def read_through(sketch: str, target: Any) -> bool:
+    """Whether what the call computes with was rounded."""
+    graph = quantized(sketch)
+    (call,) = [node for node in graph.nodes if node.target is target]
+    return any(operand.target is own.fake_quantize.default for operand in call.all_input_nodes)
+
+
+def test_a_norm_along_another_axis_reads_a_grid() -> None:
+    assert read_through("rows mix(4) bn", aten.batch_norm.default)
+    assert not read_through("linear(4) bn", aten.batch_norm.default)
 
 
 def test_a_group_goes_by_its_first_edge_whatever_joins_later() -> None:

@@ -5,7 +5,6 @@ from mutant import Mutant
 LAW = "tests/test_pass_laws.py::test_law"
 REFUSES = "tests/test_pass_laws.py::test_refuses"
 PRUNE = "passes/schedule_pruning.py"
-QUANT = "passes/insert_fake_quant.py"
 SCHEDULE = "tests/test_schedule.py"
 
 MUTANTS: list[Mutant] = [
@@ -29,20 +28,6 @@ MUTANTS: list[Mutant] = [
         "quantize(w, scale, zero, lo, hi, axis)",
         "quantize(w, scale[:1], zero, lo, hi, axis)",
         f"{LAW}[meaning-freeze]",
-    ),
-    Mutant(
-        "grids are put on grids",
-        QUANT,
-        "if weight.target not in GRIDS:",
-        "if weight.target:",
-        f"{LAW}[idempotent-insert_fake_quant]",
-    ),
-    Mutant(
-        "a sum with one negative term is not negative",
-        QUANT,
-        '_nonnegative(given["self"]) and',
-        '_nonnegative(given["self"]) or',
-        f"{LAW}[meaning-insert_fake_quant]",
     ),
     Mutant("the cubic is a square", PRUNE, ") ** 3 if", ") ** 2 if", f"{SCHEDULE}::test_masks_follow_the_cubic"),
     Mutant("masks move behind the end", PRUNE, "now > end or ", "", f"{SCHEDULE}::test_masks_follow_the_cubic"),

@@ -1,0 +1,157 @@
+"""Seeded bugs of the planning of grids."""
+
+from mutant import Mutant
+
+LAW = "tests/test_pass_laws.py::test_law"
+EDGES, SHARING = "compiler/edges.py", "compiler/sharing.py"
+PLACEMENT, DECLARED, LAYERS = "compiler/placement.py", "compiler/declared.py", "compiler/layers.py"
+PASS = "passes/insert_fake_quant.py"
+GRIDS, GRAPHS, INPUTS = "tests/test_grids.py", "tests/test_grid_graphs.py", "tests/test_grid_inputs.py"
+WIDTHS, READS = f"{GRIDS}::test_widths_and_signs", f"{GRIDS}::test_what_computes_reads_grids"
+
+MUTANTS: list[Mutant] = [
+    Mutant(
+        "grids are put on grids",
+        PLACEMENT,
+        "if weight.target not in GRIDS:",
+        "if weight.target:",
+        f"{LAW}[idempotent-insert_fake_quant]",
+    ),
+    Mutant(
+        "a sum with one negative term is not negative",
+        EDGES,
+        'and all(at_least_zero(given[key]) for key in ("self", "other"))',
+        'and any(at_least_zero(given[key]) for key in ("self", "other"))',
+        f"{LAW}[meaning-insert_fake_quant]",
+    ),
+    Mutant("a sum with itself is a square", EDGES, " and node.target in SCALINGS\n", "\n", WIDTHS),
+    Mutant(
+        "the first member tells the sign of a group",
+        PLACEMENT,
+        "in known.positive for node in members)",
+        "in known.positive for node in members[:1])",
+        WIDTHS,
+    ),
+    Mutant(
+        "what is joined has grids of its own",
+        SHARING,
+        "passed.add_edges_from((node, operand) for operand in operands)",
+        "passed.add_edges_from((node, operand) for operand in operands[:1])",
+        READS,
+    ),
+    Mutant(
+        "each member of a group has a scale",
+        PLACEMENT,
+        "name = _name(known.graph, members)",
+        "name = _name(known.graph, members[-1:])",
+        f"{GRIDS}::test_a_group_goes_by_its_first_edge_whatever_joins_later",
+    ),
+    Mutant(
+        "terms are never tied",
+        PASS,
+        "alone=set(together.values()), ties=ties",
+        "alone=set(together.values())",
+        f"{GRIDS}::test_terms_share_a_grid_where_asked",
+    ),
+    Mutant(
+        "what is read twice is not rounded", EDGES, "is not None and len(readers(source)) == 1:", "is not None:", READS
+    ),
+    Mutant(
+        "a factor of any shape goes into a layer",
+        EDGES,
+        "size == 1 or i + missing == axis for",
+        "size >= 1 or i + missing == axis for",
+        f"{GRAPHS}::test_a_factor_for_each_position_is_no_layers",
+    ),
+    Mutant(
+        "a norm of other axes goes into a layer",
+        EDGES,
+        "return sums if sums.axis == 1 else None",
+        "return sums",
+        f"{GRIDS}::test_a_norm_along_another_axis_reads_a_grid",
+    ),
+    Mutant(
+        "last layers are those before them",
+        EDGES,
+        "lambda reader: not is_layer(reader))",
+        "lambda reader: True)",
+        f"{GRIDS}::test_layers_of_a_residual_net_that_are_first_and_last",
+    ),
+    Mutant(
+        "every layer is first",
+        EDGES,
+        "(first if is_layer(node) else reached).add(node)",
+        "(first.add(node) if is_layer(node) else None, reached.add(node))",
+        f"{GRIDS}::test_layers_of_a_residual_net_that_are_first_and_last",
+    ),
+    Mutant(
+        "layers read the wide stream",
+        PASS,
+        "edit.divert(reader, narrow)",
+        "edit.keep(reader)",
+        f"{GRIDS}::test_residual_streams_are_wide_and_layers_read_them_narrow",
+    ),
+    Mutant(
+        "a fused sum is no stream",
+        PASS,
+        "        while total in together:\n            total = together[total]\n",
+        "",
+        f"{GRIDS}::test_residual_streams_are_wide_and_layers_read_them_narrow",
+    ),
+    Mutant(
+        "channels of a transposed convolution lie first",
+        PLACEMENT,
+        "axis=axis or 0",
+        "axis=0",
+        f"{GRIDS}::test_one_scale_for_each_output_channel",
+    ),
+    Mutant(
+        "grouped transposed convolutions have channels",
+        LAYERS,
+        "return 1 if groups(call) == 1 else None",
+        "return 1",
+        f"{GRIDS}::test_grouped_transposed_convolutions_have_one_scale",
+    ),
+    Mutant(
+        "the last edge of a group is calibrated",
+        "compiler/calibrate.py",
+        "for node in nodes for values in",
+        "for node in nodes[-1:] for values in",
+        f"{GRIDS}::test_shared_scales_are_calibrated_on_all_that_share",
+    ),
+    Mutant(
+        "two graphs name a group apart",
+        PLACEMENT,
+        "(*in_state, *in_both, *names)[0]",
+        "names[0]",
+        f"{GRAPHS}::test_both_graphs_read_the_same_scales",
+    ),
+    Mutant(
+        "given scales are trained",
+        PLACEMENT,
+        "given.zero, fixed=True)",
+        "given.zero)",
+        f"{INPUTS}::test_given_scales_are_not_calibrated_nor_trained",
+    ),
+    Mutant(
+        "a declared zero is forgotten",
+        PLACEMENT,
+        "given.grid, given.zero, fixed",
+        "given.grid, fixed",
+        f"{INPUTS}::test_declared_integers_go_in_as_they_are",
+    ),
+    Mutant(
+        "bytes have a sign",
+        DECLARED,
+        "torch.uint8: Integers(scale=1.0)",
+        "torch.uint8: Integers(scale=1.0, signed=True)",
+        f"{INPUTS}::test_integers_that_are_converted_inside_are_their_own_grid",
+    ),
+    Mutant(
+        "inputs that disagree are joined",
+        PLACEMENT,
+        "if trained or len(given) > 1:",
+        "if trained:",
+        f"{INPUTS}::test_inputs_that_are_joined_must_agree",
+    ),
+]
