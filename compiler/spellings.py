@@ -9,12 +9,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+
+def _thrice(x: Tensor) -> Tensor:
+    """Its third gradient arrives first where y is x itself, and last where y is a copy."""
+    y = x * 1
+    early = x.sin() + x.cos()
+    return early + y.tanh()
+
+
 NEUTRAL: Mapping[str, Callable[[Tensor], Tensor]] = {
     "clone": torch.clone,
     "ordered clone": lambda x: x.clone(memory_format=torch.contiguous_format),
     "cast": lambda x: x.to(x.dtype),
     "cast twice": lambda x: x.to(x.dtype).to(x.dtype),
-    "cast codes": lambda x: x * (x > 0).to(torch.int64).to(torch.int64),
+    "cast codes": lambda x: x * (x > 0).to(torch.int64).to(torch.int64).bitwise_not(),
     "detach": lambda x: x * x.detach(),
     "detach twice": lambda x: x * x.detach().detach(),
     "times one": lambda x: x * 1,
@@ -34,6 +42,7 @@ NEUTRAL: Mapping[str, Callable[[Tensor], Tensor]] = {
     "steps": lambda x: x[..., ::2],
     "gram": lambda x: (x.flatten(1) @ x.flatten(1).t()).unsqueeze(1),
     "swapped column": lambda x: x.transpose(1, 2).unsqueeze(1),
+    "read thrice": _thrice,
     "read twice": lambda x: (lambda y: y.flatten(1).unsqueeze(1) + y.unsqueeze(1))(x.flatten(1)),
 }
 """Values that stay what they are, and calls that look as if they did."""

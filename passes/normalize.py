@@ -253,6 +253,7 @@ PASS = Pass(
         "conv(3) spelt(whole) spelt(expand) spelt(alias) spelt(first) spelt(steps) relu | normalize",
         "conv(3) rows view flatten spelt(column) linear(3) | normalize",
         "conv(3) rows spelt(squeeze) spelt(swapped column) spelt(read twice) | normalize",
+        "conv(3) spelt(read thrice) bn spelt(clone) relu | normalize",
         "conv(3) spelt(turned) spelt(gram) | normalize",
         "conv(3) rows spelt(elu in place) | normalize",
         "conv(3,same) conv(3,valid) conv(4,k=4,same) conv(2,k=2,same) relu | normalize",
