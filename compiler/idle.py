@@ -119,22 +119,22 @@ def _with_biases(search: _Search, plan: Mapping[fx.Node, Chosen]) -> Mapping[str
     for layer in search.units.layers:
         total, call = _folded(search, layer), layer.call
         if call in plan and total.any():
-            bias = _shifted(bias_of(search.graph, layer), total, search.reads[layer].unit, call)
+            bias = shifted(bias_of(search.graph, layer), total, search.reads[layer].unit, call.meta["val"].dtype)
             folded[call.name] = replace(plan[call], bias=bias)
     return folded
 
 
-def _shifted(bias: Floats, total: Integers, unit: Floats | None, call: fx.Node) -> Floats:
+def shifted(bias: Floats, total: Integers, unit: Floats | None, dtype: torch.dtype) -> Floats:
     """bias + total units such that floor(bias / unit + 1/2), which lowering takes, grows by `total` exactly.
 
-    The sum is rounded; where that crosses a half, the nearest value well inside the step is taken.
+    dtype: of the graph's bias. Where rounding the sum to it crosses a half, a value well inside the step is taken.
     """
     if unit is None:
         return bias
     safe = np.where((unit > 0) & (total != 0), unit, 1)
     whole = np.floor(bias / safe + 0.5) + total
     real = bias + total * safe
-    stored = torch.from_numpy(real).to(call.meta["val"].dtype).double().numpy()
+    stored = torch.from_numpy(real).to(dtype).double().numpy()
     right = np.floor(stored / safe + 0.5) == whole
     inside = np.clip(real / safe, whole - 0.375, whole + 0.375) * safe
     return np.where(total == 0, bias, np.where(right, real, inside))

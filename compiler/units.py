@@ -190,7 +190,7 @@ def _pin_readers(draft: _Draft, node: fx.Node, reason: str) -> None:
 
 def _joined(draft: _Draft) -> Units:
     """Ids that are tied become one unit."""
-    root = _components(draft.count, draft.ties)
+    root = components(draft.count, draft.ties)
     names, unit = np.unique(root, return_inverse=True)
     of: dict[fx.Node, Integers] = {}
     seen: dict[int, Integers] = {}
@@ -201,7 +201,7 @@ def _joined(draft: _Draft) -> Units:
     return Units(tuple(draft.layers), draft.flows, draft.axes, of, len(names), fixed, whole, kinds)
 
 
-def _components(count: int, ties: list[tuple[Integers, Integers]]) -> Integers:
+def components(count: int, ties: list[tuple[Integers, Integers]]) -> Integers:
     """The least id of each id's component: larger roots hang below smaller ones until no tie crosses."""
     root = np.arange(count)
     if not ties:

@@ -1,0 +1,115 @@
+"""Seeded bugs of units and of the passes that choose among them."""
+
+from mutant import Mutant
+
+LAW = "tests/test_pass_laws.py::test_law"
+UNITS = "tests/test_units.py"
+SURVIVES = f"{UNITS}::test_what_survives_is_what_it_was"
+GOES = f"{UNITS}::test_what_goes"
+
+MUTANTS: list[Mutant] = [
+    Mutant("terms of a sum are not tied", "compiler/units.py", "    if found.joined:\n", "    if False:\n", UNITS),
+    Mutant(
+        "inputs and outputs of a depthwise layer are not tied",
+        "compiler/units.py",
+        "        draft.tie(np.repeat(inputs, rows), outputs)\n",
+        "",
+        UNITS,
+    ),
+    Mutant(
+        "outputs of the model may move",
+        "compiler/units.py",
+        '_pin_readers(draft, node, "it is an output of the model")',
+        "pass",
+        f"{LAW}[meaning-remove_dead_units]",
+    ),
+    Mutant(
+        "groups lose channels one by one",
+        "compiler/units.py",
+        "        for ids in (inputs, outputs):\n",
+        "        for ids in ():\n",
+        UNITS,
+    ),
+    Mutant(
+        "groups exchange their channels",
+        "compiler/units.py",
+        "np.repeat(np.arange(blocks), len(ids) // blocks)",
+        "np.zeros(len(ids), dtype=int)",
+        f"{UNITS}::test_blocks_of_channels_keep_to_their_groups",
+    ),
+    Mutant(
+        "components stop after one round",
+        "compiler/units.py",
+        "        while (root[root] != root).any():\n",
+        "        if True:\n",
+        f"{UNITS}::test_components_are_those_of_networkx",
+    ),
+    Mutant(
+        "a border of zeros is forgotten",
+        "compiler/settled.py",
+        "return padded or bool",
+        "return bool",
+        f"{UNITS}::test_a_border_of_zeros_sees_a_constant",
+    ),
+    Mutant(
+        "padding is a constant like any other",
+        "compiler/settled.py",
+        "        return x.zeros()\n    if node.target in (aten.add",
+        "        return x\n    if node.target in (aten.add",
+        f"{UNITS}::test_a_constant_behind_a_border_of_its_own_stays",
+    ),
+    Mutant("a constant forgets its rectifier", "compiler/settled.py", "np.maximum(x.lo, 0)", "x.lo", UNITS),
+    Mutant("a constant is not clipped", "compiler/settled.py", "+ 0.5), lo, hi)", "+ 0.5), lo - 99, hi + 99)", UNITS),
+    Mutant(
+        "constants are dropped, not folded",
+        "compiler/idle.py",
+        "if call in plan and total.any():",
+        "if False:",
+        SURVIVES,
+    ),
+    Mutant(
+        "a bias takes in a constant in single precision",
+        "compiler/idle.py",
+        "np.where(right, real, inside)",
+        "np.where(right, real, real)",
+        f"{UNITS}::test_a_bias_moves_by_whole_units",
+    ),
+    Mutant(
+        "a bias of any size takes in constants",
+        "compiler/idle.py",
+        "(steps[rows] >= BIAS_LIMIT)",
+        "(steps[rows] < 0)",
+        f"{UNITS}::test_a_bias_that_would_be_too_large_refuses",
+    ),
+    Mutant("a layer may lose all its units", "compiler/idle.py", "if _keep_one(search) or", "if", GOES),
+    Mutant("what nobody reads stays", "compiler/idle.py", "(weights & needed)", "weights", GOES),
+    Mutant("a scale keeps its channels", "compiler/choose.py", "    if scale.numel() > 1:\n", "    if False:\n", UNITS),
+    Mutant(
+        "columns are not moved",
+        "compiler/choose.py",
+        "(ins % columns)[:, None, :]]",
+        "(ins % columns).sort(1).values[:, None, :]]",
+        f"{LAW}[meaning-reorder_units]",
+    ),
+    Mutant(
+        "a bias is not moved",
+        "compiler/choose.py",
+        '{"bias": (0, outputs)}',
+        '{"bias": (0, np.sort(outputs))}',
+        f"{LAW}[meaning-reorder_units]",
+    ),
+    Mutant(
+        "blocks of columns are one column",
+        "compiler/flow.py",
+        "* channels + sel) * behind + np.arange(behind)",
+        "* channels + sel) * behind + np.zeros(behind, dtype=int)",
+        UNITS,
+    ),
+    Mutant(
+        "ties of a chain are broken by the last",
+        "compiler/order.py",
+        "np.where(left, shared[order[-1]], -1).argmax()",
+        "len(rows) - 1 - np.where(left, shared[order[-1]], -1)[::-1].argmax()",
+        f"{UNITS}::test_a_chain_is_found_again",
+    ),
+]
