@@ -54,13 +54,14 @@ def rewrite(graph: Graph, rules: Sequence[Rule], context: Context) -> tuple[Grap
     working = replace(working, state=state)
     by_target = _index(rules)
     events: list[Event] = []
-    for _ in range(ROUNDS):
+    late: set[str] = set()  # a rule and the one that it chases as a rule fire in turns, in different sweeps
+    for count in range(ROUNDS):
         swept = _sweep(working, state, by_target, context)
         events = [*_lasting(events, swept), *swept]
         if not any(event.fired for event in swept):
             return replace(working, state=_useful(graph, working, state)), events
-    chasing = sorted({event.rule for event in swept if event.fired})
-    raise Broken(f"rules keep firing after {ROUNDS} sweeps: {', '.join(chasing)}", where=context.label)
+        late |= {event.rule for event in swept if event.fired and count >= ROUNDS // 2}
+    raise Broken(f"rules keep firing after {ROUNDS} sweeps: {', '.join(sorted(late))}", where=context.label)
 
 
 def _lasting(events: list[Event], swept: list[Event]) -> list[Event]:

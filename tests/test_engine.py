@@ -1,0 +1,68 @@
+"""The engine: rules that chase each other are stopped and named, and a refusal keeps the reason of its guard."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from lowbit.compiler.edit import Edit
+from lowbit.compiler.engine import ROUNDS, Context, rewrite
+from lowbit.compiler.errors import Broken
+from lowbit.compiler.pattern import aten
+from lowbit.compiler.rule import Match, Rule, rule
+from lowbit.compiler.sketch import build
+from torch import fx
+
+_aten = torch.ops.aten
+CONTEXT = Context("mine", lambda layer: None)
+relu, relu6 = aten.relu.default(), aten.relu6.default()
+
+
+@rule(relu)
+def clip(match: Match, edit: Edit) -> fx.Node:
+    return edit.call(_aten.relu6.default, match.argument(relu, "self"))
+
+
+@rule(relu6)
+def unclip(match: Match, edit: Edit) -> fx.Node:
+    return edit.call(_aten.relu.default, match.argument(relu6, "self"))
+
+
+def kinds(line: str, *rules: Rule) -> tuple[list[str], list[str]]:
+    """(names of the calls after the rules, reasons of what refused)."""
+    graph, events = rewrite(build(line), rules, CONTEXT)
+    calls = [str(node.target) for node in graph.nodes if node.op == "call_function"]
+    return calls, [event.reason for event in events if not event.fired]
+
+
+def test_rules_that_chase_each_other_are_stopped_and_named() -> None:
+    with pytest.raises(Broken, match=f"after {ROUNDS} sweeps: mine/clip, mine/unclip") as stopped:
+        kinds("conv(2) relu", clip, unclip)
+    assert stopped.value.where == "mine"
+
+
+def test_a_rule_that_chases_itself_is_stopped_and_named_alone() -> None:
+    @rule(relu)
+    def again(match: Match, edit: Edit) -> fx.Node:
+        return edit.like(match.root)
+
+    quiet = Rule("quiet", aten.conv2d.default(), (lambda match: "not now",), clip.build)
+    with pytest.raises(Broken) as stopped:
+        kinds("conv(2) relu", again, quiet)
+    assert stopped.value.what.endswith("sweeps: mine/again")
+
+
+def test_rules_that_come_to_an_end_are_not_stopped() -> None:
+    assert kinds("relu conv(2) relu", clip) == (["aten.relu6.default", "aten.conv2d.default", "aten.relu6.default"], [])
+
+
+def test_the_first_guard_that_refuses_tells_why() -> None:
+    guarded = Rule("clip", relu, (lambda match: "", lambda match: "not today", lambda match: "nor here"), clip.build)
+    assert kinds("conv(2) relu", guarded)[1] == ["not today"]
+
+
+def test_the_given_graph_is_not_touched_when_rules_are_stopped() -> None:
+    graph = build("conv(2) relu")
+    before = [node.format_node() for node in graph.nodes]
+    with pytest.raises(Broken):
+        rewrite(graph, (clip, unclip), CONTEXT)
+    assert [node.format_node() for node in graph.nodes] == before
