@@ -7,21 +7,18 @@ norm goes on with the statistics of its batch and updates the running ones. With
 leave the very codes that training saw, and one scale a layer stays one.
 
 k is a constant of the step: no gradient passes through it, else a penalty on k w would be lowered by shrinking g. It
-keeps 1e-8 away from zero, with the sign of g. Behind `freeze_statistics` of the steps (1: never) the norm uses its
-running statistics, which then stand still; networks that are trained for long gain by it near the end.
+keeps 1e-8 away from zero, with the sign of g.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated
 
 import torch
-from msgspec import Meta
 from torch import Tensor, fx
 
-from ..compiler.contract import Close, Options, OptionsFor, Pass
+from ..compiler.contract import Close, OptionsFor, Pass
 from ..compiler.edit import Edit
 from ..compiler.graph import Graph, arguments, shape
 from ..compiler.layers import channel_axis, factor_of, groups
@@ -35,12 +32,6 @@ _aten, _own = torch.ops.aten, torch.ops.lowbit
 
 CHANNELS = "lowbit.channels."
 """Names of the buffers that say which channel of the norm each of a layer's is."""
-
-
-class Settings(Options, frozen=True):
-    """freeze_statistics: the share of the training behind which running statistics stand still; 1 is never."""
-
-    freeze_statistics: Annotated[float, Meta(ge=0, le=1)] = 1.0
 
 
 @dataclass(frozen=True)
@@ -160,7 +151,6 @@ def _along_weight(edit: Edit, call: fx.Node, k: fx.Node) -> fx.Node:
 PASS = Pass(
     rules=(simulate,),
     law=Close(1e-9),
-    options=Settings,
     plan=plan,
     fires=(
         "conv(3) bn relu linear(4) | simulate_fold",

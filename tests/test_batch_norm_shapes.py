@@ -39,6 +39,7 @@ SKETCHES = (
     "conv(4) bn(eval) conv(4) bn",
     "bn conv(4)",
     "bn conv(4,pad=0)",
+    "bn tconv(4,pad=0)",
     "bn(noaffine) conv(6,groups=3,pad=0)",
     "bn linear(4)",
     "bn flatten linear(4) bn",

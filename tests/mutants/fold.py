@@ -1,0 +1,123 @@
+"""Seeded bugs of the fold of batch norms, of its simulation and of the multiply-add that is left."""
+
+from mutant import Mutant
+
+SHAPES = "tests/test_batch_norm_shapes.py"
+FOLD = "passes/fold_batch_norm.py"
+PLAN = "compiler/folding.py"
+TAKERS = "compiler/takers.py"
+MOVES = "compiler/movement.py"
+NORM = "compiler/norm.py"
+SIMULATE = "passes/simulate_fold.py"
+LOWERING = "backends/lowering/rules/multiply_add.py"
+INTEGERS = "tests/test_multiply_add.py"
+LAW = "tests/test_pass_laws.py::test_law[meaning-fold_batch_norm]"
+
+
+def _eval(shape: str) -> str:
+    return f"{SHAPES}::test_eval[{shape}]"
+
+
+def _training(shape: str) -> str:
+    return f"{SHAPES}::test_training[{shape}]"
+
+
+def _codes(shape: str) -> str:
+    return f"{SHAPES}::test_codes_are_those_of_training[{shape}]"
+
+
+MUTANTS: list[Mutant] = [
+    Mutant("eps is forgotten", NORM, "(var + eps).rsqrt()", "var.rsqrt()", _eval("conv(4) bn(eps=0.001) relu6")),
+    Mutant("the mean is forgotten", FOLD, "(b - change.after.mean)", "b", _eval("conv(4,nobias) bn")),
+    Mutant(
+        "the bias is forgotten",
+        FOLD,
+        'if given["bias"] is not None:',
+        'if given["bias"] is given:',
+        _eval("linear(5) bn"),
+    ),
+    Mutant(
+        "signs are not turned",
+        FOLD,
+        "torch.where(factor < 0, -1, 1)",
+        "torch.where(factor < 0, 1, 1)",
+        LAW,
+    ),
+    Mutant("readers are forgotten", TAKERS, "if not feeds(node):", "if not node.users:", _eval("conv(3) [ bn ] +")),
+    Mutant(
+        "axes are forgotten",
+        TAKERS,
+        "if any(size > 1 for i, size in enumerate(index.shape) if i != axis):",
+        "if index.numel() != int(shape(layer.node)[axis]):",
+        _eval("rows mix(5) bn"),
+    ),
+    Mutant(
+        "a border is forgotten",
+        PLAN,
+        "    return not any([padding]",
+        "    return True or any([padding]",
+        _eval("bn conv(4)"),
+    ),
+    Mutant(
+        "stride before a transposed one",
+        PLAN,
+        "if layer.target in TRANSPOSED:",
+        "if not layer.users:",
+        _eval("bn tconv(4,pad=0)"),
+    ),
+    Mutant(
+        "a second norm takes the place of the first",
+        PLAN,
+        "affine if change.after is None else affine.after(change.after)",
+        "affine",
+        _eval("conv(4) bn bn"),
+    ),
+    Mutant(
+        "a shuffle is read forwards",
+        MOVES,
+        "found.index_copy(axis, taken, index.expand(read))",
+        "index.expand(read)",
+        _eval("input(4,8,8) conv(6) shuffle(3) bn"),
+    ),
+    Mutant(
+        "a permutation is not turned back",
+        MOVES,
+        "[order.index(axis) for axis in range(len(order))]",
+        "order",
+        _eval("channels last, as rows"),
+    ),
+    Mutant("what nobody reads is normed", PLAN, "torch.where(read, k, 1)", "k", _eval("half of the channels")),
+    Mutant(
+        "an operand of a join is forgotten",
+        TAKERS,
+        "for i, part in enumerate(found) if not part.takers]",
+        "for i, part in enumerate(found) if part.reason is part]",
+        _eval("conv(4) [ conv(4) ] cat bn"),
+    ),
+    Mutant(
+        "k passes a gradient's place",
+        SIMULATE,
+        "sums = edit.like(match.root, weight=product, bias=None)",
+        "sums = edit.like(match.root, weight=product)",
+        _training("conv(4) bn(noaffine)"),
+    ),
+    Mutant("k may be zero", NORM, "k.abs().clamp_min(FLOOR).copysign(k)", "k", _training("a gamma of zero")),
+    Mutant(
+        "the division is forgotten",
+        PLAN,
+        "self.after.k if self.divisor is None",
+        "self.after.k if True",
+        _codes("conv(4) bn(noaffine)"),
+    ),
+    Mutant(
+        "blocks of a transposed one in the wrong order",
+        SIMULATE,
+        "k, [groups(call), 1, -1])",
+        "k, [1, groups(call), -1])",
+        _training("input(4,8,8) tconv(6,groups=2) bn"),
+    ),
+    Mutant("a zero point is forgotten", LOWERING, " - x.zero * weight", "", INTEGERS),
+    Mutant("an offset in whole steps", LOWERING, "BITS, ROOM = 20, 2.0**30", "BITS, ROOM = 0, 2.0**30", INTEGERS),
+    Mutant("an accumulator overflows", LOWERING, "2.0**30", "2.0**40", INTEGERS),
+    Mutant("a factor's sign is lost", LOWERING, "np.sign(k) * ", "", INTEGERS),
+]
