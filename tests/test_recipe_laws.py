@@ -1,4 +1,4 @@
-"""Every recipe that trains, held to its laws on residual networks with batch norm: trained, copied, resumed, lowered."""
+"""Every recipe that trains, on residual networks with batch norm: trained, copied, resumed and lowered."""
 
 from __future__ import annotations
 
