@@ -44,8 +44,10 @@ def factor_of(product: fx.Node) -> fx.Node | None:
     node = arguments(product)["other"] if product.target is aten.mul.Tensor else None
     while isinstance(node, fx.Node) and node.target in _SPREADS:
         node = arguments(node)["self"]
-    k = arguments(node)["self"] if getattr(node, "target", None) is aten.index_select.default else node
-    return node if getattr(k, "target", None) is own.norm_factor.default else None
+    if not isinstance(node, fx.Node):
+        return None
+    k = arguments(node)["self"] if node.target is aten.index_select.default else node
+    return node if k.target is own.norm_factor.default else None
 
 
 def weights_read(call: fx.Node, constants: Set[fx.Node]) -> list[tuple[fx.Node, int | None]]:

@@ -66,7 +66,8 @@ def reshaped(index: Tensor, old: Sequence[int], new: Sequence[int]) -> Tensor | 
     """The index of a tensor of shape `old` once that is of shape `new`; None where the two have no common elements."""
     if math.prod(old) != math.prod(new) or 0 in old:
         return None
-    wide, narrow = [], []
+    wide: list[int] = []
+    narrow: list[int] = []
     for mine, theirs in _blocks(old, new):
         varies = any(size > 1 for size in index.shape[mine])
         wide += old[mine] if varies else [1] * len(old[mine])
@@ -89,7 +90,7 @@ def reach(index: Tensor, axis: int, size: int, count: int) -> Tensor | None:
     A channel that is not read is at NOBODY.
     """
     places = torch.arange(size).reshape([-1 if i == axis else 1 for i in range(index.dim())])
-    index, places = torch.broadcast_tensors(index, places)
+    index, places = index + torch.zeros_like(places), places + torch.zeros_like(index)
     places, read = places[index != NOBODY], index[index != NOBODY]
     found = torch.full((count,), NOBODY)
     found[read] = places
@@ -152,7 +153,7 @@ def _piece(node: fx.Node, index: Tensor) -> list[tuple[fx.Node, Tensor]]:
 def _joined(parts: Sequence[fx.Node], axis: int, index: Tensor) -> list[tuple[fx.Node, Tensor]]:
     if index.shape[axis] == 1:
         return [(part, index) for part in parts]
-    cut = index.split([sizes(part)[axis] for part in parts], dim=axis)
+    cut = torch.split_with_sizes(index, [sizes(part)[axis] for part in parts], dim=axis)
     return [(part, compressed(piece)) for part, piece in zip(parts, cut, strict=True)]
 
 

@@ -91,8 +91,9 @@ def simulate(match: Match, edit: Edit) -> fx.Node:
     """layer(x, w) + b -> layer(x, k w) / k + b."""
     given, factor = arguments(match.root), match.plan.layers[match.root.name]
     product = _made_before(match.root, given["weight"], factor)
-    k = _factor(match, edit, factor) if product is None else factor_of(product)
-    if product is None:
+    k = None if product is None else factor_of(product)
+    if product is None or k is None:
+        k = _factor(match, edit, factor)
         product = edit.call(_aten.mul.Tensor, given["weight"], _along_weight(edit, match.root, k))
     sums = edit.like(match.root, weight=product, bias=None)
     y = edit.call(_aten.div.Tensor, sums, _along_output(edit, match.root, k))
