@@ -22,7 +22,11 @@ class Unlike(Exception):
 
 def same_call(a: fx.Node, b: fx.Node, ours: Graph, theirs: Graph) -> bool:
     """Whether both do the same with their operands, whatever these are, and return a value of the same kind."""
-    if a.op != b.op or not same_kind(a, b):
+    return same_kind(a, b) and _same_target(a, b, ours, theirs)
+
+
+def _same_target(a: fx.Node, b: fx.Node, ours: Graph, theirs: Graph) -> bool:
+    if a.op != b.op:
         return False
     if a.op == "get_attr":
         return _same_tensor(str(a.target), str(b.target), ours, theirs)
@@ -59,20 +63,34 @@ def resembles(ours: Graph, theirs: Graph, taken: Mapping[fx.Node, fx.Node], deci
     if any(len(a) != len(b) for a, b in (results, effects)):
         raise Unlike("the sides return or change different things")
     pending: list[Pair] = [*zip(*results, strict=True), *zip(*effects, strict=True), *decided]
-    known: dict[fx.Node, fx.Node] = {}
+    known, names = dict[fx.Node, fx.Node](), _names(ours, theirs)
     while pending:
         a, b = pending.pop()
         while a in taken:
             a = taken[a]
-        if same_size(a, b):
+        if same_size(a, b) or _size_of_input(a) == names.get(_size_of_input(b), ""):
             continue
         if b not in known:
-            if not same_call(a, b, ours, theirs):
+            # Not the shapes: they follow, and where no layer runs nothing says that two inputs have one batch.
+            if not _same_target(a, b, ours, theirs):
                 raise Unlike("the sides read different values after the branch")
             known[b] = a
             pending += operands(a, b)
         elif known[b] is not a:
             raise Unlike("the sides read different values after the branch")
+
+
+def _names(ours: Graph, theirs: Graph) -> dict[str, str]:
+    """Symbol of a size of an input in one trace -> its symbol in the other, which may know that two are one."""
+    pairs = [(a.meta["val"], b.meta["val"]) for a, b in zip(ours.inputs, theirs.inputs, strict=True)]
+    shapes = [(a.shape, b.shape) for a, b in pairs if isinstance(a, torch.Tensor)]
+    return {str(y): str(x) for a, b in shapes for x, y in zip(a, b, strict=True) if isinstance(y, torch.SymInt)}
+
+
+def _size_of_input(node: fx.Node) -> str:
+    """The symbol of a size; of anything else what no symbol is called."""
+    value = node.meta.get("val")
+    return str(value) if isinstance(value, torch.SymInt) else "no size"
 
 
 def _effects(graph: Graph) -> list[fx.Node]:
