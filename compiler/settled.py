@@ -134,7 +134,11 @@ def bias_of(graph: Graph, layer: Layer) -> Floats:
 def added(layer: Layer, codes: Integers) -> Integers:
     """What inputs of these integers, (inputs,), add to each output, (outputs,), in units of the accumulator."""
     count, _, columns, _ = layer.blocks.shape
-    summed: Integers = np.einsum("goi,gi->go", layer.blocks.sum(3), codes.reshape(count, columns)).reshape(-1)
+    if not codes.any():
+        return np.zeros(layer.outputs, dtype=np.int64)
+    summed: Integers = np.einsum(
+        "goi,gi->go", layer.blocks.sum(3, dtype=np.int64), codes.reshape(count, columns)
+    ).reshape(-1)
     return summed
 
 

@@ -23,7 +23,7 @@ from .text import target_name
 class Layer:
     """A layer whose weight is integers, as `weights_of` finds it.
 
-    call: the layer.   grid: the dequantize call that is its weight.   blocks: int64 (groups, outputs, inputs, taps).
+    call: the layer.   grid: the dequantize call that is its weight.   blocks: int32 (groups, outputs, inputs, taps).
     """
 
     call: fx.Node
@@ -118,7 +118,7 @@ def weights_of(graph: Graph, call: fx.Node) -> Layer | None:
     plain = all(part is None or part.op == "get_attr" for part in (given["codes"], given["scale"], bias))
     if not plain or given["zero"] or given["axis"]:
         return None
-    codes = graph.tensor(given["codes"]).detach().cpu().numpy().astype(np.int64)
+    codes = graph.tensor(given["codes"]).detach().cpu().numpy().astype(np.int32)
     if (scale := graph.tensor(given["scale"])).numel() > 1 and call.target in TRANSPOSED:
         return None
     live = (scale > 0).cpu().numpy().reshape(-1, *[1] * (codes.ndim - 1))

@@ -199,6 +199,13 @@ def test_units_of_a_sum_are_those_of_its_terms() -> None:
     assert set(known.fixed[third]) == {"it is an output of the model"}
 
 
+def test_units_of_a_depthwise_layer_are_those_of_its_input() -> None:
+    """With two outputs each, beside each other."""
+    known = units(frozen("conv(3) relu conv(6,groups=3) conv(2) gap"))
+    first, second, _ = (known.of[layer.call] for layer in known.layers)
+    assert second.tolist() == np.repeat(first, 2).tolist()
+
+
 def test_blocks_of_channels_keep_to_their_groups() -> None:
     known = units(frozen("conv(4) conv(4,groups=2) conv(2) gap"))
     kinds = known.kinds[known.of[known.layers[1].call]]
