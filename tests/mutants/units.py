@@ -81,7 +81,6 @@ MUTANTS: list[Mutant] = [
         f"{UNITS}::test_a_bias_that_would_be_too_large_refuses",
     ),
     Mutant("a layer may lose all its units", "compiler/idle.py", "if _keep_one(search) or", "if", GOES),
-    Mutant("what nobody reads stays", "compiler/idle.py", "(weights & needed)", "weights", GOES),
     Mutant("a scale keeps its channels", "compiler/choose.py", "    if scale.numel() > 1:\n", "    if False:\n", UNITS),
     Mutant(
         "columns are not moved",
