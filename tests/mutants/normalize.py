@@ -76,11 +76,11 @@ MUTANTS: list[Mutant] = [
         f"{TEST}::test_an_output_is_no_alias_of_an_input",
     ),
     Mutant(
-        "times zero goes as times one does",
+        "any larger factor goes as 1 does",
         CANONICAL,
-        "neutral = 0 if node.target in (aten.add.Tensor, aten.sub.Tensor) else 1",
-        "neutral = 1 if node.target in (aten.add.Tensor, aten.sub.Tensor) else 1",
-        f"{LAW}[meaning-normalize]",
+        "and other == neutral",
+        "and other >= neutral",
+        f"{FUSED}::test_values_and_gradients[leaky where below]",
     ),
     Mutant(
         "the odd zero of an even kernel goes in front",
