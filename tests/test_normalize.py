@@ -127,3 +127,8 @@ def test_a_parameter_keeps_its_detach_and_a_constant_does_not() -> None:
     assert "it cuts a gradient" in reasons
     graph, _ = normalized(Function(lambda x: x * (x > 0).long().detach()), torch.randn(2, 3))
     assert "detach.default" not in calls(graph)
+
+
+def test_only_neutral_numbers_go() -> None:
+    graph, _ = normalized(Function(lambda x: (((x * 2 - 1) / 4) * 1 / 1 - 0).sin()), torch.randn(2, 3))
+    assert calls(graph) == ["mul.Tensor", "mul.Tensor", "sub.Tensor", "div.Tensor", "sin.default"]

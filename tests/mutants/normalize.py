@@ -80,7 +80,7 @@ MUTANTS: list[Mutant] = [
         CANONICAL,
         "and other == neutral",
         "and other >= neutral",
-        f"{FUSED}::test_values_and_gradients[leaky where below]",
+        f"{TEST}::test_only_neutral_numbers_go",
     ),
     Mutant(
         "the odd zero of an even kernel goes in front",
