@@ -8,17 +8,20 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 NORMS = ("bn", "bn(eval)", "bn(noaffine)", "bn(tiny)", "bn(huge)", "bn(nostats)")
-ACTS = ("relu", "relu(inplace)", "id", "gain", "dropout")
+ACTS = ("relu", "relu(inplace)", "id", "gain", "dropout", "relu6", "leaky")
+INPUTS = ("5,5", "5,5", "1,1", "7", "3,3,3")
+"""Sizes without the channels: planes, single pixels, lines and volumes."""
 
 
 @st.composite
 def _conv(draw: st.DrawFn, channels: int) -> str:
-    """A convolution, whose input has that many channels."""
+    """A convolution, at times a transposed one, whose input has that many channels."""
+    word = draw(st.sampled_from(("conv", "conv", "tconv")))
     grouped = draw(st.booleans())
     options = [str(channels if grouped else draw(st.sampled_from((1, 2, 4))))]
     options += [f"groups={channels}"] * grouped
     options += draw(st.lists(st.sampled_from(("k=1", "stride=2", "nobias", "coarse")), unique=True, max_size=2))
-    return f"conv({','.join(options)})"
+    return f"{word}({','.join(options)})"
 
 
 def _same(channels: int) -> st.SearchStrategy[str]:
@@ -30,14 +33,18 @@ def _same(channels: int) -> st.SearchStrategy[str]:
 def _block(draw: st.DrawFn, channels: int) -> tuple[list[str], int]:
     """A few words, and the channels behind them. Norms are read once or twice; weights are shared by `twice`."""
     norm, act = draw(st.sampled_from(NORMS)), draw(st.sampled_from(ACTS))
-    match draw(st.sampled_from(("conv", "residual", "skipped norm", "twice", "act"))):
+    match draw(st.sampled_from(("conv", "residual", "skipped norm", "cat", "gate", "twice", "act"))):
         case "conv":
             word = draw(_conv(channels))
-            return [word, norm, act], int(word[5:].split(",")[0].rstrip(")"))
+            return [word, norm, act], int(word.partition("(")[2].split(",")[0].rstrip(")"))
         case "residual":
             return ["[", draw(_same(channels)), norm, act, "]", "+"], channels
         case "skipped norm":
             return [draw(_same(channels)), "[", norm, "]", "+"], channels
+        case "cat":
+            return [draw(_same(channels)), "[", norm, act, "]", "cat"], 2 * channels
+        case "gate":
+            return ["[", draw(_same(channels)), "sigmoid", "]", "*", norm], channels
         case "twice":
             return ["[", draw(_same(channels)), norm, act, "]", "twice"], channels
     return [norm, act], channels
@@ -47,11 +54,12 @@ def _block(draw: st.DrawFn, channels: int) -> tuple[list[str], int]:
 def sketches(draw: st.DrawFn) -> str:
     """A small network; it reaches both sides of every guard (the census checks that)."""
     channels = draw(st.sampled_from((1, 2, 3)))
-    words = [f"input({channels},5,5)"]
+    sizes = draw(st.sampled_from(INPUTS))
+    words = [f"input({channels},{sizes})"]
     for _ in range(draw(st.integers(1, 2))):
         block, channels = draw(_block(channels))
         words += block
-    words += draw(st.sampled_from(((), ("maxpool",), ("avgpool", "relu"))))
+    words += draw(st.sampled_from(((), ("maxpool",), ("avgpool", "relu")))) if sizes == "5,5" else ()
     tails = (
         (),
         ("gap", "linear(3)"),
