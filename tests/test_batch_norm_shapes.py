@@ -62,6 +62,7 @@ SKETCHES = (
     "conv(6) halves bn",
     "rows mix(5) swap bn",
     "rows mix(5) bn",
+    "rows mix(3) bn",
     "rows swap mix(5) bn mix(2)",
     "input(1,8,8) conv(1,k=1,nobias) bn",
     "conv(4) pad bn",
@@ -211,6 +212,12 @@ def test_eval(shape: str) -> None:
         with torch.no_grad():
             for ours, theirs in zip(folded.module()(x)[0], before.module()(x)[0], strict=True):
                 assert close(ours, theirs)
+
+
+@pytest.mark.parametrize("shape", ["channels last, as rows", "a shuffle that is written out", "half of the channels"])
+def test_moved_values_leave_no_multiply_add(shape: str) -> None:
+    folded = advance(evaluated(captured(shape)[0]), "fold_batch_norm", passes()).graph
+    assert not [node for node in folded.nodes if node.target is aten.addcmul.default]
 
 
 @every_shape

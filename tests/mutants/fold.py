@@ -49,7 +49,7 @@ MUTANTS: list[Mutant] = [
         TAKERS,
         "if any(size > 1 for i, size in enumerate(index.shape) if i != axis):",
         "if index.numel() != int(shape(layer.node)[axis]):",
-        _eval("rows mix(5) bn"),
+        _eval("rows mix(3) bn"),
     ),
     Mutant(
         "a border is forgotten",
@@ -84,7 +84,7 @@ MUTANTS: list[Mutant] = [
         MOVES,
         "[order.index(axis) for axis in range(len(order))]",
         "order",
-        _eval("channels last, as rows"),
+        f"{SHAPES}::test_moved_values_leave_no_multiply_add[channels last, as rows]",
     ),
     Mutant("what nobody reads is normed", PLAN, "torch.where(read, k, 1)", "k", _eval("half of the channels")),
     Mutant(
