@@ -47,7 +47,7 @@ def _trains(node: fx.Node) -> bool:
 
 def _normalizes(node: fx.Node) -> bool:
     """Without running statistics it is no inference norm: then it is weight standardisation."""
-    return node.target is aten.batch_norm.default and arguments(node)["running_mean"] is not None
+    return node.target is aten.batch_norm.default and isinstance(arguments(node)["running_mean"], fx.Node)
 
 
 weights_on_grid = Fact("every weight on a grid", lambda graph: _first(graph, _weight_off_grid))
