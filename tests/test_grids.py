@@ -197,6 +197,10 @@ def test_residual_streams_are_wide_and_layers_read_them_narrow() -> None:
     assert not list(bare(graph))
 
 
+def test_a_sum_is_as_wide_behind_its_clamp() -> None:
+    assert widths(quantized("conv(4) [ conv(4) ] + relu avgpool conv(2)", residual_bits=16))["relu"] == 16
+
+
 def test_a_stream_that_layers_alone_read_is_no_wider() -> None:
     found = widths(quantized("conv(3) [ conv(3) ] + conv(2)", residual_bits=16))
     assert (found["conv2d"], found["add"]) == (-16, -8)

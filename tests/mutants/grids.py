@@ -96,7 +96,7 @@ MUTANTS: list[Mutant] = [
         PASS,
         "        while total in together:\n            total = together[total]\n",
         "",
-        f"{GRIDS}::test_residual_streams_are_wide_and_layers_read_them_narrow",
+        f"{GRIDS}::test_a_sum_is_as_wide_behind_its_clamp",
     ),
     Mutant(
         "channels of a transposed convolution lie first",
