@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from lowbit.api import passes
@@ -92,3 +94,12 @@ def test_a_parameter_that_happens_to_be_zero_is_no_number() -> None:
     graph = capture(Learned().train(), (torch.randn(2, 3),), verify=False)
     after = advance(graph, "fuse_activation", passes()).graph
     assert "aten.maximum.default" in {str(node.target) for node in after.nodes}
+
+
+@pytest.mark.parametrize(
+    "function", [lambda x: torch.nn.functional.relu6(x + 3) / 6.001, lambda x: torch.log(1.001 + torch.exp(x))]
+)
+def test_another_number_is_another_function(function: Callable[[Tensor], Tensor]) -> None:
+    graph = capture(Spelt(function).train(), (torch.randn(2, 3),), verify=False)
+    after = advance(graph, "fuse_activation", passes()).graph
+    assert not {"aten.hardsigmoid.default", "aten.softplus.default"} & {str(node.target) for node in after.nodes}

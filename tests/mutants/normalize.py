@@ -171,7 +171,7 @@ MUTANTS: list[Mutant] = [
         LITERALS,
         "PRECISION = 1e-10",
         "PRECISION = 1.0",
-        f"{FUSED}",
+        f"{FUSED}::test_another_number_is_another_function",
     ),
     Mutant(
         "a parameter is a number",
