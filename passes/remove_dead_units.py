@@ -12,13 +12,13 @@ from __future__ import annotations
 
 from torch import fx
 
-from ..compiler.choose import rebuild
 from ..compiler.contract import ExactIntegers, Pass
 from ..compiler.edit import Edit
 from ..compiler.facts import inference, weights_frozen, weights_on_grid
-from ..compiler.idle import narrow
 from ..compiler.pattern import Planned
 from ..compiler.rule import Match, rule
+from ..compiler.units.choose import rebuild
+from ..compiler.units.idle import narrow
 
 
 def _stays(match: Match) -> str:

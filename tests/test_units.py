@@ -14,11 +14,11 @@ from lowbit.backends.lowering.lower import lower
 from lowbit.compiler.calibrate import calibrate
 from lowbit.compiler.errors import Unsupported
 from lowbit.compiler.graph import Graph, arguments
-from lowbit.compiler.idle import shifted
 from lowbit.compiler.layers import is_layer
-from lowbit.compiler.order import chain
 from lowbit.compiler.trial import advance, trial
-from lowbit.compiler.units import components, units
+from lowbit.compiler.units.groups import components, units
+from lowbit.compiler.units.idle import shifted
+from lowbit.compiler.units.order import chain
 from lowbit.testing.integers import same_integers
 
 _own = torch.ops.lowbit

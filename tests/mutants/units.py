@@ -7,105 +7,118 @@ UNITS = "tests/test_units.py"
 SURVIVES = f"{UNITS}::test_what_survives_is_what_it_was"
 GOES = f"{UNITS}::test_what_goes"
 
+GROUPS = "compiler/units/groups.py"
+FLOW = "compiler/units/flow.py"
+CHOOSE = "compiler/units/choose.py"
+SETTLED = "compiler/units/settled.py"
+IDLE = "compiler/units/idle.py"
+ORDER = "compiler/units/order.py"
+
 MUTANTS: list[Mutant] = [
-    Mutant("terms of a sum are not tied", "compiler/units.py", "    if found.joined:\n", "    if False:\n", UNITS),
+    Mutant("terms of a sum are not tied", GROUPS, "    if found.joined:\n", "    if False:\n", UNITS),
     Mutant(
         "inputs and outputs of a depthwise layer are not tied",
-        "compiler/units.py",
+        GROUPS,
         "        draft.tie(np.repeat(inputs, rows), outputs)\n",
         "",
         f"{UNITS}::test_units_of_a_depthwise_layer_are_those_of_its_input",
     ),
     Mutant(
         "outputs of the model may move",
-        "compiler/units.py",
+        GROUPS,
         '_pin_readers(draft, node, "it is an output of the model")',
         "pass",
         f"{LAW}[meaning-remove_dead_units]",
     ),
     Mutant(
         "groups lose channels one by one",
-        "compiler/units.py",
+        GROUPS,
         "        for ids in (inputs, outputs):\n",
         "        for ids in ():\n",
         "tests/test_pass_laws.py::test_refuses[remove_dead_units]",
     ),
     Mutant(
         "groups exchange their channels",
-        "compiler/units.py",
+        GROUPS,
         "np.repeat(np.arange(blocks), len(ids) // blocks)",
         "np.zeros(len(ids), dtype=int)",
         f"{UNITS}::test_blocks_of_channels_keep_to_their_groups",
     ),
     Mutant(
         "components stop after one round",
-        "compiler/units.py",
+        GROUPS,
         "            root = root[root]\n",
         "            root = root[root]\n        return root\n",
         f"{UNITS}::test_components_are_those_of_networkx",
     ),
     Mutant(
         "a border of zeros is forgotten",
-        "compiler/settled.py",
+        SETTLED,
         "return padded or bool",
         "return bool",
         f"{UNITS}::test_a_border_of_zeros_sees_a_constant",
     ),
     Mutant(
         "padding is a constant like any other",
-        "compiler/settled.py",
+        SETTLED,
         "        return x.zeros()\n    if node.target in (aten.add",
         "        return x\n    if node.target in (aten.add",
         f"{UNITS}::test_a_constant_behind_a_border_of_its_own_stays",
     ),
-    Mutant("a constant is not clipped", "compiler/settled.py", "+ 0.5), lo, hi)", "+ 0.5), lo - 99, hi + 99)", UNITS),
+    Mutant("a constant is not clipped", SETTLED, "+ 0.5), lo, hi)", "+ 0.5), lo - 99, hi + 99)", UNITS),
     Mutant(
         "constants are dropped, not folded",
-        "compiler/idle.py",
+        IDLE,
         "if call in plan and total.any():",
         "if False:",
         SURVIVES,
     ),
     Mutant(
         "a bias takes in a constant in single precision",
-        "compiler/idle.py",
+        IDLE,
         "np.where(right, real, inside)",
         "np.where(right, real, real)",
         f"{UNITS}::test_a_bias_moves_by_whole_units",
     ),
     Mutant(
         "a bias of any size takes in constants",
-        "compiler/idle.py",
+        IDLE,
         "(steps[rows] >= BIAS_LIMIT)",
         "(steps[rows] < 0)",
         f"{UNITS}::test_a_bias_that_would_be_too_large_refuses",
     ),
-    Mutant("a layer may lose all its units", "compiler/idle.py", "if _keep_one(search) or", "if", GOES),
-    Mutant("a scale keeps its channels", "compiler/choose.py", "    if scale.numel() > 1:\n", "    if False:\n", UNITS),
+    Mutant("a layer may lose all its units", IDLE, "if _keep_one(search) or", "if", GOES),
+    Mutant(
+        "a scale keeps its channels",
+        CHOOSE,
+        "    if scale.numel() > 1:\n",
+        "    if False:\n",
+        UNITS,
+    ),
     Mutant(
         "columns are not moved",
-        "compiler/choose.py",
+        CHOOSE,
         "(ins % columns)[:, None, :]]",
         "(ins % columns).sort(1).values[:, None, :]]",
         f"{LAW}[meaning-reorder_units]",
     ),
     Mutant(
         "a bias is not moved",
-        "compiler/choose.py",
+        CHOOSE,
         '{"bias": (0, outputs)}',
         '{"bias": (0, np.sort(outputs))}',
         f"{LAW}[meaning-reorder_units]",
     ),
     Mutant(
         "blocks of columns are one column",
-        "compiler/flow.py",
+        FLOW,
         "* channels + sel) * behind + np.arange(behind)",
         "* channels + sel) * behind + np.zeros(behind, dtype=int)",
         UNITS,
     ),
     Mutant(
         "ties of a chain are broken by the last",
-        "compiler/order.py",
+        ORDER,
         "np.where(left, shared[order[-1]], -1).argmax()",
         "len(rows) - 1 - np.where(left, shared[order[-1]], -1)[::-1].argmax()",
         f"{UNITS}::test_a_chain_is_found_again",

@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from torch import fx
 
-from .arrays import Integers
+from ..arrays import Integers
+from ..graph import Graph, arguments
+from ..layers import channel_axis, channels, groups, is_layer
+from ..operators import TRANSPOSED, aten, own
+from ..text import target_name
 from .flow import Flow, flow
-from .graph import Graph, arguments
-from .layers import channel_axis, channels, groups, is_layer
-from .operators import TRANSPOSED, aten, own
-from .text import target_name
 
 
 @dataclass(frozen=True, eq=False)

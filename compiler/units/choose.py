@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor, fx
 
-from .arrays import Floats, Integers
-from .edit import Edit
+from ..arrays import Floats, Integers
+from ..edit import Edit
+from ..graph import Graph, arguments, layer
+from ..operators import TRANSPOSED, aten
 from .flow import Changes, Flow, Moved
-from .graph import Graph, arguments, layer
-from .operators import TRANSPOSED, aten
-from .units import Layer, Units
+from .groups import Layer, Units
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import fx
 
-from .arrays import Floats, Integers
+from ..arrays import Floats, Integers
+from ..graph import Graph, arguments
 from .choose import Choice, Chosen, Conflict, choose
-from .graph import Graph, arguments
+from .groups import Layer, Units, nonzero, units
 from .settled import Reading, added, bias_of, has_border, readings
-from .units import Layer, Units, nonzero, units
 
 BIAS_LIMIT = 2**20
 """A bias of so many units of its accumulator cannot be moved: single precision would not hold it well."""

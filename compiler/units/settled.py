@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from torch import fx
 
-from .arrays import Floats, Integers
+from ..arrays import Floats, Integers
+from ..graph import Graph, arguments
+from ..operators import AVERAGES, CARRIERS, CONVERSIONS, RECTIFIERS, RESHAPES, TRANSPOSED, aten, own
 from .flow import Flow
-from .graph import Graph, arguments
-from .operators import AVERAGES, CARRIERS, CONVERSIONS, RECTIFIERS, RESHAPES, TRANSPOSED, aten, own
-from .units import Layer, Units, nonzero
+from .groups import Layer, Units, nonzero
 
 SURE = 2.0**-20
 """How far apart, relative to a value, graph and program may be in front of a grid: multipliers have 24 bits."""

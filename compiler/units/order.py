@@ -7,10 +7,10 @@ from collections.abc import Mapping
 import numpy as np
 from torch import fx
 
-from .arrays import Floats, Integers
+from ..arrays import Floats, Integers
+from ..graph import Graph, arguments
 from .choose import Choice, Conflict, choose
-from .graph import Graph, arguments
-from .units import Layer, Units, units
+from .groups import Layer, Units, units
 
 SPARSE = 0.5
 """Share of weights other than zero from which on an order is not worth looking for."""

@@ -12,9 +12,9 @@ from typing import Any, TypeAlias
 import numpy as np
 from torch import fx
 
-from .arrays import Integers
-from .graph import arguments, fixed, shape
-from .operators import CONVERSIONS, RESHAPES, aten, own
+from ..arrays import Integers
+from ..graph import arguments, fixed, shape
+from ..operators import CONVERSIONS, RESHAPES, aten, own
 
 
 class Moved(Exception):
