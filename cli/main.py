@@ -34,9 +34,7 @@ def lowbit(screen: Screen, no_color: bool, traceback: bool) -> None:
     """
     screen.color, screen.trace = not no_color, traceback
     if os.getcwd() not in sys.path:
-        sys.path.append(
-            os.getcwd()
-        )  # a recipe may name a pass that lies here; what is installed goes first
+        sys.path.append(os.getcwd())  # a recipe may name a pass that lies here; what is installed goes first
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
