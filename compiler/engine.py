@@ -13,10 +13,8 @@ from .edit import Edit
 from .errors import Broken
 from .graph import Graph, is_effect, layer, origin
 from .pattern import Bindings, Miss
+from .progress import Progress
 from .rule import Match, Rule
-
-ROUNDS = 20
-"""Sweeps over the graph before rules that keep making work for each other are stopped."""
 
 
 @dataclass(frozen=True)
@@ -47,21 +45,24 @@ class Context:
 def rewrite(graph: Graph, rules: Sequence[Rule], context: Context) -> tuple[Graph, list[Event]]:
     """Apply rules until none fires; the given graph is not touched.
 
-    Raises Broken, naming the rules, when they are still firing after `ROUNDS` sweeps.
+    Raises Broken, naming the rules, when that would never end (see `progress`).
     """
     working, _ = graph.copy()
     state: dict[str, torch.Tensor] = dict(working.state)
     working = replace(working, state=state)
     by_target = _index(rules)
     events: list[Event] = []
-    late: set[str] = set()  # a rule and the one that it chases as a rule fire in turns, in different sweeps
-    for count in range(ROUNDS):
+    progress = Progress(frozenset(state), len(graph.fx.nodes))
+    while True:
         swept = _sweep(working, state, by_target, context)
         events = [*_lasting(events, swept), *swept]
-        if not any(event.fired for event in swept):
+        fired = {event.rule for event in swept if event.fired}
+        if not fired:
             return replace(working, state=_useful(graph, working, state)), events
-        late |= {event.rule for event in swept if event.fired and count >= ROUNDS // 2}
-    raise Broken(f"rules keep firing after {ROUNDS} sweeps: {', '.join(sorted(late))}", where=context.label)
+        if endless := progress.endless(working, fired):
+            why, names = endless
+            what = f"rules keep firing after {len(progress.fired)} sweeps: {', '.join(names)}"
+            raise Broken(what, where=context.label, why=why)
 
 
 def _lasting(events: list[Event], swept: list[Event]) -> list[Event]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 from lowbit.compiler.edit import Edit
-from lowbit.compiler.engine import ROUNDS, Context, rewrite
+from lowbit.compiler.engine import Context, rewrite
 from lowbit.compiler.errors import Broken
-from lowbit.compiler.pattern import aten
+from lowbit.compiler.pattern import Weight, aten
+from lowbit.compiler.progress import FREE, GROWING
 from lowbit.compiler.rule import Match, Rule, rule
 from lowbit.compiler.sketch import build
 from torch import fx
@@ -35,9 +36,10 @@ def kinds(line: str, *rules: Rule) -> tuple[list[str], list[str]]:
 
 
 def test_rules_that_chase_each_other_are_stopped_and_named() -> None:
-    with pytest.raises(Broken, match=f"after {ROUNDS} sweeps: mine/clip, mine/unclip") as stopped:
+    with pytest.raises(Broken, match=f"after {FREE + 2} sweeps: mine/clip, mine/unclip") as stopped:
         kinds("conv(2) relu", clip, unclip)
     assert stopped.value.where == "mine"
+    assert stopped.value.why == "the graph is again what it was"
 
 
 def test_a_rule_that_chases_itself_is_stopped_and_named_alone() -> None:
@@ -49,6 +51,57 @@ def test_a_rule_that_chases_itself_is_stopped_and_named_alone() -> None:
     with pytest.raises(Broken) as stopped:
         kinds("conv(2) relu", again, quiet)
     assert stopped.value.what.endswith("sweeps: mine/again")
+
+
+first_relu = aten.relu.default()
+
+
+@rule(aten.sigmoid.default(self=first_relu))
+def sink(match: Match, edit: Edit) -> fx.Node:
+    """A rectifier moves one place to the right; what it comes to is met in the next sweep."""
+    return edit.like(match[first_relu], self=edit.like(match.root, self=match.argument(first_relu, "self")))
+
+
+def test_a_rule_may_move_a_node_one_place_a_sweep() -> None:
+    places = 2 * FREE
+    calls, _ = kinds(f"relu {'sigmoid ' * places}", sink)
+    assert calls == ["aten.sigmoid.default"] * places + ["aten.relu.default"]
+
+
+def test_a_rule_that_chases_another_while_a_third_moves_is_stopped() -> None:
+    """Only the two that chase each other are named: the third came to an end."""
+    back = Rule("back", aten.silu.default(), (), lambda match, edit: edit.call(_aten.gelu.default, match.root.args[0]))
+    forth = Rule(
+        "forth", aten.gelu.default(), (), lambda match, edit: edit.call(_aten.silu.default, match.root.args[0])
+    )
+    with pytest.raises(Broken) as stopped:
+        kinds(f"relu {'sigmoid ' * (FREE + 5)} tanh silu", sink, back, forth)
+    assert stopped.value.what.endswith("sweeps: mine/back, mine/forth")
+
+
+def test_rules_that_make_the_graph_grow_are_stopped_and_named() -> None:
+    @rule(relu)
+    def grow(match: Match, edit: Edit) -> fx.Node:
+        return edit.like(match.root, self=edit.call(_aten.sigmoid.default, match.argument(relu, "self")))
+
+    with pytest.raises(Broken) as stopped:
+        kinds("conv(2) relu", grow)
+    assert stopped.value.what.endswith(f"after {GROWING} sweeps: mine/grow")
+    assert stopped.value.why == "the graph grows with every sweep"
+
+
+def test_a_rule_that_always_makes_another_tensor_is_stopped_and_named() -> None:
+    """No graph is there twice, and none is larger than the one before."""
+    conv = aten.conv2d.default(weight=Weight("w"))
+
+    @rule(conv)
+    def drift(match: Match, edit: Edit) -> fx.Node:
+        return edit.like(match.root, weight=edit.buffer("w", match.tensor("w") + 1))
+
+    with pytest.raises(Broken) as stopped:
+        kinds("conv(2)", drift)
+    assert stopped.value.what.endswith("sweeps: mine/drift")
+    assert stopped.value.why == "there were more sweeps than the graph has nodes"
 
 
 def test_rules_that_come_to_an_end_are_not_stopped() -> None:
