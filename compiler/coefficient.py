@@ -25,8 +25,10 @@ Positive = Annotated[float, Meta(gt=0, le=1e12)]
 
 
 class Coefficient(Options, frozen=True):
-    """Options of every penalty. initial: the first lambda.   alpha: weight of the log term of a learnable one.
-    limit: the largest lambda."""
+    """Options of every penalty.
+
+    coefficient: lambda is a constant ("fixed") or trained ("learnable").   initial: the first lambda, a plain factor.
+    alpha: weight of the log term of a learnable one.   limit: the largest lambda."""
 
     coefficient: Literal["fixed", "learnable"] = "learnable"
     initial: Positive = 1.0

@@ -31,7 +31,8 @@ SAMPLES = 1 << 16
 
 
 class Settings(Coefficient, frozen=True):
-    """sparsity: the share of weights pulled to zero.   attached: False leaves a layer out."""
+    """sparsity: the share of weights pulled to zero.   scope: of all weights together ("global") or of each layer
+    ("layer").   attached: false leaves a layer out."""
 
     sparsity: Annotated[float, Meta(ge=0, lt=1)] = 0.8
     scope: Literal["global", "layer"] = "global"

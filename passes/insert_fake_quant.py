@@ -40,6 +40,7 @@ WeightBits = Annotated[int, Meta(ge=2, le=16)]
 class Settings(Options, frozen=True):
     """Widths of the grids, in bits; what is not given is as of the others.
 
+    weight_bits, activation_bits, input_bits, output_bits: of weights, hidden values, what comes in and what goes out.
     first_bits, last_bits: weights of layers that an input reaches, or that reach an output, through no other layer;
     the latter also of the activations that only such layers read.   residual_bits: sums of two activations of one
     shape, and their terms; layers read them through a second grid of activation_bits.   per_channel: one weight scale

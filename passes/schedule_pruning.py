@@ -31,7 +31,8 @@ STEP = "lowbit.step"
 
 class Settings(Options, frozen=True):
     """sparsity: the final share of zeros.   begin, end: when the schedule runs, as shares of the training.
-    every: steps between two changes of the masks.   pruned: False leaves a layer out."""
+    every: optimizer steps between two changes of the masks.   scope: the share holds of all weights together
+    ("global") or of each layer ("layer").   pruned: false leaves a layer out."""
 
     sparsity: Annotated[float, Meta(ge=0, lt=1)] = 0.8
     begin: Share = 0.0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from lowbit.api import passes
 from lowbit.cli.main import main
@@ -44,6 +46,15 @@ def test_every_option_is_told(name: str) -> None:
     assert [setting.name for setting in told] == list(kind.__struct_fields__)
     assert all(setting.type and setting.default for setting in told)
     assert bool(explained(kind)) == bool(told)
+
+
+@every_pass
+def test_every_option_is_explained(name: str) -> None:
+    """`bits: what they are.` or `begin, end: when.`, in the docstring of the options or of those that they extend."""
+    kind = passes()[name].options
+    subjects = re.findall(r"(?:^|\.   |\. |\n)((?:\w+, )*\w+): \S", explained(kind))
+    words = {word for subject in subjects for word in subject.split(", ")}
+    assert set(kind.__struct_fields__) <= words
 
 
 def test_options_that_are_tied_are_set_together() -> None:
