@@ -54,30 +54,40 @@ class Choice:
 
 
 class Conflict(Exception):
-    """The choice cannot be: units must stay where they are, for the reason given.   units: their numbers."""
+    """The choice cannot be: units must stay where they are.   units: their numbers."""
 
-    def __init__(self, units: Integers, reason: str) -> None:
-        super().__init__(reason)
-        self.units, self.reason = units, reason
+    def __init__(self, units: Integers) -> None:
+        super().__init__("units cannot be chosen so")
+        self.units = units
 
 
 def choose(units: Units, wanted: Callable[[Integers], Integers]) -> Mapping[fx.Node, Chosen]:
     """The calls and weights that change, with what becomes of them.
 
     wanted: the units along the outputs of a weight -> the positions that it shall have, in order.
-    Raises Conflict where the units cannot be chosen so.
+    Raises Conflict where the units cannot be chosen so, with those of every such place that does not follow on another.
     """
     plan: dict[fx.Node, Chosen] = {}
     sels: dict[fx.Node, Integers] = {}
     layers = {layer.call: layer for layer in units.layers}
+    stuck: list[Integers] = []
+    lost: set[fx.Node] = set()
     for node in units.of:
-        try:
-            if node in layers:
-                _choose_layer(units, layers[node], wanted, sels, plan)
-            else:
-                _choose_flow(units.flows[node], node, units, sels, plan)
-        except Moved as moved:
-            raise Conflict(_around(units, node), f"{node.name}: {moved}") from None
+        if lost.isdisjoint(node.all_input_nodes):
+            try:
+                if node in layers:
+                    _choose_layer(units, layers[node], wanted, sels, plan)
+                else:
+                    _choose_flow(units.flows[node], node, units, sels, plan)
+                continue
+            except Moved:
+                stuck.append(_around(units, node))
+        if node in layers:  # it makes channels anew
+            sels[node] = wanted(units.of[node])
+        else:
+            lost.add(node)
+    if stuck:
+        raise Conflict(np.concatenate(stuck))
     return plan
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from torch import fx
@@ -38,6 +39,11 @@ class Layer:
     @property
     def outputs(self) -> int:
         return int(self.blocks.shape[0] * self.blocks.shape[1])
+
+    @cached_property
+    def alive(self) -> Integers:
+        """Whether an output has any weight for an input of its group: bool (groups, outputs, inputs)."""
+        return np.asarray(self.blocks.any(3))
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,16 +124,11 @@ def weights_of(graph: Graph, call: fx.Node) -> Layer | None:
     plain = all(part is None or part.op == "get_attr" for part in (given["codes"], given["scale"], bias))
     if not plain or given["zero"] or given["axis"]:
         return None
-    codes = graph.tensor(given["codes"]).detach().cpu().numpy().astype(np.int32)
+    codes = graph.tensor(given["codes"]).detach().cpu().numpy().astype(np.int32, copy=False)
     if (scale := graph.tensor(given["scale"])).numel() > 1 and call.target in TRANSPOSED:
         return None
     live = (scale > 0).cpu().numpy().reshape(-1, *[1] * (codes.ndim - 1))
-    return Layer(call, grid, in_blocks(call, codes * live))
-
-
-def nonzero(layer: Layer) -> Integers:
-    """Whether an output of a layer has any weight for an input of its group: bool (groups, outputs, inputs)."""
-    return np.asarray(layer.blocks.any(3))
+    return Layer(call, grid, in_blocks(call, codes if live.all() else codes * live))
 
 
 def in_blocks(call: fx.Node, codes: Integers) -> Integers:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from heapq import heappop, heappush
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from torch import fx
 from ..arrays import Floats, Integers
 from ..graph import Graph, arguments
 from .choose import Choice, Chosen, Conflict, choose
-from .groups import Layer, Units, nonzero, units
+from .groups import Layer, Units, units
 from .settled import Reading, added, bias_of, has_border, readings
 
 BIAS_LIMIT = 2**20
@@ -21,97 +22,114 @@ BIAS_LIMIT = 2**20
 
 @dataclass
 class _Search:
-    """The growing set of needed units. `reads` loses what turns out not to be foldable."""
+    """The growing set of needed units.
+
+    reads: how layers read what is settled; they lose what turns out not to be foldable.   heavy: see `_heavy`.
+    makers: of each unit, where its layers begin among `made`: numbers of layers, sorted by the units that they make.
+    done: of each layer, the outputs whose needs have been met.   dirty: a heap of minus the numbers of those that may
+        have others.
+    """
 
     graph: Graph
     units: Units
     reads: dict[Layer, Reading]
     needed: Integers
+    makers: Integers
+    made: Integers
+    heavy: dict[Layer, Integers]
+    done: list[Integers]
+    dirty: list[int]
     kept: dict[str, str] = field(default_factory=dict)
 
-    def need(self, ids: Integers) -> bool:
-        """Whether any of these units was not yet needed."""
-        new = not bool(self.needed[ids].all())
-        self.needed[ids] = True
-        return new
+    def need(self, ids: Integers) -> None:
+        new = np.unique(ids[~self.needed[ids]])
+        self.needed[new] = True
+        layers = [self.made[self.makers[unit] : self.makers[unit + 1]] for unit in new]
+        for number in np.unique(np.concatenate(layers)).tolist() if layers else ():
+            heappush(self.dirty, -number)
 
 
 def narrow(graph: Graph) -> Choice:
-    """The plan of a frozen graph without its idle units."""
-    known = units(graph)
-    bound = np.array([bool(fixed or whole) for fixed, whole in zip(known.fixed, known.whole, strict=True)], dtype=bool)
-    search = _Search(graph, known, dict(readings(graph, known)), bound)
+    """The plan of a frozen graph without its idle units, in time linear in its nodes and weights."""
+    search = _begun(graph)
+    known = search.units
+    _close(search)
+    for ids in reversed(list(known.of.values())):
+        if not search.needed[ids].any():  # no value may lose all its channels: the first one stays
+            search.need(ids[:1])
+            _close(search)
     while True:
-        _close(search)
-        if _keep_one(search) or _fold_fails(search):
-            continue
         try:
             plan = choose(known, lambda ids: np.flatnonzero(search.needed[ids]))
-            break
+            return Choice(_with_biases(search, plan), _refusals(search))
         except Conflict as conflict:
             search.need(conflict.units)
-    return Choice(_with_biases(search, plan), _refusals(search))
+            _close(search)
+
+
+def _begun(graph: Graph) -> _Search:
+    known = units(graph)
+    reads = dict(readings(graph, known))
+    needed = ((known.fixed != "") | (known.whole != "")).astype(bool)
+    outputs = [known.of[layer.call] for layer in known.layers]
+    ids = np.concatenate([np.zeros(0, dtype=int), *outputs])
+    made = np.repeat(np.arange(len(outputs)), [len(part) for part in outputs])
+    order = np.argsort(ids, kind="stable")
+    makers = np.searchsorted(ids[order], np.arange(known.count + 1))
+    heavy = {layer: _heavy(graph, layer, read) for layer, read in reads.items()}
+    done = [np.zeros(layer.outputs, dtype=bool) for layer in known.layers]
+    return _Search(graph, known, reads, needed, makers, made[order], heavy, done, list(range(1 - len(done), 1)))
+
+
+def _heavy(graph: Graph, layer: Layer, read: Reading) -> Integers:
+    """Of each output, whether its bias would be too large to take in all its constant inputs, or any of them."""
+    total = added(layer, read.codes, absolute=True)
+    if read.unit is None or not total.any():
+        return np.zeros(layer.outputs, dtype=bool)
+    steps = np.abs(bias_of(graph, layer)) / np.where(read.unit > 0, read.unit, 1) + total
+    heavy: Integers = (total > 0) & (steps >= BIAS_LIMIT)
+    return heavy
 
 
 def _close(search: _Search) -> None:
-    """What needed outputs read, other than constants that their bias takes in, is needed."""
-    weights = {layer: nonzero(layer) for layer in search.units.layers}
-    moved = True
-    while moved:
-        moved = False
-        for layer in reversed(search.units.layers):
-            if (inputs := search.units.read_by(layer)) is not None:
-                used = _used(search, layer, weights[layer]) & ~search.reads[layer].takes
-                moved |= search.need(inputs[used])
+    """What needed outputs read, other than constants that their bias takes in, is needed; the last layer first."""
+    while search.dirty:
+        number = -heappop(search.dirty)
+        layer, done = search.units.layers[number], search.done[number]
+        new = search.needed[search.units.of[layer.call]] & ~done
+        if not new.any():
+            continue
+        done |= new
+        if (search.heavy[layer] & new).any():
+            _take_back(search, layer)
+            new = done
+        if (inputs := search.units.read_by(layer)) is not None:
+            search.need(inputs[_used(layer, new) & ~search.reads[layer].takes])
 
 
-def _used(search: _Search, layer: Layer, weights: Integers) -> Integers:
-    """Of each input, whether a needed output has a weight for it."""
+def _take_back(search: _Search, layer: Layer) -> None:
+    """No bias of a layer takes in constants other than zero."""
+    read = search.reads[layer]
+    zero, none = read.takes & (read.codes == 0), np.zeros_like(read.takes)
+    search.reads[layer] = replace(read, takes=zero, barred=none)
+    search.heavy[layer] = np.zeros_like(search.heavy[layer])
+    search.kept[_weight_name(layer)] = "its bias would be too large, with its constant inputs, to be exact"
+
+
+def _used(layer: Layer, outputs: Integers) -> Integers:
+    """Of each input, whether one of these outputs, a mask, has a weight for it."""
     count, rows, _, _ = layer.blocks.shape
-    needed = search.needed[search.units.of[layer.call]].reshape(count, rows, 1)
-    used: Integers = (weights & needed).any(1).reshape(-1)
+    if count == 1:
+        one: Integers = layer.alive[0, outputs].any(0)
+        return one
+    used: Integers = (layer.alive & outputs.reshape(count, rows, 1)).any(1).reshape(-1)
     return used
-
-
-def _keep_one(search: _Search) -> bool:
-    """No value may lose all its channels: the first one stays."""
-    for ids in search.units.of.values():
-        if not search.needed[ids].any():
-            return search.need(ids[:1])
-    return False
 
 
 def _folded(search: _Search, layer: Layer) -> Integers:
     """What the inputs that go add to each output, in units of the accumulator."""
     inputs, codes = search.units.read_by(layer), search.reads[layer].codes
     return added(layer, codes * 0 if inputs is None else np.where(search.needed[inputs], 0, codes))
-
-
-def _fold_fails(search: _Search) -> bool:
-    """Take back the constants of layers whose bias would be too large with them."""
-    failed = False
-    for layer in search.units.layers:
-        total, read, ids = _folded(search, layer), search.reads[layer], search.units.of[layer.call]
-        if read.unit is None or not (rows := _touched(search, layer) & search.needed[ids]).any():
-            continue
-        steps = np.abs(bias_of(search.graph, layer)) / np.where(read.unit > 0, read.unit, 1) + np.abs(total)
-        if bool((steps[rows] >= BIAS_LIMIT).any()):
-            none = np.zeros_like(read.takes)
-            search.reads[layer] = replace(read, takes=none, barred=none)
-            search.kept[_weight_name(layer)] = "its bias would be too large, with its constant inputs, to be exact"
-            failed = True
-    return failed
-
-
-def _touched(search: _Search, layer: Layer) -> Integers:
-    """Of each output, whether it has a weight for an input that goes."""
-    inputs = search.units.read_by(layer)
-    if inputs is None:
-        return np.zeros(layer.outputs, dtype=bool)
-    count, _, columns, _ = layer.blocks.shape
-    gone = ~search.needed[inputs].reshape(count, 1, columns)
-    touched: Integers = (nonzero(layer) & gone).any(2).reshape(-1)
-    return touched
 
 
 def _with_biases(search: _Search, plan: Mapping[fx.Node, Chosen]) -> Mapping[str, Chosen]:
@@ -149,13 +167,14 @@ def _refusals(search: _Search) -> dict[str, str]:
     """Why units stay although they are idle, by the weight of the layer that reads or makes them."""
     kept, known = dict(search.kept), search.units
     for layer in known.layers:
-        idle = ~layer.blocks.any((2, 3)).reshape(-1)
+        idle = ~layer.alive.any(2).reshape(-1)
         reasons = [str(known.fixed[u] or known.whole[u]) for u in known.of[layer.call][idle]]
         if any(reasons):
             kept.setdefault(
                 _weight_name(layer), f"{sum(map(bool, reasons))} of its outputs are constant; {max(reasons)}"
             )
-        barred = int((_used(search, layer, nonzero(layer)) & search.reads[layer].barred).sum())
+        needed = search.needed[known.of[layer.call]]
+        barred = int((_used(layer, needed) & search.reads[layer].barred).sum())
         if barred:
             why = "it pads" if has_border(layer.call) else "it reads no grid"
             kept.setdefault(_weight_name(layer), f"{why}, and {barred} of its inputs are constants other than zero")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 from torch import fx
@@ -19,16 +21,17 @@ SPARSE = 0.5
 def reorder(graph: Graph) -> Choice:
     """The plan of a frozen graph with its units in the order of `chain`, each kind among its own places."""
     known = units(graph)
-    rows, dense = _patterns(known)
-    places = np.arange(known.count)
+    kinds = _Kinds.of(known)
+    full = _dense(known, kinds)
     kept = {
         str(arguments(layer.grid)["codes"].name): "too few of its weights are zero for an order to matter"
         for layer in known.layers
-        if np.isin(known.kinds[_movable(known, known.of[layer.call])], dense).any()
+        if full[kinds.number[known.of[layer.call]]].any()
     }
-    for kind, features in rows.items():
-        members = np.flatnonzero((known.kinds == kind) & (known.fixed == ""))
-        places[members] = members[chain(features)]
+    places = np.arange(known.count)
+    for kind, shared in _shared(known, kinds, full).items():
+        members = kinds.members(kind)
+        places[members] = members[chain(shared)]
     while True:
         try:
             plan = choose(known, lambda ids: _positions(ids, places))
@@ -38,48 +41,84 @@ def reorder(graph: Graph) -> Choice:
             places[stuck] = np.flatnonzero(stuck)
 
 
-def _movable(known: Units, ids: Integers) -> Integers:
-    movable: Integers = ids[known.fixed[ids] == ""]
-    return movable
+@dataclass(frozen=True, eq=False)
+class _Kinds:
+    """The units of each kind that may move.
+
+    number: of each unit, its kind; `count` for one that may not move.   order, starts: the units by kind.
+    """
+
+    number: Integers
+    count: int
+    order: Integers
+    starts: Integers
+
+    @staticmethod
+    def of(known: Units) -> _Kinds:
+        count = int(known.kinds.max(initial=-1)) + 1
+        number = np.where(known.fixed == "", known.kinds, count)
+        order = np.argsort(number, kind="stable")
+        return _Kinds(number, count, order, np.searchsorted(number[order], np.arange(count + 1)))
+
+    def members(self, kind: int) -> Integers:
+        found: Integers = self.order[self.starts[kind] : self.starts[kind + 1]]
+        return found
 
 
-def _patterns(known: Units) -> tuple[Mapping[int, Floats], list[int]]:
-    """(kind -> where the incoming weights of its units are not zero, float32 (units, weights); the dense kinds)."""
-    found: dict[int, list[Floats]] = {}
+def _weights(known: Units) -> Iterator[Layer]:
+    """The layers, those that share a weight once."""
     seen: set[fx.Node] = set()
     for layer in known.layers:
-        if layer.grid in seen:
-            continue
-        seen.add(layer.grid)
-        patterns = (layer.blocks != 0).reshape(layer.outputs, -1)
-        for kind, rows in _by_kind(known, layer, patterns):
-            found.setdefault(kind, []).append(rows)
-    joined = {kind: np.concatenate(parts, axis=1) for kind, parts in found.items()}
-    dense = [kind for kind, rows in joined.items() if rows.mean() > SPARSE]
-    return {kind: rows for kind, rows in joined.items() if kind not in dense and len(rows) > 1}, dense
+        if layer.grid not in seen:
+            seen.add(layer.grid)
+            yield layer
 
 
-def _by_kind(known: Units, layer: Layer, patterns: Integers) -> list[tuple[int, Floats]]:
-    """The rows of a layer's weight by the kind of the unit, sorted by unit; several rows of one stand side by side."""
-    ids = known.of[layer.call]
-    found = []
-    for kind in np.unique(known.kinds[_movable(known, ids)]):
-        places = np.flatnonzero((known.kinds[ids] == kind) & (known.fixed[ids] == ""))
-        count = len(np.unique(ids[places]))
-        places = places[np.argsort(ids[places], kind="stable")]
-        found.append((int(kind), patterns[places].reshape(count, -1).astype(np.float32)))
+def _dense(known: Units, kinds: _Kinds) -> Integers:
+    """Of each kind, whether most of the weights that its units come from are not zero; no for units that stay."""
+    ones, size = np.zeros(kinds.count + 1), np.zeros(kinds.count + 1)
+    for layer in _weights(known):
+        number = kinds.number[known.of[layer.call]]
+        np.add.at(ones, number, np.count_nonzero(layer.blocks, axis=(2, 3)).reshape(-1))
+        np.add.at(size, number, prod(layer.blocks.shape[2:]))
+    ones[-1] = 0
+    dense: Integers = ones > SPARSE * size
+    return dense
+
+
+def _shared(known: Units, kinds: _Kinds, dense: Integers) -> Mapping[int, Floats]:
+    """Of each sparse kind of several units: how many inputs two of them share, float32 (units, units)."""
+    found: dict[int, Floats] = {}
+    for layer in _weights(known):
+        number = kinds.number[known.of[layer.call]]
+        for kind in np.unique(number[~dense[number]]):
+            members = kinds.members(kind) if kind < kinds.count else ()
+            if len(members) > 1:
+                rows = _rows(layer, known.of[layer.call], number == kind)
+                shared = found.setdefault(int(kind), np.zeros((len(members), len(members)), dtype=np.float32))
+                shared += rows @ rows.T
     return found
 
 
-def chain(rows: Floats) -> Integers:
-    """An order of rows, (rows, columns) of 0 and 1: first the fullest, then whichever shares most ones with the last.
+def _rows(layer: Layer, ids: Integers, here: Integers) -> Floats:
+    """The rows of a weight at a mask of its outputs, 1 where not zero, by unit; those of one unit side by side."""
+    places = np.flatnonzero(here)
+    count = len(np.unique(ids[places]))
+    places = places[np.argsort(ids[places], kind="stable")]
+    rows = layer.blocks.shape[1]
+    found: Floats = (layer.blocks[places // rows, places % rows] != 0).reshape(count, -1).astype(np.float32)
+    return found
 
-    The first of equals is taken, so that an order once found is found again.
+
+def chain(shared: Floats) -> Integers:
+    """An order of units by how many inputs two of them share: first the one with most, then whichever shares most.
+
+    shared: (units, units); on the diagonal, how many inputs each has. The first of equals is taken, so that an order
+    once found is found again.
     """
-    shared = rows @ rows.T
-    left = np.ones(len(rows), dtype=bool)
+    left = np.ones(len(shared), dtype=bool)
     order = [int(shared.diagonal().argmax())]
-    for _ in range(len(rows) - 1):
+    for _ in range(len(shared) - 1):
         left[order[-1]] = False
         order.append(int(np.where(left, shared[order[-1]], -1).argmax()))
     return np.array(order)

@@ -14,7 +14,7 @@ from ..arrays import Floats, Integers
 from ..graph import Graph, arguments
 from ..operators import AVERAGES, CARRIERS, CONVERSIONS, RECTIFIERS, RESHAPES, TRANSPOSED, aten, own
 from .flow import Flow
-from .groups import Layer, Units, nonzero
+from .groups import Layer, Units
 
 SURE = 2.0**-20
 """How far apart, relative to a value, graph and program may be in front of a grid: multipliers have 24 bits."""
@@ -131,14 +131,18 @@ def bias_of(graph: Graph, layer: Layer) -> Floats:
     return np.zeros(layer.outputs) if node is None else graph.tensor(node).detach().double().cpu().numpy()
 
 
-def added(layer: Layer, codes: Integers) -> Integers:
-    """What inputs of these integers, (inputs,), add to each output, (outputs,), in units of the accumulator."""
+def added(layer: Layer, codes: Integers, absolute: bool = False) -> Integers:
+    """What inputs of these integers, (inputs,), add to each output, (outputs,), in units of the accumulator.
+
+    absolute: the sum of the absolute values of what each input adds.
+    """
     count, _, columns, _ = layer.blocks.shape
     if not codes.any():
         return np.zeros(layer.outputs, dtype=np.int64)
-    summed: Integers = np.einsum(
-        "goi,gi->go", layer.blocks.sum(3, dtype=np.int64), codes.reshape(count, columns)
-    ).reshape(-1)
+    weights, given = layer.blocks.sum(3, dtype=np.int64), codes.reshape(count, columns)
+    if absolute:
+        weights, given = np.abs(weights), np.abs(given)
+    summed: Integers = np.einsum("goi,gi->go", weights, given).reshape(-1)
     return summed
 
 
@@ -148,7 +152,7 @@ def _of_layer(graph: Graph, layer: Layer, read: Reading) -> Settled:
     A row without weights may get a unit that suits its bias: so near the bias itself that the width covers it.
     """
     count, _, columns, _ = layer.blocks.shape
-    varies = (nonzero(layer) & ~read.takes.reshape(count, 1, columns)).any(2).reshape(-1)
+    varies = (layer.alive & ~read.takes.reshape(count, 1, columns)).any(2).reshape(-1)
     bias, total = bias_of(graph, layer), added(layer, read.codes)
     if read.unit is None:
         exact = np.where(varies | (bias != 0), np.nan, 0.0)

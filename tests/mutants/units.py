@@ -83,11 +83,18 @@ MUTANTS: list[Mutant] = [
     Mutant(
         "a bias of any size takes in constants",
         IDLE,
-        "(steps[rows] >= BIAS_LIMIT)",
-        "(steps[rows] < 0)",
+        "(steps >= BIAS_LIMIT)",
+        "(steps < 0)",
         f"{UNITS}::test_a_bias_that_would_be_too_large_refuses",
     ),
-    Mutant("a layer may lose all its units", IDLE, "if _keep_one(search) or", "if", GOES),
+    Mutant("a layer may lose all its units", IDLE, "if not search.needed[ids].any():", "if False:", GOES),
+    Mutant(
+        "what idle units read stays",
+        IDLE,
+        "layer.alive[0, outputs].any(0)",
+        "layer.alive[0].any(0)",
+        f"{UNITS}::test_what_only_idle_units_read_goes",
+    ),
     Mutant(
         "a scale keeps its channels",
         CHOOSE,
