@@ -78,6 +78,8 @@ def plan(graph: Graph, options: OptionsFor) -> Plan:
 
 
 def _absorbed(graph: Graph, norm: fx.Node, deviations: float) -> Absorbed | str:
+    if arguments(norm)["training"]:
+        return "it takes the statistics of its batch"
     chain = chain_from(norm)
     if isinstance(chain, str):
         return chain
@@ -175,7 +177,7 @@ PASS = Pass(
         "linear(8) bn relu linear(5) | eval | absorb_bias(deviations=0)",
     ),
     refuses={
-        "conv(8) bn relu conv(4,k=1) | absorb_bias": "training is True",
+        "conv(8) bn relu conv(4,k=1) | absorb_bias(deviations=0)": "training is True",
         "conv(8) bn relu conv(4) | eval | absorb_bias(deviations=0)": "the layer behind it pads, and its border would"
         " not be shifted",
         "conv(8) bn conv(4,k=1) | eval | absorb_bias": "no ReLU stands behind it",

@@ -181,3 +181,13 @@ def test_an_activation_holds_no_more_than_it_needs() -> None:
     moved = next(tensor for name, tensor in absorbed.state.items() if name.endswith("absorbed_bias"))
     torch.testing.assert_close(moved.detach(), torch.full((8,), 0.3, dtype=torch.float64))
     assert "absorbing_bias" in text(absorbed)
+
+
+def test_nothing_is_absorbed_from_statistics_of_the_batch() -> None:
+    """Neither half of the move may be made alone."""
+    graph = build("conv(8,k=1) bn relu conv(4,k=1)")
+    bias = next(name for name in graph.state if name.startswith("1.") and name.endswith("bias"))
+    graph.state[bias].data.fill_(5.0)
+    result = lowbit.compiler.pipeline.run(graph, recipe('[[prepare]]\nuse = "absorb_bias"\n').prepare)
+    assert result.ledger[0].fired == 0
+    assert all(map(torch.equal, values(graph), values(result.graph)))

@@ -91,6 +91,7 @@ MUTANTS: list[Mutant] = [
         "pass",
         f"{LAW}[meaning-absorb_bias]",
     ),
+    Mutant("a norm of the batch gives away", ABSORB, 'if arguments(norm)["training"]:', "if False:", TEST),
     Mutant("deviations are forgotten", ABSORB, "(beta - deviations * gamma.abs())", "(beta - gamma.abs())", TEST),
     Mutant("a correction is put in twice", CORRECT, "_once, _plain", "_plain", f"{LAW}[idempotent-correct_bias]"),
     Mutant("a correction begins at one", CORRECT, "torch.zeros(", "torch.ones(", f"{LAW}[meaning-correct_bias]"),
