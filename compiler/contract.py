@@ -69,6 +69,7 @@ class Pass:
 
     rules: what it rewrites, in the order they are tried at a node.   law: what it preserves.   options: its settings.
     plan: an analysis of the whole graph before any rule, handed to the rules as `match.plan`.
+    costs: why the bytes of weights may grow; without that sentence they never do.
     needs, leaves: facts that must hold before, and that hold after.
     fires, refuses: the evidence, trials (see `trial`) that end in this pass: on these a rule fires, on those one
         refuses for the given reason. The laws hold the pass to drawn networks behind the stages that `fires` shows.
@@ -78,6 +79,7 @@ class Pass:
     law: Law
     options: type[Options] = Options
     plan: Callable[[Graph, OptionsFor], Any] = lambda graph, options: None
+    costs: str = ""
     needs: tuple[Fact, ...] = ()
     leaves: tuple[Fact, ...] = ()
     fires: tuple[str, ...] = ()

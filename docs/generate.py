@@ -35,12 +35,13 @@ def section(name: str, found: Pass) -> Iterator[str]:
         yield from (
             explained(found.options).strip(),
             "",
-            "| option | type | bounds | default |",
-            "| --- | --- | --- | --- |",
+            *TABLE,
         )
         yield from (f"| `{one.name}` | {one.type} | {one.bounds} | `{one.default}` |" for one in options)
         yield ""
     yield f"* Law: `{found.law!r}`."
+    if found.costs:
+        yield f"* Costs bytes of weights: {found.costs}."
     yield from (f"* Needs: {fact.name}." for fact in found.needs)
     yield from (f"* Leaves: {fact.name}." for fact in found.leaves)
     yield from (f"* Fires on `{trial}`." for trial in found.fires)

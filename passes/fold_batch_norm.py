@@ -142,6 +142,7 @@ PASS = Pass(
     rules=(fold_codes, fold_float, fold, multiply_add, multiply_add_part, undo),
     law=Close(1e-9),
     plan=lambda graph, options: planned(graph),
+    costs="a weight that several layers share, before batch norms of their own, becomes one for each",
     needs=(inference, weights_frozen),
     leaves=(no_batch_norm,),
     fires=(

@@ -12,6 +12,7 @@ from ..compiler.pipeline import run
 from ..compiler.rule import Guard, Match, Rule
 from ..compiler.trial import STEPS
 from . import trials
+from .costs import weight_bytes
 from .trials import found, graph, result, split
 
 
@@ -48,6 +49,16 @@ def every_guard_refuses(name: str, networks: int | None = None) -> None:
     rules = found(name).rules
     never = [f"{rule.name}, guard {i}" for rule in rules for i, guard in enumerate(rule.guards) if not refused[guard]]
     assert not never
+
+
+def costs_are_needed(name: str, networks: int | None = None) -> None:
+    """A pass that says why the bytes of weights grow makes them grow somewhere on the trials."""
+    grown = (line for line in trials.trials(name, networks) if _bytes(line) > _bytes(split(line)[0]))
+    assert not found(name).costs or next(grown, None) is not None
+
+
+def _bytes(line: str) -> int:
+    return weight_bytes(graph(line))
 
 
 def _counted(rule: Rule, refused: Counter[Guard]) -> Rule:

@@ -9,12 +9,11 @@ from ..api import passes
 from ..compiler.contract import Close, CloseAbove, Exact, ExactIntegers, OnGrid
 from ..compiler.facts import Fact
 from ..compiler.graph import Graph, arguments, origin
-from ..compiler.layers import channels, is_layer
 from ..compiler.modes import evaluated
-from ..compiler.operators import MATMULS, PADDED_IN_WORDS
 from ..compiler.text import digest, text
 from ..compiler.trial import advance
 from ..compiler.verify import verify
+from .costs import multiplications, weight_bytes
 from .integers import same_integers
 from .observed import RESAMPLED, observe, penalty_slope, rounded, values
 from .trials import found, graph, result, split
@@ -53,21 +52,10 @@ def idempotent(line: str) -> None:
 
 
 def frugal(line: str) -> None:
-    """Multiplications by weights do not grow."""
-    assert _multiplications(graph(line)) <= _multiplications(graph(split(line)[0]))
-
-
-def _multiplications(given: Graph) -> int:
-    """Multiply-accumulates of convolutions, linears and products of matrices for one sample."""
-    total = 0
-    for node in given.nodes:
-        if is_layer(node) or node.target in PADDED_IN_WORDS | MATMULS:
-            names = arguments(node)
-            weight = names.get("weight") or names.get("mat2") or names["other"]
-            out = node.meta["val"]
-            outputs = out.shape[-1] if node.target in MATMULS else channels(node)
-            total += weight.meta["val"].numel() * out[0].numel() // int(outputs)
-    return total
+    """Multiplications by weights do not grow, nor do the bytes of weights, unless the pass tells why these must."""
+    before, _, name = split(line)
+    assert multiplications(graph(line)) <= multiplications(graph(before))
+    assert found(name).costs or weight_bytes(graph(line)) <= weight_bytes(graph(before))
 
 
 def provenance(line: str) -> None:

@@ -35,7 +35,9 @@ TRIALS: dict[str, Law] = {law.__name__: _on_trials(law) for law in laws.LAWS}
 """What holds on every trial that shows the pass, and on every drawn network."""
 EVIDENCE: dict[str, Law] = {law.__name__: law for law in (evidence.fires, evidence.refuses)}
 """What the file of the pass says of it."""
-CENSUS: dict[str, Law] = {law.__name__: law for law in (evidence.every_rule_fires, evidence.every_guard_refuses)}
+CENSUS: dict[str, Law] = {
+    law.__name__: law for law in (evidence.every_rule_fires, evidence.every_guard_refuses, evidence.costs_are_needed)
+}
 """That the networks reach all of the pass."""
 OPTIONS: dict[str, Law] = {
     law.__name__: law

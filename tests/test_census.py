@@ -17,3 +17,8 @@ def test_every_rule_fires(name: str) -> None:
 @every_pass
 def test_every_guard_refuses(name: str) -> None:
     CENSUS["every_guard_refuses"](name)
+
+
+@every_pass
+def test_costs_are_needed(name: str) -> None:
+    CENSUS["costs_are_needed"](name)

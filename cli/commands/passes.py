@@ -49,6 +49,7 @@ def _facts(found: Pass) -> list[tuple[str, str]]:
     """What the pass needs, leaves and preserves, and the evidence in its file."""
     return [
         ("law", repr(found.law)),
+        *([("costs bytes of weights", found.costs)] if found.costs else []),
         *(("needs", fact.name) for fact in found.needs),
         *(("leaves", fact.name) for fact in found.leaves),
         *(("fires on", trial) for trial in found.fires),
