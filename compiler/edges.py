@@ -14,6 +14,7 @@ from torch import fx
 
 from .graph import Graph, arguments, shape
 from .layers import channel_axis, is_layer
+from .norm import forms, is_second
 from .operators import (
     ADDITIONS,
     AVERAGES,
@@ -49,19 +50,27 @@ def fused(graph: Graph, constants: Set[fx.Node]) -> Mapping[fx.Node, fx.Node]:
     found: dict[fx.Node, fx.Node] = {}
     sums: dict[fx.Node, _Sums] = {}
     for node in graph.nodes:
-        if node.op != "call_function" or node in constants:
+        if node.op != "call_function" or node in constants or is_second(node):
             continue
-        if is_layer(node):
+        if (both := forms(node)) is not None:
+            found.update(dict.fromkeys(both, node))
+            if both[1] in sums:
+                sums[node] = sums[both[1]]
+        elif is_layer(node):
             sums[node] = _Sums(channel_axis(node), spatial=node.target in CONVOLUTIONS | TRANSPOSED)
         elif node.target in MATMULS:
             sums[node] = _Sums(len(shape(node)) - 1)
-        elif (source := _operand(node, constants)) is not None and len(readers(source)) == 1:
+        elif (source := _operand(node, constants)) is not None and _is_read_once(source):
             behind = _behind(node, source, sums.get(source), constants)
             if behind is not None:
                 sums[node] = behind
             if behind is not None or (node.target in CLAMPS and source.op == "call_function"):
                 found[source] = node
     return found
+
+
+def _is_read_once(source: fx.Node) -> bool:
+    return len([reader for reader in readers(source) if not is_second(reader)]) == 1
 
 
 def _operand(node: fx.Node, constants: Set[fx.Node]) -> fx.Node | None:

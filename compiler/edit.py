@@ -63,8 +63,9 @@ class Edit:
         return self._tensor(name, value.detach().clone())
 
     def common(self, name: str, value: torch.Tensor) -> fx.Node:
-        """The trainable parameter of that dotted name, one for all places that ask for it; new for the first."""
-        self.state.setdefault(name, torch.nn.Parameter(value.detach().clone()))
+        """The tensor of that dotted name, one for all places that ask for it; a new parameter for the first."""
+        if name not in self.state:
+            self.state[name] = torch.nn.Parameter(value.detach().clone())
         return self._read(name)
 
     def keep(self, reader: fx.Node) -> None:

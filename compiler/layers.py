@@ -140,9 +140,3 @@ def _blocks(weight: Tensor, groups: int) -> Tensor:
     rows, columns = weight.shape[:2]
     parts = weight.reshape(groups, rows // groups, columns, -1)
     return parts.transpose(1, 2).reshape(groups * columns, -1)
-
-
-def over_outputs(norm: fx.Node) -> bool:
-    """Whether a batch norm behind a layer normalizes its output channels: axis 1 of both."""
-    producer: fx.Node = arguments(norm)["input"]
-    return producer.target is not LINEAR or len(shape(producer)) == 2

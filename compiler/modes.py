@@ -11,6 +11,7 @@ import torch
 from torch import fx, nn
 
 from .graph import Graph, arguments, is_effect
+from .norm import forms, sets_statistics
 
 aten = torch.ops.aten
 
@@ -45,7 +46,7 @@ def evaluated(graph: Graph) -> Graph:
     """The graph as `.eval()` computes it: outputs only, statistics used and not updated, no noise.
 
     A norm without running statistics is weight standardisation and keeps its batch; counters are not advanced;
-    stochastic depth keeps every path.
+    stochastic depth keeps every path. A norm that freezes by steps is one norm, which leaves its statistics alone.
     """
     if (
         twin := graph.twin
@@ -62,7 +63,11 @@ def evaluated(graph: Graph) -> Graph:
             node.target = aten.fill_.Scalar
         elif (kept := _dropped_path(node)) is not None:
             node.replace_all_uses_with(kept)
-        elif _counts_batches(node):
+        elif (both := forms(node)) is not None:
+            node.replace_all_uses_with(both[1])
+            for name in ("running_mean", "running_var"):
+                _set(both[1], name, arguments(arguments(both[1])[name])["self"])
+        elif _counts_batches(node) or sets_statistics(node):
             derived.fx.erase_node(node)
     derived.fx.eliminate_dead_code(is_effect)
     return _trimmed(derived)

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, fx
 
 from .graph import arguments, shape
+from .norm import is_second
 from .operators import CONVERSIONS, RESHAPES, aten, calls
 
 NOBODY = -1
@@ -49,7 +50,7 @@ def behind(node: fx.Node, index: Tensor) -> list[tuple[fx.Node, Tensor]]:
 
 def feeds(node: fx.Node) -> bool:
     """Whether what a node computes goes one way only: to one reader, or in pieces that do not overlap to one each."""
-    readers = list(node.users)
+    readers = [reader for reader in node.users if not is_second(reader)]
     if node.target in _SPLITS:
         return len({reader.args[1] for reader in readers}) == len(readers)
     if len(readers) != 1:

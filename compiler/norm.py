@@ -1,9 +1,23 @@
-"""The factor of a batch norm in inference, for each channel: k = g / sqrt(var + eps)."""
+"""Batch norms: their factor in inference for each channel, k = g / sqrt(var + eps), and those that freeze by steps.
+
+A norm that freezes computes both of its forms, and a `where` takes that of inference from some step on:
+
+    where(step >= n, batch_norm(x, training=False), batch_norm(x, training=True))
+
+Each has a copy of the statistics, and a choice of the copies is written back.
+"""
 
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, fx
+
+from .graph import arguments
+
+_aten = torch.ops.aten
+
+STEP = "lowbit.statistics_step"
+"""Name of the buffer that counts steps until norms freeze."""
 
 FLOOR = 1e-8
 """Least magnitude of a factor that is divided by again: the quotient of two such floats still has all its digits."""
@@ -28,3 +42,31 @@ def _(g: Tensor | None, var: Tensor, eps: float) -> Tensor:
 
 
 norm_factor.register_autograd(lambda ctx, grad: (None, None, None))
+
+
+def forms(node: fx.Node) -> tuple[fx.Node, fx.Node] | None:
+    """(the norm once it is frozen, the norm before), of a choice between the two; None for any other node."""
+    if not _by_step(node) or arguments(node)["self"].target is not _aten.batch_norm.default:
+        return None
+    return arguments(node)["self"], arguments(node)["other"]
+
+
+def is_second(node: fx.Node) -> bool:
+    """Whether this is the form in inference of a norm that freezes: who looks for readers has met the other one."""
+    if node.target is not _aten.batch_norm.default or len(node.users) != 1:
+        return False
+    both = forms(next(iter(node.users)))
+    return both is not None and both[0] is node
+
+
+def sets_statistics(node: fx.Node) -> bool:
+    """Whether this call writes the statistics of a norm that freezes: those of before, or new ones."""
+    return node.target is _aten.copy_.default and _by_step(arguments(node)["src"])
+
+
+def _by_step(node: fx.Node) -> bool:
+    """Whether this is a choice that the number of steps decides."""
+    if node.target is not _aten.where.self:
+        return False
+    frozen = arguments(node)["condition"]
+    return frozen.target is _aten.ge.Scalar and arguments(frozen)["self"].target == STEP

@@ -10,6 +10,7 @@ import torch
 from torch import fx
 
 from .edit import Edit
+from .errors import UserError
 from .graph import Graph, arguments
 from .pattern import Bindings, Pattern
 
@@ -55,6 +56,16 @@ class Match:
         """Of a pattern of lists: each element that it matched, as a match of its own within this one."""
         nodes, own = self.bindings.by_pattern[pattern], self.bindings.each[pattern]
         return tuple(replace(self, root=node, bindings=bound) for node, bound in zip(nodes, own, strict=True))
+
+    def step_at(self, share: float, schedule: str) -> int:
+        """The step at a share of the training, for a schedule of that name. Raises UserError if no length was told."""
+        if self.steps is None:
+            raise UserError(
+                "the recipe has a schedule, so it must know how long the training is",
+                where=schedule,
+                fix="tell the number of optimizer steps: lowbit.prepare(model, inputs, recipe, steps=...)",
+            )
+        return round(share * self.steps)
 
     def argument(self, pattern: Pattern, name: str) -> Any:
         """An argument of a bound call, by schema name, default filled in."""

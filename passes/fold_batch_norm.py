@@ -158,6 +158,7 @@ PASS = Pass(
         "conv(3) bn | schedule_pruning | eval | fold_batch_norm",
         "conv(3) bn linear(2) bn | simulate_fold | eval | fold_batch_norm",
         "conv(4) bn | simulate_fold | insert_fake_quant(weight_bits=4) | eval | freeze | fold_batch_norm",
+        "conv(4) bn relu | simulate_fold(freeze_statistics=0.5) | insert_fake_quant | eval | freeze | fold_batch_norm",
     ),
     refuses={
         "conv(3) [ bn ] + | eval | fold_batch_norm": "the convolution or linear has 2 readers",

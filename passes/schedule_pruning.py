@@ -16,7 +16,6 @@ from torch import Tensor, fx
 
 from ..compiler.contract import Exact, Options, OptionsFor, Pass
 from ..compiler.edit import Edit
-from ..compiler.errors import UserError
 from ..compiler.graph import Graph, layer
 from ..compiler.layers import MASKS, factor_of, is_layer, weights_multiplied
 from ..compiler.magnitude import check_shares, thresholds
@@ -120,19 +119,13 @@ def _unscheduled(match: Match) -> str:
 @rule(Whole(), _unscheduled)
 def schedule(match: Match, edit: Edit) -> fx.Node:
     """step() counts, and sets every mask."""
-    if match.steps is None:
-        raise UserError(
-            "the recipe has a schedule, so it must know how long the training is",
-            where="schedule_pruning",
-            fix="tell the number of optimizer steps: lowbit.prepare(model, inputs, recipe, steps=...)",
-        )
+    begin, end = (match.step_at(share, "schedule_pruning") for share in (match.options.begin, match.options.end))
     weights = [node for node in match.graph.nodes if node.name in match.plan]
     masks = [mask for mask in map(_mask_of, weights) if mask is not None]
     counter = edit.buffer(STEP, torch.zeros((), dtype=torch.int64))
     now = edit.call(_aten.add.Tensor, counter, 1)
     edit.update(counter, now)
-    begin, end = round(match.options.begin * match.steps), max(1, round(match.options.end * match.steps))
-    settings = [match.plan[node.name] for node in weights], begin, end, match.options.every, match.options.scope
+    settings = [match.plan[node.name] for node in weights], begin, max(1, end), match.options.every, match.options.scope
     changed = edit.call(_own.pruning_masks.default, weights, masks, now, *settings)
     for i, buffer in enumerate(masks):
         edit.update(buffer, edit.item(changed, i))

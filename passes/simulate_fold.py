@@ -8,23 +8,32 @@ leave the very codes that training saw, and one scale a layer stays one.
 
 k is a constant of the step: no gradient passes through it, else a penalty on k w would be lowered by shrinking g. It
 keeps 1e-8 away from zero, with the sign of g.
+
+After a share of the training norms may freeze: from that step on they use their running statistics, which then stand
+still, and with them k; the network learns to do with what it will have in inference (Krishnamoorthi 2018, section
+3.2.2).
+
+    out = where(step >= n, bn(y) with running statistics, bn(y) with those of the batch)
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
+from msgspec import Meta
 from torch import Tensor, fx
 
-from ..compiler.contract import Close, OptionsFor, Pass
+from ..compiler.contract import Close, Options, OptionsFor, Pass
 from ..compiler.edit import Edit
 from ..compiler.graph import Graph, arguments, shape
 from ..compiler.layers import channel_axis, factor_of, groups
 from ..compiler.movement import NOBODY
+from ..compiler.norm import STEP, forms
 from ..compiler.operators import TRANSPOSED
-from ..compiler.pattern import Pattern, aten, either
+from ..compiler.pattern import Anything, Pattern, aten, either
 from ..compiler.rule import Match, rule
 from ..compiler.takers import Search, Taker, norms
 
@@ -32,6 +41,12 @@ _aten, _own = torch.ops.aten, torch.ops.lowbit
 
 CHANNELS = "lowbit.channels."
 """Names of the buffers that say which channel of the norm each of a layer's is."""
+
+
+class Settings(Options, frozen=True):
+    """freeze_statistics: the share of the training after which norms use their running statistics; 1: never."""
+
+    freeze_statistics: Annotated[float, Meta(ge=0, le=1)] = 1.0
 
 
 @dataclass(frozen=True)
@@ -149,9 +164,50 @@ def _along_weight(edit: Edit, call: fx.Node, k: fx.Node) -> fx.Node:
     return edit.call(_aten.reshape.default, spread, [int(rows), -1, *ones])
 
 
+norm = aten.batch_norm(training=True, running_mean=Anything("mean"), running_var=Anything("var"))
+
+
+def _freezes(match: Match) -> str:
+    return "" if match.options.freeze_statistics < 1 else "its statistics are never frozen"
+
+
+def _keeps_statistics(match: Match) -> str:
+    if any(forms(reader) is not None for reader in match.root.users):
+        return "its statistics are frozen by steps already"
+    held = all(getattr(match.node(name), "op", "") == "get_attr" for name in ("mean", "var"))
+    return "" if held else "it holds no running statistics"
+
+
+@rule(norm, _freezes, _keeps_statistics)
+def freeze_statistics(match: Match, edit: Edit) -> fx.Node:
+    """bn(y) -> where(step >= n, bn(y) in inference, bn(y)), and the statistics are set to what they then shall be.
+
+    Both norms have copies of their own: for its gradient each keeps the statistics, which must not change behind it.
+    """
+    step = _counter(match, edit)
+    at = match.step_at(match.options.freeze_statistics, "simulate_fold.freeze_statistics")
+    frozen = edit.call(_aten.ge.Scalar, step, at)
+    old, new = ([edit.call(_aten.clone.default, match.node(name)) for name in ("mean", "var")] for _ in range(2))
+    still = edit.like(match.root, running_mean=old[0], running_var=old[1], training=False)
+    moving = edit.like(match.root, running_mean=new[0], running_var=new[1])
+    for name, before, after in zip(("mean", "var"), old, new, strict=True):
+        edit.call(_aten.copy_.default, match.node(name), edit.call(_aten.where.self, frozen, before, after))
+    return edit.call(_aten.where.self, frozen, still, moving)
+
+
+def _counter(match: Match, edit: Edit) -> fx.Node:
+    """The number of steps so far, one for all norms."""
+    if STEP in match.graph.state:
+        return edit.common(STEP, match.graph.state[STEP])
+    step = edit.buffer(STEP, torch.zeros((), dtype=torch.int64))
+    edit.update(step, edit.call(_aten.add.Tensor, step, 1))
+    return step
+
+
 PASS = Pass(
-    rules=(simulate,),
+    rules=(simulate, freeze_statistics),
     law=Close(1e-9),
+    options=Settings,
     plan=plan,
     fires=(
         "conv(3) bn relu linear(4) | simulate_fold",
@@ -159,10 +215,16 @@ PASS = Pass(
         "conv(4) shuffle(2) [ conv(4) ] cat bn(tiny) rows mix(3) swap bn(huge) | simulate_fold",
         "conv(4) bn | schedule_pruning | simulate_fold",
         "[ conv(3) bn ] twice | simulate_fold",
+        "conv(3) bn relu [ conv(3) bn ] twice linear(2) bn(noaffine) | simulate_fold(freeze_statistics=0.5)",
     ),
     refuses={
         "conv(3) | simulate_fold": "no batch norm will be folded into it",
         "conv(3) bn(nostats) | simulate_fold": "no batch norm will be folded into it",
         "conv(4) bn | simulate_fold | simulate_fold": "its fold is simulated already",
+        "conv(4) bn | simulate_fold": "its statistics are never frozen",
+        "conv(4) bn | simulate_fold(freeze_statistics=0.5) | simulate_fold(freeze_statistics=0.25)": (
+            "its statistics are frozen by steps already"
+        ),
+        "conv(3) bn(nostats) | simulate_fold(freeze_statistics=0)": "it holds no running statistics",
     },
 )

@@ -83,8 +83,8 @@ MUTANTS: list[Mutant] = [
     Mutant(
         "a value that is read before and after a branch is the one after",
         SIDES,
-        "if found.setdefault(x, y) is not y:",
-        "if found.setdefault(x, y) is None:",
+        "and found.setdefault(x, y) is not y:",
+        "and found.setdefault(x, y) is None:",
         f"{REFUSED}::test_sides_that_do_not_fit_are_refused",
     ),
     Mutant(

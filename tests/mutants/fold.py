@@ -11,6 +11,7 @@ NORM = "compiler/norm.py"
 SIMULATE = "passes/simulate_fold.py"
 LOWERING = "backends/lowering/rules/multiply_add.py"
 INTEGERS = "tests/test_multiply_add.py"
+FROZEN = "tests/test_frozen_statistics.py"
 LAW = "tests/test_pass_laws.py::test_law[meaning-fold_batch_norm]"
 
 
@@ -120,4 +121,46 @@ MUTANTS: list[Mutant] = [
     Mutant("an offset in whole steps", LOWERING, "BITS, ROOM = 20, 2.0**30", "BITS, ROOM = 0, 2.0**30", INTEGERS),
     Mutant("an accumulator overflows", LOWERING, "2.0**30", "2.0**40", INTEGERS),
     Mutant("a factor's sign is lost", LOWERING, "np.sign(k) * ", "", INTEGERS),
+    Mutant(
+        "frozen statistics go on moving",
+        SIMULATE,
+        "frozen, before, after))",
+        "frozen, after, after))",
+        f"{FROZEN}::test_before_and_behind_the_step",
+    ),
+    Mutant(
+        "both forms of a norm that freezes share statistics",
+        SIMULATE,
+        "running_mean=old[0], running_var=old[1]",
+        "running_mean=new[0], running_var=new[1]",
+        f"{FROZEN}::test_before_and_behind_the_step",
+    ),
+    Mutant(
+        "norms freeze a step late",
+        SIMULATE,
+        "frozen = edit.call(_aten.ge.Scalar, step, at)",
+        "frozen = edit.call(_aten.ge.Scalar, step, at + 1)",
+        f"{FROZEN}::test_before_and_behind_the_step",
+    ),
+    Mutant(
+        "each norm counts the steps",
+        SIMULATE,
+        "if STEP in match.graph.state:",
+        "if STEP in match.graph.leaves:",
+        f"{FROZEN}::test_before_and_behind_the_step",
+    ),
+    Mutant(
+        "eval mode sets statistics",
+        "compiler/modes.py",
+        " or sets_statistics(node)",
+        "",
+        f"{FROZEN}::test_eval_mode_has_one_norm",
+    ),
+    Mutant(
+        "a norm that freezes has a grid in front",
+        "compiler/edges.py",
+        "if not is_second(reader)]",
+        "]",
+        f"{FROZEN}::test_the_choice_needs_no_other_grids",
+    ),
 ]
