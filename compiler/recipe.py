@@ -36,7 +36,7 @@ from .pipeline import Use
 from .plugins import chosen
 
 KEYS = ("name", "summary", "leaves", "post_training")
-DEFAULT_LOWER = ({"use": "freeze"}, {"use": "fold_batch_norm"})
+DEFAULT_LOWER = tuple({"use": name} for name in ("freeze", "fold_batch_norm", "remove_dead_units", "reorder_units"))
 
 
 @dataclass(frozen=True)
