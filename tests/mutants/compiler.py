@@ -18,13 +18,6 @@ LOWERING = "tests/test_lowering_laws.py"
 
 MUTANTS: list[Mutant] = [
     Mutant(
-        "the fact forgets the axis of a linear",
-        "compiler/layers.py",
-        " or len(shape(producer)) == 2",
-        " or True",
-        f"{LAW}[meaning-fold_batch_norm]",
-    ),
-    Mutant(
         "a batch's statistics count as training",
         "compiler/facts.py",
         ' and arguments(node)["running_mean"] is not None',
