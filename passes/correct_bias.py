@@ -15,8 +15,8 @@ from ..compiler.contract import Exact, Pass
 from ..compiler.edit import Edit
 from ..compiler.facts import weights_on_grid
 from ..compiler.graph import arguments, layer
-from ..compiler.layers import CORRECTIONS, channels, correction_of
-from ..compiler.operators import PRODUCERS, aten
+from ..compiler.layers import CORRECTIONS, channels, correction_of, factor_of
+from ..compiler.operators import PRODUCERS, aten, own
 from ..compiler.pattern import Call
 from ..compiler.rule import Match, rule
 
@@ -28,7 +28,14 @@ def _once(match: Match) -> str:
 def _plain(match: Match) -> str:
     """A norm behind it would take the mean out again in training, and scale the correction when it is folded."""
     norms = [reader for reader in match.root.users if reader.target is aten.batch_norm.default]
-    return "a batch norm behind it takes the mean out" if norms else ""
+    return "a batch norm behind it takes the mean out" if norms or _simulates_fold(match.root) else ""
+
+
+def _simulates_fold(call: fx.Node) -> bool:
+    """Whether its weight holds the factor of a norm, which stands further behind."""
+    weight = arguments(call)["weight"]
+    product = arguments(weight)["x"] if weight.target is own.fake_quantize.default else weight
+    return factor_of(product) is not None
 
 
 @rule(Call("", PRODUCERS), _once, _plain)
@@ -51,6 +58,7 @@ PASS = Pass(
     ),
     refuses={
         "conv(3) bn | insert_fake_quant | correct_bias": "a batch norm behind it takes the mean out",
+        "conv(3) bn | simulate_fold | insert_fake_quant | correct_bias": "a batch norm behind it takes the mean out",
         "conv(3) | insert_fake_quant | correct_bias | correct_bias": "its bias is corrected already",
     },
 )

@@ -102,6 +102,13 @@ MUTANTS: list[Mutant] = [
         "_once",
         "tests/test_pass_laws.py::test_refuses[correct_bias]",
     ),
+    Mutant(
+        "a correction behind a simulated fold",
+        CORRECT,
+        "norms or _simulates_fold(match.root)",
+        "norms",
+        "tests/test_pass_laws.py::test_refuses[correct_bias]",
+    ),
     Mutant("a correction has the wrong sign", CORRECTION, "buffer.copy_(sums", "buffer.copy_(-sums", TEST),
     Mutant(
         "layers behind see no correction", CORRECTION, "return y + difference.to", "return y + 0 * difference.to", TEST
