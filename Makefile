@@ -6,13 +6,14 @@ INSTALLED := .venv/.installed
 TYPING := build/typing
 MEMBERS := __init__.py api.py compiler passes backends cli recipes testing
 
-.PHONY: help demo test lint docs mutants clean
+.PHONY: help demo test lint docs golden mutants clean
 
 help:
 	@echo "make demo     train, compress and check a network on handwritten digits; writes digits.lowbit"
 	@echo "make test     lint, types, and all tests"
 	@echo "make lint     ruff, and mypy in strict mode"
 	@echo "make docs     write docs/passes.md from the files of the passes"
+	@echo "make golden   write tests/golden anew, the graphs before and after each pass"
 	@echo "make mutants  seed bugs one at a time, each of which a test must catch"
 	@echo "make clean    remove everything that these made"
 
@@ -30,6 +31,9 @@ lint: $(INSTALLED) $(TYPING)
 
 docs: $(INSTALLED)
 	$(BIN)/python docs/generate.py
+
+golden: $(INSTALLED)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q tests/test_golden.py --update-golden
 
 mutants: $(INSTALLED)
 	$(BIN)/python tests/mutants/run.py
