@@ -14,6 +14,7 @@ from lowbit.api import passes
 from lowbit.backends.compiled import Compiled
 from lowbit.backends.lowering.lower import lower
 from lowbit.compiler.calibrate import calibrate
+from lowbit.compiler.capture import capture
 from lowbit.compiler.errors import Unsupported
 from lowbit.compiler.graph import Graph, arguments
 from lowbit.compiler.layers import is_layer
@@ -164,6 +165,38 @@ def test_what_only_idle_units_read_goes() -> None:
 
     graph = frozen("conv(4,k=1) relu conv(3,k=1) relu conv(2,k=1) gap", "weight_bits=8", change=change)
     assert weights(after(graph, "remove_dead_units")) == [(3, 3), (2, 3), (2, 2)]
+
+
+class Middle(torch.nn.Module):
+    """Of three parts of the channels, only the second is read; twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = torch.nn.ModuleList(torch.nn.Conv2d(a, b, 1) for a, b in ((3, 12), (4, 12), (4, 6), (6, 2)))
+        with torch.no_grad():
+            for layer in self.layers:
+                layer.weight.mul_(torch.rand(layer.weight.shape, generator=torch.Generator().manual_seed(3)) < 0.4)
+            self.layers[3].weight[:, 4:] = 0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        for layer in self.layers[:2]:
+            x = torch.relu(layer(x)).chunk(3, 1)[1]
+        for layer in self.layers[2:]:
+            x = layer(torch.relu(x))
+        return x
+
+
+def test_parts_stay_beside_each_other() -> None:
+    """Units of parts that nobody reads neither go nor change places, others do."""
+    graph = capture(Middle(), (torch.randn(2, 3, 4, 4),))
+    for stage in ("insert_fake_quant", "eval", "freeze"):
+        graph = advance(graph, stage, passes()).graph
+    smaller = after(graph, "remove_dead_units")
+    ordered = advance(smaller, "reorder_units", passes())
+    assert weights(smaller) == [(12, 3), (12, 4), (3, 4), (2, 3)]
+    assert ordered.ledger[0].fired
+    same_integers(graph, smaller)
+    same_integers(smaller, ordered.graph)
 
 
 def test_a_border_of_zeros_sees_a_constant() -> None:
