@@ -60,7 +60,9 @@ class Arguments:
                 if isinstance(value, Tensor) or value != wanted:
                     given = "a tensor" if isinstance(value, Tensor) else repr(value)
                     raise UserError(f"input {i} is {given}", why=f"the model was captured with {wanted!r} for good")
-            elif not wanted.fit(sizes := tuple(getattr(value, "shape", ()))):
+            elif not isinstance(value, Tensor):
+                raise UserError(f"input {i} is a {type(value).__name__}, not a tensor", fix="give a torch.Tensor")
+            elif not wanted.fit(sizes := tuple(value.shape)):
                 raise UserError(f"input {i} has shape {sizes}", why=f"the model was captured with {wanted}")
             elif (kind := _kind(value)) != wanted.kind:
                 fix = "convert it, or capture the model with such an input"

@@ -28,7 +28,8 @@ def calibrate(
     """Set the scale of every activation grid to the least mean square error over the batches, then correct biases.
 
     batches: flat inputs each; a graph with corrections keeps them, and runs each three times.
-    report: told the stage and the number of batches done.   Raises UserError when there is no batch.
+    report: told the stage and the number of batches done.   Raises UserError when there is no batch, or one without
+    an example.
     """
     derived = evaluated(graph)
     clear(derived)
@@ -44,6 +45,8 @@ def _counted(
 ) -> Iterator[list[Tensor]]:
     """The batches, told when they are done, and kept where they are needed again."""
     for done, batch in enumerate(batches, 1):
+        if not all(x.numel() for x in batch if isinstance(x, Tensor)):
+            raise UserError(f"batch {done} to calibrate with holds no example", fix="leave it out")
         if kept is not None:
             kept.append(batch)
         yield batch

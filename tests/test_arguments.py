@@ -68,3 +68,15 @@ def test_arguments_of_another_form_are_shown_beside_those_of_the_capture() -> No
     assert caught.value.why == "given ·, ·, ·; captured with ·, scale=·"
     with pytest.raises(UserError, match=r"input 1 is 0\.25"):
         ours(X, scale=0.25)
+
+
+@pytest.mark.parametrize("given", [X.numpy(), "text", 1.0])
+def test_what_is_no_tensor_is_refused(given: Any) -> None:
+    with pytest.raises(UserError, match=f"input 0 is a {type(given).__name__}, not a tensor"):
+        prepare()(given)
+
+
+def test_an_empty_batch_does_not_calibrate() -> None:
+    ours = prepare(recipe="ptq8")
+    with pytest.raises(UserError, match="batch 2 to calibrate with holds no example"):
+        lowbit.calibrate(ours, [X, X[:0]])
