@@ -56,3 +56,14 @@ def test_a_tied_weight_has_one_parameter_one_grid_and_one_stream() -> None:
     matrices = [value for value in program.program.values if value.data is not None and value.shape == (8, 8)]
     assert len(matrices) == 1
     assert (torch.from_numpy(program.run(x.numpy())[0]) - ours(x)).abs().max() < 0.05 * ours(x).abs().max()
+
+
+@pytest.mark.parametrize("recipe", ["choi2020", "ptq8"])
+def test_a_model_of_a_narrow_type_becomes_integers(recipe: str) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 3)).bfloat16()
+    x = torch.randn(16, 8).bfloat16()
+    ours = prepare(model, (x,), recipe, steps=1).eval()
+    expected = ours(x).detach().float().numpy()
+    (found,) = lower(ours).run(x)
+    assert np.abs(found - expected).max() < 2**-5 * np.abs(expected).max()

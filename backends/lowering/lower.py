@@ -175,7 +175,8 @@ def _lower_node(
     if node.op == "placeholder":
         return Input(tuple(int(size) for size in shape(node)[1:]))
     if node.op == "get_attr" or (node in fixed and node.target not in table()):
-        return graph.evaluate(node).detach().cpu().numpy()
+        constant = graph.evaluate(node).detach().cpu()
+        return (constant.float() if constant.dtype == torch.bfloat16 else constant).numpy()  # numpy has no bfloat16
     if node.target not in table():
         raise lacking(node)
     given = {name: _became(value, became) for name, value in arguments(node).items()}
