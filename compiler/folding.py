@@ -13,8 +13,8 @@ from .graph import Graph, arguments, origin, shape
 from .layers import channel_axis, output_axis
 from .movement import NOBODY, behind, feeds, reach
 from .norm import factor
-from .operators import TRANSPOSED, own
-from .takers import LAYERS, Edge, Found, Search, Taker, norms
+from .operators import TRANSPOSED, aten, own
+from .takers import LAYERS, Edge, Found, Search, Taker, first, norms
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Change:
     def factor(self) -> Tensor | None:
         """By what the weight is multiplied for each output channel."""
         if self.after is None:
-            return None
+            return None if self.divisor is None else 1 / self.divisor
         return self.after.k if self.divisor is None else self.after.k / self.divisor
 
 
@@ -98,9 +98,25 @@ def planned(graph: Graph) -> Plan:
         else:
             adds.add(norm)
             plan.adds[norm.name], plan.reasons[norm.name] = own_affine, found.reason
+    _divisions(graph, plan, search, gone)
     _forwards(graph, plan, search)
     plan.gone |= {node.name for node in gone}
     return plan
+
+
+def _divisions(graph: Graph, plan: Plan, search: Search, gone: set[fx.Node]) -> None:
+    """Let layers take in the division by k, and the sum behind it, of a simulated fold that does not take place."""
+    for node in reversed(graph.nodes):
+        if node.target in (aten.add.Tensor, aten.div.Tensor) and node not in gone:
+            taker = search.simulated(node)
+            if taker is not None and taker.node.name not in plan.layers:
+                plan.layers[taker.node.name] = _scaled(graph, taker)
+                gone |= _until(node, taker.node)
+
+
+def _until(node: fx.Node, layer: fx.Node) -> set[fx.Node]:
+    """The node and what stands between it and the layer."""
+    return set() if node is layer else {node, *_until(first(node), layer)}
 
 
 def _affine(graph: Graph, norm: fx.Node, search: Search) -> Affine:

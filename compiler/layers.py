@@ -41,7 +41,11 @@ def weight_of(node: Any) -> fx.Node | None:
 
 def factor_of(product: fx.Node) -> fx.Node | None:
     """The factor of a norm, (channels,), by which a weight is multiplied; None if the node is no such product."""
-    node = arguments(product)["other"] if product.target is aten.mul.Tensor else None
+    return spread_factor(arguments(product)["other"]) if product.target is aten.mul.Tensor else None
+
+
+def spread_factor(node: Any) -> fx.Node | None:
+    """The factor of a norm, (channels,), behind its reshapes; None if it is none."""
     while isinstance(node, fx.Node) and node.target in _SPREADS:
         node = arguments(node)["self"]
     if not isinstance(node, fx.Node):

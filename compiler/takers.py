@@ -7,13 +7,13 @@ stand a division and a sum with one constant a channel, as `simulate_fold` puts 
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, fx
 
 from .graph import Graph, arguments, shape
-from .layers import channel_axis, channels, output_axis
+from .layers import channel_axis, channels, output_axis, spread_factor
 from .movement import behind, feeds
 from .operators import PADDED_IN_WORDS, PRODUCERS, aten, own
 
@@ -72,6 +72,14 @@ class Search:
         count = int(shape(given["running_mean"])[0])
         index = torch.arange(count).reshape(1, -1, *[1] * (len(shape(norm)) - 2))
         return self._behind(given["input"], index)
+
+    def simulated(self, node: fx.Node) -> Taker | None:
+        """The layer whose output a node is, divided by the factor of a norm, if it can take that in."""
+        found = self._scaled(node)
+        if found is None or spread_factor(found.divisor) is None:
+            return None
+        whole = replace(found, channels=torch.arange(channels(found.node)))
+        return None if self._unfit(whole) else whole
 
     def _behind(self, node: fx.Node, index: Tensor) -> Found:
         layer = None if node in self.gone else self._scaled(node)
