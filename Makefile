@@ -22,7 +22,7 @@ demo: $(INSTALLED)
 
 # One thread a worker: two workers that take all cores each wait for one another.
 test: lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -q
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup -q
 
 lint: $(INSTALLED) $(TYPING)
 	$(BIN)/ruff check .

@@ -30,9 +30,14 @@ class Exact:
 
 @dataclass(frozen=True)
 class Close:
-    """The outputs, in float64, change by at most this much relative to their largest magnitude."""
+    """The outputs, in float64, change by at most this much relative to their largest magnitude.
+
+    trained: so do the gradients and the updated buffers of all that is trained, in both modes: what a pass for training
+    does is nothing until grids round.
+    """
 
     relative: float
+    trained: bool = False
 
 
 @dataclass(frozen=True)

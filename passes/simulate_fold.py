@@ -206,7 +206,7 @@ def _counter(match: Match, edit: Edit) -> fx.Node:
 
 PASS = Pass(
     rules=(simulate, freeze_statistics),
-    law=Close(1e-9),
+    law=Close(1e-9, trained=True),
     options=Settings,
     plan=plan,
     fires=(

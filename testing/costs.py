@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from torch import fx
+from torch import Tensor, fx
 
 from ..compiler.graph import Graph, arguments
-from ..compiler.layers import MASKS, channels, is_layer
+from ..compiler.layers import channels, is_layer
 from ..compiler.operators import EMBEDDING, MATMULS, PADDED_IN_WORDS
 
 
@@ -25,17 +25,11 @@ def multiplications(given: Graph) -> int:
 def weight_bytes(given: Graph) -> int:
     """Bytes of the tensors that layers, products of matrices and embeddings read as weights, each tensor once.
 
-    Behind an operand these are the tensors with as many values as it has, or more: scales and factors of norms have
-    fewer. Masks are no weights: they tell which are zero.
+    A weight is what stands first in the calls that an operand is computed by; the others scale it, mask it, move it.
     """
     constants = given.constants()
-    tensors = {}
-    for call in given.nodes:
-        for operand in _weights(call) & constants:
-            for node in _read_for(operand):
-                tensor = given.tensor(node)
-                if tensor.numel() >= operand.meta["val"].numel() and not str(node.target).startswith(MASKS):
-                    tensors[id(tensor)] = tensor
+    operands = {operand for call in given.nodes for operand in _weights(call) & constants}
+    tensors = {id(tensor): tensor for operand in operands for tensor in _first(given, operand)}
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
 
 
@@ -47,11 +41,8 @@ def _weights(call: fx.Node) -> set[fx.Node]:
     return {arguments(call)["weight"]} if multiplies else set()
 
 
-def _read_for(operand: fx.Node) -> list[fx.Node]:
-    """The nodes of tensors that a constant is computed from."""
-    stack, seen = [operand], {operand}
-    while stack:
-        new = set(stack.pop().all_input_nodes) - seen
-        seen |= new
-        stack += new
-    return [node for node in seen if node.op == "get_attr"]
+def _first(given: Graph, operand: fx.Node) -> list[Tensor]:
+    """The tensor that a constant is made of; none where it is made of numbers."""
+    while operand.op != "get_attr" and operand.all_input_nodes:
+        operand = operand.all_input_nodes[0]
+    return [given.tensor(operand)] if operand.op == "get_attr" else []

@@ -42,7 +42,10 @@ def every_rule_fires(name: str, networks: int | None = None) -> None:
 def every_guard_refuses(name: str, networks: int | None = None) -> None:
     """Somewhere on the trials, those of the evidence included; guards that rules share are counted together."""
     refused: Counter[Guard] = Counter()
+    wanted = {guard for rule in found(name).rules for guard in rule.guards}
     for line in (*trials.refuses(name), *trials.trials(name, networks)):
+        if wanted <= refused.keys():
+            break
         use = result(line).ledger[0].use
         rules = tuple(_counted(rule, refused) for rule in use.pass_.rules)
         run(graph(split(line)[0]), [replace(use, pass_=replace(use.pass_, rules=rules))], STEPS)
@@ -68,7 +71,7 @@ def _counted(rule: Rule, refused: Counter[Guard]) -> Rule:
 def _counting(guard: Guard, refused: Counter[Guard]) -> Guard:
     def counting(match: Match) -> str:
         reason = guard(match)
-        refused[guard] += bool(reason)
+        refused.update([guard] * bool(reason))
         return reason
 
     return counting

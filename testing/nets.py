@@ -1,7 +1,9 @@
-"""Drawn networks, as sketch text."""
+"""Drawn networks, as sketch text; few of them, chosen so that all words of the strategy come up."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from functools import cache
 
 from hypothesis import HealthCheck, Phase, given, settings
@@ -15,8 +17,8 @@ INPUTS = ("5,5", "5,5", "1,1", "7", "3,3,3")
 
 @st.composite
 def _conv(draw: st.DrawFn, channels: int) -> str:
-    """A convolution, at times a transposed one, whose input has that many channels."""
-    word = draw(st.sampled_from(("conv", "conv", "tconv")))
+    """A convolution, as often a transposed one, whose input has that many channels."""
+    word = draw(st.sampled_from(("conv", "tconv")))
     grouped = draw(st.booleans())
     options = [str(channels if grouped else draw(st.sampled_from((1, 2, 4))))]
     options += [f"groups={channels}"] * grouped
@@ -33,7 +35,7 @@ def _same(channels: int) -> st.SearchStrategy[str]:
 def _block(draw: st.DrawFn, channels: int) -> tuple[list[str], int]:
     """A few words, and the channels behind them. Norms are read once or twice; weights are shared by `twice`."""
     norm, act = draw(st.sampled_from(NORMS)), draw(st.sampled_from(ACTS))
-    match draw(st.sampled_from(("conv", "residual", "skipped norm", "cat", "gate", "twice", "act"))):
+    match draw(st.sampled_from(("conv", "conv", "residual", "skipped norm", "cat", "gate", "twice", "act"))):
         case "conv":
             word = draw(_conv(channels))
             return [word, norm, act], int(word.partition("(")[2].split(",")[0].rstrip(")"))
@@ -71,18 +73,23 @@ def sketches(draw: st.DrawFn) -> str:
     return " ".join([*words, *draw(st.sampled_from(tails)), *draw(st.sampled_from(((), (), ("tied",))))])
 
 
+POOL = 10
+"""How many networks are drawn for each that is kept; to draw one costs nothing, to capture it half a second."""
+
+
 @cache
 def drawn(count: int | None = None) -> tuple[str, ...]:
     """Networks, the same for every law, since each is an export; short ones first.
 
-    count: how many are drawn, by default as many as the profile of hypothesis asks for; some come out alike.
+    count: how many, by default as many as the profile of hypothesis asks for.
     """
-    found: set[str] = set()
     profile = settings()
+    wanted = count or profile.max_examples
+    found: dict[str, None] = {}
 
     @settings(
         derandomize=profile.derandomize,
-        max_examples=count or profile.max_examples,
+        max_examples=POOL * wanted,
         database=None,
         deadline=None,
         phases=(Phase.generate,),
@@ -90,7 +97,33 @@ def drawn(count: int | None = None) -> tuple[str, ...]:
     )
     @given(sketches())
     def draw(sketch: str) -> None:
-        found.add(sketch)
+        found.setdefault(sketch)
 
     draw()
-    return tuple(sorted(found, key=lambda sketch: (len(sketch), sketch)))
+    return tuple(sorted(covering(list(found), wanted), key=lambda sketch: (len(sketch), sketch)))
+
+
+def covering(pool: Sequence[str], count: int) -> list[str]:
+    """So many networks of the pool: each in turn the one with the most features that none before it has.
+
+    Once all features were there, it begins anew.
+    """
+    left, chosen, seen = {sketch: features(sketch) for sketch in pool}, list[str](), set[str]()
+    while left and len(chosen) < count:
+        best = max(left, key=lambda sketch: len(left[sketch] - seen))  # of several the first
+        if left[best] <= seen and seen:
+            seen.clear()
+            continue
+        seen |= left.pop(best)
+        chosen.append(best)
+    return chosen
+
+
+def features(sketch: str) -> set[str]:
+    """The words of a sketch, and each with each of its options: `bn`, `bn tiny`, `tconv groups`, `input 1,1`."""
+    found: set[str] = set()
+    for word, options in re.findall(r"(\w+|[+*])(?:\(([^)]*)\))?", sketch):
+        sizes = [options.partition(",")[2]] if word == "input" else []
+        named = sizes or [option.partition("=")[0] for option in options.split(",") if not option.isdigit()]
+        found |= {word, *(f"{word} {option}" for option in named if option)}
+    return found

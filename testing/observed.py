@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -13,8 +14,6 @@ from ..compiler.graph import Graph, arguments
 from ..compiler.grid import along
 
 _aten, _own = torch.ops.aten, torch.ops.lowbit
-RESAMPLED = 1
-"""Names a second, equal capture of every network."""
 
 
 def inputs(graph: Graph, ties: bool = True) -> list[Tensor]:
@@ -29,7 +28,10 @@ class Watched(fx.Interpreter):
     """Runs a graph over a copy of its tensors. rounding: whether grids round.   holding: detach gives what it gave."""
 
     def __init__(self, graph: Graph, rounding: bool = True, ties: bool = True) -> None:
-        super().__init__(copy.deepcopy(graph.module()))
+        own = copy.deepcopy((dict(graph.state), dict(graph.leaves)))  # together: they may share
+        root = nn.Module()
+        replace(graph, state=own[0], leaves=own[1]).install(root)
+        super().__init__(root, graph=graph.fx)
         self.rounding, self.holding, self.held = rounding, False, dict[str, Tensor]()
         self.edges: list[tuple[str, Tensor, Tensor, Tensor]] = []
         self.given = inputs(graph, ties)

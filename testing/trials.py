@@ -29,10 +29,10 @@ def split(line: str) -> tuple[str, str, str]:
 
 
 @cache
-def result(line: str, copy: int = 0) -> Result:
-    """What a trial comes to; passes are pure, so every part of a line is computed once. copy: names other captures."""
+def result(line: str) -> Result:
+    """What a trial comes to; passes are pure, so every part of a line is computed once."""
     before, bar, stage = line.rpartition("|")
-    return advance(result(before, copy).graph, stage, passes()) if bar else Result(build(line), ())
+    return advance(result(before).graph, stage, passes()) if bar else Result(build(line.strip()), ())
 
 
 def graph(line: str) -> Graph:
