@@ -63,9 +63,10 @@ def run(
     leaves an illegal graph or not the facts that it promised.
     """
     verify(graph, "the input of the pipeline")
-    ledger = []
+    ledger, before = [], list[tuple[Use, Graph]]()
     for use in ordered(uses):
-        _require(graph, use)
+        _require(graph, use, before)
+        before.append((use, graph))
         graph, entry = _apply(graph, use, steps)
         verify(graph, use.name)
         _promised(graph, use)
@@ -94,16 +95,16 @@ def ordered(uses: Sequence[Use]) -> list[Use]:
         ) from None
 
 
-def _require(graph: Graph, use: Use) -> None:
+def _require(graph: Graph, use: Use, before: Sequence[tuple[Use, Graph]]) -> None:
+    """before: the passes that ran, each with the graph that it met."""
     for fact in use.pass_.needs:
         place = fact.exception(graph)
         if place:
-            raise UserError(
-                f"'{use.name}' needs '{fact.name}'",
-                where=place,
-                why="no pass before it left that so",
-                fix="add the pass that leaves it to the recipe, see `lowbit passes`",
-            )
+            ender = next((earlier.name for earlier, met in reversed(before) if fact.holds(met)), "")
+            why = f"'{ender}', which ran before it, ended that" if ender else "no pass before it left that so"
+            fix = "add the pass that leaves it to the recipe, see `lowbit passes`"
+            fix = f"put '{use.name}' before '{ender}' in the recipe" if ender else fix
+            raise UserError(f"'{use.name}' needs '{fact.name}'", where=place, why=why, fix=fix)
 
 
 def _promised(graph: Graph, use: Use) -> None:

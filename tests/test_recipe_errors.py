@@ -85,3 +85,12 @@ def test_an_unknown_recipe_lists_the_known(tmp_path: Path) -> None:
     (tmp_path / "binary.toml").write_bytes(b"\xff\xfe")
     with pytest.raises(UserError):
         read_recipe(tmp_path / "binary.toml")
+
+
+def test_a_pass_behind_the_one_that_ends_what_it_needs_names_both() -> None:
+    model, x = network("conv(3) bn relu")
+    toml = 'post_training = true\n[[prepare]]\nuse = "insert_fake_quant"\n[[prepare]]\nuse = "fold_batch_norm"\n'
+    with pytest.raises(UserError, match="'fold_batch_norm' needs 'no trainable grid'") as caught:
+        prepare(model, (x,), parse(toml, passes()))
+    assert caught.value.why == "'insert_fake_quant', which ran before it, ended that"
+    assert caught.value.fix == "put 'fold_batch_norm' before 'insert_fake_quant' in the recipe"
