@@ -102,7 +102,7 @@ MUTANTS: list[Mutant] = [
         "sums = edit.like(match.root, weight=product)",
         _training("conv(4) bn(noaffine)"),
     ),
-    Mutant("k may be zero", NORM, "k.abs().clamp_min(FLOOR).copysign(k)", "k", _training("a gamma of zero")),
+    Mutant("k may be zero", NORM, "g.abs().clamp_min(FLOOR).copysign(g)", "g", _training("a gamma of zero")),
     Mutant(
         "the division is forgotten",
         PLAN,
@@ -147,7 +147,7 @@ MUTANTS: list[Mutant] = [
         SIMULATE,
         "if STEP in match.graph.state:",
         "if STEP in match.graph.leaves:",
-        f"{FROZEN}::test_before_and_behind_the_step",
+        f"{FROZEN}::test_eval_mode_has_one_norm",
     ),
     Mutant(
         "eval mode sets statistics",
