@@ -53,19 +53,19 @@ def test_a_rule_that_chases_itself_is_stopped_and_named_alone() -> None:
     assert stopped.value.what.endswith("sweeps: mine/again")
 
 
-first_relu = aten.relu.default()
+curve = aten.sigmoid.default()
 
 
-@rule(aten.sigmoid.default(self=first_relu))
-def sink(match: Match, edit: Edit) -> fx.Node:
-    """A rectifier moves one place to the right; what it comes to is met in the next sweep."""
-    return edit.like(match[first_relu], self=edit.like(match.root, self=match.argument(first_relu, "self")))
+@rule(aten.relu.default(self=curve))
+def lift(match: Match, edit: Edit) -> fx.Node:
+    """A rectifier moves one place to the left; what it comes to is met in the next sweep."""
+    return edit.like(match[curve], self=edit.like(match.root, self=match.argument(curve, "self")))
 
 
 def test_a_rule_may_move_a_node_one_place_a_sweep() -> None:
     places = 2 * FREE
-    calls, _ = kinds(f"relu {'sigmoid ' * places}", sink)
-    assert calls == ["aten.sigmoid.default"] * places + ["aten.relu.default"]
+    calls, _ = kinds(f"{'sigmoid ' * places} relu", lift)
+    assert calls == ["aten.relu.default"] + ["aten.sigmoid.default"] * places
 
 
 def test_a_rule_that_chases_another_while_a_third_moves_is_stopped() -> None:
@@ -75,7 +75,7 @@ def test_a_rule_that_chases_another_while_a_third_moves_is_stopped() -> None:
         "forth", aten.gelu.default(), (), lambda match, edit: edit.call(_aten.silu.default, match.root.args[0])
     )
     with pytest.raises(Broken) as stopped:
-        kinds(f"relu {'sigmoid ' * (FREE + 5)} tanh silu", sink, back, forth)
+        kinds(f"silu tanh {'sigmoid ' * (FREE + 5)} relu", lift, back, forth)
     assert stopped.value.what.endswith("sweeps: mine/back, mine/forth")
 
 

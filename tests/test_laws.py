@@ -7,6 +7,7 @@ from lowbit.testing import LAWS
 
 WRONG = {
     "pure": "pure",
+    "pure_of_unread": "pure",
     "deterministic": "deterministic",
     "idempotent": "idempotent",
     "multiplications": "frugal",

@@ -43,6 +43,14 @@ def writes(match: Match, edit: Edit) -> fx.Node:
 
 
 @once
+def writes_unread(match: Match, edit: Edit) -> fx.Node:
+    """The batch counter of a frozen norm, which no text of a graph shows."""
+    for name in match.graph.state.keys() - match.graph.read():
+        match.graph.state[name].add_(1)
+    return edit.call(_aten.clamp_min.default, _x(match), 0)
+
+
+@once
 def twice(match: Match, edit: Edit) -> fx.Node:
     both = edit.call(_aten.add.Tensor, edit.like(_x(match)), _x(match))
     return edit.call(_aten.clamp_min.default, edit.call(_aten.div.Tensor, both, 2), 0)
@@ -56,7 +64,7 @@ def apart(match: Match, edit: Edit) -> fx.Node:
 @once
 def elsewhere(match: Match, edit: Edit) -> fx.Node:
     made = edit.call(_aten.clamp_min.default, _x(match), 0)
-    stamp(made, Origin("nowhere", "nobody.py:1", ("breaking/change",)), made.meta["val"])
+    stamp(made, Origin("nowhere", "nobody.py:1", ("wrong:provenance/change",)), made.meta["val"])
     return made
 
 
@@ -81,6 +89,7 @@ def more(match: Match, edit: Edit) -> fx.Node:
 
 
 pure = breaking("pure", writes)
+pure_of_unread = breaking("pure_of_unread", writes_unread, "conv(3) relu bn(eval)")
 deterministic = breaking("deterministic", scaled(lambda: float(next(_counter))))
 idempotent = Pass(
     rules=(more,),
