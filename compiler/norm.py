@@ -19,8 +19,10 @@ _aten = torch.ops.aten
 STEP = "lowbit.statistics_step"
 """Name of the buffer that counts steps until norms freeze."""
 
-FLOOR = 1e-8
-"""Least magnitude of a factor that is divided by again: the quotient of two such floats still has all its digits."""
+FLOOR = 2.0**-5
+"""Least magnitude of g in a factor that is divided by again. A norm that begins at zero, as the last one of a residual
+block often does, would give its layer a grid far too fine for the weights that come once it has moved.
+"""
 
 
 def factor(g: Tensor | None, var: Tensor, eps: float) -> Tensor:
@@ -31,9 +33,8 @@ def factor(g: Tensor | None, var: Tensor, eps: float) -> Tensor:
 
 @torch.library.custom_op("lowbit::norm_factor", mutates_args=())
 def norm_factor(g: Tensor | None, var: Tensor, eps: float) -> Tensor:
-    """k, (channels,), at least FLOOR away from zero. A constant of the step: no gradient passes."""
-    k = factor(g, var, eps)
-    return k.abs().clamp_min(FLOOR).copysign(k)
+    """k, (channels,), of a g at least FLOOR away from zero. A constant of the step: no gradient passes."""
+    return factor(None if g is None else g.abs().clamp_min(FLOOR).copysign(g), var, eps)
 
 
 @norm_factor.register_fake

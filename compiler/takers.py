@@ -119,7 +119,7 @@ class Search:
         if weight not in self.fixed or not (bias is None or bias in self.fixed):
             return f"the weight of the {_called(taker.node)} is computed from an input"
         on_grid = self.on_grids or weight.target is own.dequantize.default
-        if on_grid and output_axis(taker.node) is None and taker.divisor is None:
+        if on_grid and output_axis(taker.node) is None:
             return "the grid of its weight has no scale for each output channel"
         return ""
 

@@ -6,8 +6,8 @@
 norm goes on with the statistics of its batch and updates the running ones. With one, `freeze` and `fold_batch_norm`
 leave the very codes that training saw, and one scale a layer stays one.
 
-k is a constant of the step: no gradient passes through it, else a penalty on k w would be lowered by shrinking g. It
-keeps 1e-8 away from zero, with the sign of g.
+k is a constant of the step: no gradient passes through it, else a penalty on k w would be lowered by shrinking g. The
+g in it keeps 1/32 away from zero: a norm that begins at zero would give its layer a grid too fine for later weights.
 
 After a share of the training norms may freeze: from that step on they use their running statistics, which then stand
 still, and with them k; the network learns to do with what it will have in inference (Krishnamoorthi 2018, section
@@ -29,10 +29,9 @@ from torch import Tensor, fx
 from ..compiler.contract import Close, Options, OptionsFor, Pass
 from ..compiler.edit import Edit
 from ..compiler.graph import Graph, arguments, shape
-from ..compiler.layers import channel_axis, factor_of, groups
+from ..compiler.layers import channel_axis, factor_of, output_axis
 from ..compiler.movement import NOBODY
 from ..compiler.norm import STEP, forms
-from ..compiler.operators import TRANSPOSED
 from ..compiler.pattern import Anything, Pattern, aten, either
 from ..compiler.rule import Match, rule
 from ..compiler.takers import Search, Taker, norms
@@ -78,6 +77,8 @@ def plan(graph: Graph, options: OptionsFor) -> Plan:
         for taker in search.takers(norm).takers:
             if taker.divisor is not None:
                 reasons[taker.node.name] = "its fold is simulated already"
+            elif output_axis(taker.node) is None:
+                reasons[taker.node.name] = "a grid of its weight could have no scale for each output channel"
             elif not bool((taker.channels == NOBODY).any()) and (factor := _planned(norm, taker)) is not None:
                 layers[taker.node.name] = factor
     return Plan(layers, reasons)
@@ -154,14 +155,10 @@ def _along_output(edit: Edit, call: fx.Node, k: fx.Node) -> fx.Node:
 
 
 def _along_weight(edit: Edit, call: fx.Node, k: fx.Node) -> fx.Node:
-    """k, (channels,), shaped so that it meets the output channels of the layer's weight; see `along_outputs`."""
-    rows, _, *kernel = shape(arguments(call)["weight"])
-    ones = [1] * len(kernel)
-    if call.target not in TRANSPOSED:
-        return edit.call(_aten.reshape.default, k, [-1, 1, *ones])
-    blocks = edit.call(_aten.reshape.default, k, [groups(call), 1, -1])
-    spread = edit.call(_aten.expand.default, blocks, [groups(call), int(rows) // groups(call), -1])
-    return edit.call(_aten.reshape.default, spread, [int(rows), -1, *ones])
+    """k, (channels,), shaped so that it meets the output channels of the layer's weight."""
+    rank = len(shape(arguments(call)["weight"]))
+    sizes = [-1 if axis == output_axis(call) else 1 for axis in range(rank)]
+    return edit.call(_aten.reshape.default, k, sizes)
 
 
 norm = aten.batch_norm(training=True, running_mean=Anything("mean"), running_var=Anything("var"))
@@ -220,6 +217,7 @@ PASS = Pass(
     refuses={
         "conv(3) | simulate_fold": "no batch norm will be folded into it",
         "conv(3) bn(nostats) | simulate_fold": "no batch norm will be folded into it",
+        "input(4,8,8) tconv(4,groups=2) bn | simulate_fold": "a grid of its weight could have no scale for each output channel",
         "conv(4) bn | simulate_fold | simulate_fold": "its fold is simulated already",
         "conv(4) bn | simulate_fold": "its statistics are never frozen",
         "conv(4) bn | simulate_fold(freeze_statistics=0.5) | simulate_fold(freeze_statistics=0.25)": (

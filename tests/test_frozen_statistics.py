@@ -111,7 +111,10 @@ def test_the_choice_needs_no_other_grids(sketch: str) -> None:
 
 @every_sketch
 def test_codes_are_those_of_training(sketch: str) -> None:
-    """Once they are frozen: what the last forward multiplied by is what is lowered, and no batch norm is left."""
+    """Once they are frozen: what the last forward multiplied by is what is lowered, and no batch norm is left.
+
+    Where a grid stands between layer and norm, the layer takes k back instead, and with it the sign of a channel.
+    """
     ours = trained(sketch, FREEZING, *BEHIND)
     train(ours, sketch, 0, FROZEN + 3, adam(ours))
     seen = [(y / scale).round() for node, _, y, scale in rounded(ours.graph) if weight_of(node) is not None]
@@ -124,7 +127,9 @@ def test_codes_are_those_of_training(sketch: str) -> None:
     assert len(found) >= 2
     for node in found:
         codes = final.tensor(arguments(node)["codes"]).double()
-        assert any(codes.shape == other.shape and torch.equal(codes, other) for other in seen), node
+        known = [other for other in seen if codes.shape == other.shape]
+        apart = "shuffle" in sketch
+        assert any(torch.equal(codes.abs(), k.abs()) if apart else torch.equal(codes, k) for k in known), node
 
 
 def test_a_checkpoint_knows_the_step() -> None:
