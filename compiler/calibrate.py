@@ -13,8 +13,8 @@ from .correction import clear, correct, corrections
 from .errors import UserError
 from .graph import Graph, arguments, origin
 from .grid import Grid, best_scale
+from .grids.unrounded import Unrounded
 from .modes import evaluated, in_mode
-from .unrounded import Unrounded
 
 SAMPLES = 1 << 16
 """Values kept of an edge for each batch; more change the scale by less than its step."""

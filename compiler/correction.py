@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, fx
 
 from .graph import Graph
+from .grids.unrounded import Unrounded
 from .layers import channel_axis, correction_of, is_layer
-from .unrounded import Unrounded
 
 
 def corrections(graph: Graph) -> dict[str, fx.Node]:

@@ -11,7 +11,7 @@ import torch
 from torch import fx, nn
 
 from .graph import Graph, arguments, is_effect
-from .norm import forms, sets_statistics
+from .norms.norm import forms, sets_statistics
 
 aten = torch.ops.aten
 

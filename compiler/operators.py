@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from . import grid as _grid  # noqa: F401  registers the lowbit operators named here
-from . import norm as _norm  # noqa: F401
+from .norms import norm as _norm  # noqa: F401
 
 aten, own = torch.ops.aten, torch.ops.lowbit
 

@@ -21,12 +21,12 @@ from torch import Tensor, fx
 from ..compiler.contract import Close, Pass
 from ..compiler.edit import Edit
 from ..compiler.facts import inference, no_batch_norm, weights_frozen
-from ..compiler.folding import Affine, Change, planned
 from ..compiler.graph import arguments, layer
 from ..compiler.layers import along_inputs, along_outputs, channels, output_axis
+from ..compiler.norms.folding import Affine, Change, planned
+from ..compiler.norms.takers import first
 from ..compiler.pattern import Anything, Pattern, Planned, Weight, aten, either, own
 from ..compiler.rule import Match, rule
-from ..compiler.takers import first
 
 _aten = torch.ops.aten
 

@@ -21,16 +21,16 @@ from msgspec import Meta
 from torch import fx
 
 from ..compiler.contract import OnGrid, Options, OptionsFor, Pass
-from ..compiler.declared import Bits, Integers, declared
-from ..compiler.edges import ends, fused, nonnegative
 from ..compiler.edit import Edit
 from ..compiler.facts import weights_on_grid
 from ..compiler.graph import Graph, layer, shape
+from ..compiler.grids.declared import Bits, Integers, declared
+from ..compiler.grids.edges import ends, fused, nonnegative
+from ..compiler.grids.placement import Edge, Known, activations, weights
+from ..compiler.grids.sharing import floating, groups
 from ..compiler.operators import ADDITIONS
 from ..compiler.pattern import Planned
-from ..compiler.placement import Edge, Known, activations, weights
 from ..compiler.rule import Match, rule
-from ..compiler.sharing import floating, groups
 
 _aten, _own = torch.ops.aten, torch.ops.lowbit
 

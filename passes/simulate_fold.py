@@ -30,11 +30,11 @@ from ..compiler.contract import Close, Options, OptionsFor, Pass
 from ..compiler.edit import Edit
 from ..compiler.graph import Graph, arguments, shape
 from ..compiler.layers import channel_axis, factor_of, output_axis
-from ..compiler.movement import NOBODY
-from ..compiler.norm import STEP, forms
+from ..compiler.norms.movement import NOBODY
+from ..compiler.norms.norm import STEP, forms
+from ..compiler.norms.takers import Search, Taker, norms
 from ..compiler.pattern import Anything, Pattern, aten, either
 from ..compiler.rule import Match, rule
-from ..compiler.takers import Search, Taker, norms
 
 _aten, _own = torch.ops.aten, torch.ops.lowbit
 
@@ -78,7 +78,7 @@ def plan(graph: Graph, options: OptionsFor) -> Plan:
             if taker.divisor is not None:
                 reasons[taker.node.name] = "its fold is simulated already"
             elif output_axis(taker.node) is None:
-                reasons[taker.node.name] = "a grid of its weight could have no scale for each output channel"
+                reasons[taker.node.name] = "its weight has no axis of output channels"
             elif not bool((taker.channels == NOBODY).any()) and (factor := _planned(norm, taker)) is not None:
                 layers[taker.node.name] = factor
     return Plan(layers, reasons)
@@ -217,7 +217,7 @@ PASS = Pass(
     refuses={
         "conv(3) | simulate_fold": "no batch norm will be folded into it",
         "conv(3) bn(nostats) | simulate_fold": "no batch norm will be folded into it",
-        "input(4,8,8) tconv(4,groups=2) bn | simulate_fold": "a grid of its weight could have no scale for each output channel",
+        "input(4,8,8) tconv(4,groups=2) bn | simulate_fold": "its weight has no axis of output channels",
         "conv(4) bn | simulate_fold | simulate_fold": "its fold is simulated already",
         "conv(4) bn | simulate_fold": "its statistics are never frozen",
         "conv(4) bn | simulate_fold(freeze_statistics=0.5) | simulate_fold(freeze_statistics=0.25)": (

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from ..compiler.pipeline import run
 from ..compiler.rule import Guard, Match, Rule
-from ..compiler.trial import STEPS
+from ..compiler.sketches.trial import STEPS
 from . import trials
 from .costs import weight_bytes
 from .trials import found, graph, result, split

@@ -13,8 +13,8 @@ from ..compiler.contract import Close, CloseAbove, Exact, ExactIntegers, OnGrid
 from ..compiler.facts import Fact
 from ..compiler.graph import Graph, arguments, origin
 from ..compiler.modes import evaluated
+from ..compiler.sketches.trial import advance
 from ..compiler.text import digest, text
-from ..compiler.trial import advance
 from ..compiler.verify import verify
 from .costs import multiplications, weight_bytes
 from .integers import same_integers

@@ -12,8 +12,8 @@ from ..compiler.contract import Pass
 from ..compiler.graph import Graph
 from ..compiler.pipeline import Result
 from ..compiler.plugins import chosen
-from ..compiler.sketch import build
-from ..compiler.trial import advance
+from ..compiler.sketches.sketch import build
+from ..compiler.sketches.trial import advance
 from .nets import drawn
 
 

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from lowbit import Prepared, calibrate, prepare
 from lowbit.api import passes
 from lowbit.compiler.recipe import Recipe, parse
-from lowbit.compiler.sketch import network
+from lowbit.compiler.sketches.sketch import network
 from torch import Tensor
 
 STEPS = 20

@@ -16,9 +16,9 @@ from lowbit.compiler.graph import Graph, arguments
 from lowbit.compiler.modes import evaluated
 from lowbit.compiler.operators import aten
 from lowbit.compiler.prepared import Prepared
-from lowbit.compiler.sketch import network
-from lowbit.compiler.trial import advance
-from lowbit.compiler.vocabulary import Frozen
+from lowbit.compiler.sketches.sketch import network
+from lowbit.compiler.sketches.trial import advance
+from lowbit.compiler.sketches.vocabulary import Frozen
 from torch import Tensor, nn
 
 SKETCHES = (
@@ -67,7 +67,7 @@ SKETCHES = (
     "input(1,8,8) conv(1,k=1,nobias) bn",
     "conv(4) pad bn",
 )
-"""As text; see `lowbit.compiler.sketch`."""
+"""As text; see `lowbit.compiler.sketches.sketch`."""
 
 
 def _conv(**options: object) -> nn.Conv2d:

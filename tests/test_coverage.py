@@ -16,7 +16,7 @@ from lowbit.compiler.errors import Unsupported
 from lowbit.compiler.graph import Graph, origin
 from lowbit.compiler.modes import evaluated
 from lowbit.compiler.pipeline import run
-from lowbit.compiler.sketch import build
+from lowbit.compiler.sketches.sketch import build
 from lowbit.compiler.text import target_name
 from lowbit.testing.nets import drawn
 from torch import Tensor, nn

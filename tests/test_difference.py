@@ -15,8 +15,8 @@ from lowbit.compiler.inspection.align import align
 from lowbit.compiler.inspection.attempts import Ran, watched_run
 from lowbit.compiler.inspection.difference import Row, difference
 from lowbit.compiler.inspection.entries import Entry, Ref, entries
-from lowbit.compiler.sketch import build
-from lowbit.compiler.trial import STEPS
+from lowbit.compiler.sketches.sketch import build
+from lowbit.compiler.sketches.trial import STEPS
 from lowbit.testing import graph, result, split, trials
 
 WORDS = st.lists(st.sampled_from("abcde"), max_size=12)

@@ -10,7 +10,7 @@ from lowbit.compiler.errors import Broken
 from lowbit.compiler.pattern import Weight, aten
 from lowbit.compiler.progress import FREE, GROWING
 from lowbit.compiler.rule import Match, Rule, rule
-from lowbit.compiler.sketch import build
+from lowbit.compiler.sketches.sketch import build
 from torch import fx
 
 _aten = torch.ops.aten

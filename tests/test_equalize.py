@@ -16,9 +16,9 @@ from lowbit.compiler.layers import is_layer, per_input, per_output
 from lowbit.compiler.modes import evaluated
 from lowbit.compiler.prepared import Prepared
 from lowbit.compiler.recipe import Recipe, parse
-from lowbit.compiler.sketch import build, network
+from lowbit.compiler.sketches.sketch import build, network
+from lowbit.compiler.sketches.trial import trial
 from lowbit.compiler.text import text
-from lowbit.compiler.trial import trial
 from lowbit.testing.observed import values
 from torch import Tensor, nn
 

@@ -17,9 +17,9 @@ from lowbit.compiler.inspection.explain import EVAL, Record, Verdict, explain, r
 from lowbit.compiler.pattern import Bindings, Miss, Weight, aten, either, own
 from lowbit.compiler.pipeline import Entry
 from lowbit.compiler.recipe import parse
-from lowbit.compiler.sketch import network
+from lowbit.compiler.sketches.sketch import network
+from lowbit.compiler.sketches.trial import STEPS
 from lowbit.compiler.text import text
-from lowbit.compiler.trial import STEPS
 from lowbit.testing import graph, result, split, trials
 from torch import Tensor, nn
 

@@ -14,11 +14,11 @@ from lowbit.compiler.facts import no_batch_norm
 from lowbit.compiler.graph import arguments
 from lowbit.compiler.layers import is_layer, weight_of
 from lowbit.compiler.modes import evaluated
-from lowbit.compiler.norm import STEP
+from lowbit.compiler.norms.norm import STEP
 from lowbit.compiler.operators import own
 from lowbit.compiler.recipe import parse
-from lowbit.compiler.sketch import network
-from lowbit.compiler.trial import STEPS, advance
+from lowbit.compiler.sketches.sketch import network
+from lowbit.compiler.sketches.trial import STEPS, advance
 from lowbit.testing.observed import rounded
 from prepared import optimizer as adam
 from prepared import train

@@ -9,8 +9,8 @@ import torch
 from lowbit.api import passes
 from lowbit.compiler.capture import capture
 from lowbit.compiler.graph import Graph
-from lowbit.compiler.spellings import PIECES, Spelt
-from lowbit.compiler.trial import advance
+from lowbit.compiler.sketches.spellings import PIECES, Spelt
+from lowbit.compiler.sketches.trial import advance
 from torch import Tensor
 
 UNFUSED = {"steep maximum", "softmax of two axes", "silu of a shared sigmoid", "wider maximum"}

@@ -9,8 +9,8 @@ import torch
 from lowbit.api import passes
 from lowbit.compiler.capture import capture
 from lowbit.compiler.graph import Graph, Origin, arguments, stamp
-from lowbit.compiler.sketch import build
-from lowbit.compiler.trial import advance
+from lowbit.compiler.sketches.sketch import build
+from lowbit.compiler.sketches.trial import advance
 from torch import Tensor, fx, nn
 
 aten, own = torch.ops.aten, torch.ops.lowbit

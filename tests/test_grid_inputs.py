@@ -12,7 +12,7 @@ from lowbit.backends.compiled import Compiled
 from lowbit.compiler.capture import capture
 from lowbit.compiler.errors import UserError
 from lowbit.compiler.graph import Graph, arguments
-from lowbit.compiler.trial import advance
+from lowbit.compiler.sketches.trial import advance
 from prepared import custom
 from torch import Tensor, nn
 

@@ -12,7 +12,7 @@ from lowbit.backends.compiled import Compiled
 from lowbit.backends.lowering.lower import lower
 from lowbit.compiler.graph import Graph, arguments
 from lowbit.compiler.operators import aten, own
-from lowbit.compiler.trial import trial
+from lowbit.compiler.sketches.trial import trial
 from torch import Tensor
 
 STEP, OUT = 2.0**-4, 2.0**-6

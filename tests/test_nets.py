@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from hypothesis import settings
-from lowbit.compiler.sketch import build
+from lowbit.compiler.sketches.sketch import build
 from lowbit.compiler.text import text
 from lowbit.testing import graph
 from lowbit.testing.nets import ACTS, INPUTS, NORMS, covering, drawn, features

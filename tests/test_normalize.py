@@ -13,7 +13,7 @@ from lowbit.compiler.capture import capture
 from lowbit.compiler.graph import Graph
 from lowbit.compiler.prepared import Prepared
 from lowbit.compiler.recipe import Recipe
-from lowbit.compiler.trial import advance
+from lowbit.compiler.sketches.trial import advance
 from torch import Tensor, nn
 
 PLAIN = Recipe("plain", "no pass at all", (), ())

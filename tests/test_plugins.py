@@ -12,7 +12,7 @@ from lowbit.cli.main import main
 from lowbit.compiler.errors import UserError
 from lowbit.compiler.pipeline import Entry, run
 from lowbit.compiler.recipe import Recipe, dump, parse
-from lowbit.compiler.sketch import build
+from lowbit.compiler.sketches.sketch import build
 from plugged import Package
 
 

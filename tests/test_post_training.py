@@ -12,7 +12,7 @@ from lowbit.compiler.capture import capture
 from lowbit.compiler.modes import evaluated
 from lowbit.compiler.prepared import Prepared
 from lowbit.compiler.recipe import dump, parse
-from lowbit.compiler.sketch import network
+from lowbit.compiler.sketches.sketch import network
 from lowbit.compiler.text import text
 
 POST = replace(FLOAT, post_training=True)

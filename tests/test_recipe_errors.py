@@ -12,7 +12,7 @@ from lowbit.compiler.errors import UserError
 from lowbit.compiler.facts import Fact
 from lowbit.compiler.pipeline import Use, ordered
 from lowbit.compiler.recipe import parse
-from lowbit.compiler.sketch import network
+from lowbit.compiler.sketches.sketch import network
 
 GRID = '[[prepare]]\nuse = "insert_fake_quant"\n'
 WRONG = {

@@ -8,7 +8,7 @@ from itertools import chain
 import pytest
 import torch
 from lowbit import Prepared, lower, read_recipe
-from lowbit.compiler.sketch import network
+from lowbit.compiler.sketches.sketch import network
 from lowbit.recipes import shipped
 from prepared import RESIDUAL, STEPS, batch, optimizer, prepared, train
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from lowbit import Prepared, prepare
 from lowbit.compiler.errors import UserError
-from lowbit.compiler.sketch import network
+from lowbit.compiler.sketches.sketch import network
 from prepared import STEPS, batch, custom, optimizer, prepared, train
 from torch import Tensor
 

@@ -18,7 +18,7 @@ from lowbit.compiler.capture import capture
 from lowbit.compiler.errors import Unsupported
 from lowbit.compiler.graph import Graph, arguments
 from lowbit.compiler.layers import is_layer
-from lowbit.compiler.trial import advance, trial
+from lowbit.compiler.sketches.trial import advance, trial
 from lowbit.compiler.units.groups import components, units
 from lowbit.compiler.units.idle import shifted
 from lowbit.compiler.units.order import chain

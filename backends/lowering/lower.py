@@ -14,8 +14,8 @@ from torch import fx
 from ...compiler.arrays import Floats
 from ...compiler.errors import Broken, Unsupported
 from ...compiler.graph import Graph, arguments, origin, shape, tensor_of
+from ...compiler.grids.sharing import readers
 from ...compiler.registry import members
-from ...compiler.sharing import readers
 from ...compiler.text import target_name
 from ..fixed.op import Attribute
 from ..fixed.program import Builder, Port, Program

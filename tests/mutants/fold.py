@@ -4,10 +4,10 @@ from mutant import Mutant
 
 SHAPES = "tests/test_batch_norm_shapes.py"
 FOLD = "passes/fold_batch_norm.py"
-PLAN = "compiler/folding.py"
-TAKERS = "compiler/takers.py"
-MOVES = "compiler/movement.py"
-NORM = "compiler/norm.py"
+PLAN = "compiler/norms/folding.py"
+TAKERS = "compiler/norms/takers.py"
+MOVES = "compiler/norms/movement.py"
+NORM = "compiler/norms/norm.py"
 SIMULATE = "passes/simulate_fold.py"
 LOWERING = "backends/lowering/rules/multiply_add.py"
 INTEGERS = "tests/test_multiply_add.py"
@@ -158,7 +158,7 @@ MUTANTS: list[Mutant] = [
     ),
     Mutant(
         "a norm that freezes has a grid in front",
-        "compiler/edges.py",
+        "compiler/grids/edges.py",
         "if not is_second(reader)]",
         "]",
         f"{FROZEN}::test_the_choice_needs_no_other_grids",

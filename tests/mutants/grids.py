@@ -3,8 +3,8 @@
 from mutant import Mutant
 
 LAW = "tests/test_pass_laws.py::test_law"
-EDGES, SHARING = "compiler/edges.py", "compiler/sharing.py"
-PLACEMENT, DECLARED, LAYERS = "compiler/placement.py", "compiler/declared.py", "compiler/layers.py"
+EDGES, SHARING = "compiler/grids/edges.py", "compiler/grids/sharing.py"
+PLACEMENT, DECLARED, LAYERS = "compiler/grids/placement.py", "compiler/grids/declared.py", "compiler/layers.py"
 PASS = "passes/insert_fake_quant.py"
 GRIDS, GRAPHS, INPUTS = "tests/test_grids.py", "tests/test_grid_graphs.py", "tests/test_grid_inputs.py"
 WIDTHS, READS = f"{GRIDS}::test_widths_and_signs", f"{GRIDS}::test_what_computes_reads_grids"

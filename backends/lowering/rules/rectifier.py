@@ -28,7 +28,7 @@ def _build(node: Node) -> Lowered:
 
 
 def _saturates_at_zero(node: fx.Node) -> bool:
-    """Whether the only reader, behind maxima and limits perhaps, is a grid whose least value stands for zero: a clamp."""
+    """Whether the only reader, behind maxima and limits perhaps, is a grid whose least value stands for zero."""
     while len(node.users) == 1:
         (reader,) = node.users
         if reader.target is torch.ops.lowbit.fake_quantize.default:

@@ -11,8 +11,8 @@ import networkx as nx
 import torch
 from torch import fx
 
-from .graph import Graph, arguments
-from .operators import CARRIERS, JOINS, LISTS
+from ..graph import Graph, arguments
+from ..operators import CARRIERS, JOINS, LISTS
 
 
 def floating(node: Any) -> bool:

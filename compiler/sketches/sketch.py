@@ -25,8 +25,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from .capture import capture
-from .graph import Graph
+from ..capture import capture
+from ..graph import Graph
 from .vocabulary import JOINS, layer, tie
 
 _WORD = re.compile(r"[\[\]+*]|(\w+)(?:\(([^)]*)\))?")

@@ -12,7 +12,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, fx
 
-from .graph import arguments
+from ..graph import arguments
 
 _aten = torch.ops.aten
 

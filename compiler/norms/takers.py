@@ -12,10 +12,10 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor, fx
 
-from .graph import Graph, arguments, shape
-from .layers import channel_axis, channels, output_axis, spread_factor
+from ..graph import Graph, arguments, shape
+from ..layers import channel_axis, channels, output_axis, spread_factor
+from ..operators import PADDED_IN_WORDS, PRODUCERS, aten, own
 from .movement import behind, feeds
-from .operators import PADDED_IN_WORDS, PRODUCERS, aten, own
 
 LAYERS = PRODUCERS | PADDED_IN_WORDS
 

@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 import torch
 from torch import fx, nn
 
-from .contract import OptionsFor
+from ..contract import OptionsFor
+from ..errors import UserError
+from ..graph import Graph, layer, origin
+from ..grid import Grid, best_scale
+from ..layers import weight_of, weights_read
+from ..operators import GRIDS, JOINS
 from .declared import Integers
 from .edges import Ends, is_product
-from .errors import UserError
-from .graph import Graph, layer, origin
-from .grid import Grid, best_scale
-from .layers import weight_of, weights_read
-from .operators import GRIDS, JOINS
 from .sharing import Group, carried, floating, readers
 
 SCALES = "lowbit.scales"

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .errors import UserError
+from ..errors import UserError
 from .spellings import spelt
 
 _BY_RANK = ("1d", "2d", "3d")

@@ -10,11 +10,11 @@ import torch
 from msgspec import Meta
 from torch import fx
 
-from .contract import Options
-from .errors import UserError
-from .graph import Graph
-from .grid import Grid
-from .operators import CARRIERS
+from ..contract import Options
+from ..errors import UserError
+from ..graph import Graph
+from ..grid import Grid
+from ..operators import CARRIERS
 from .sharing import floating
 
 Bits = Annotated[int, Meta(ge=1, le=16)]

@@ -12,10 +12,10 @@ from typing import Any
 import torch
 from torch import fx
 
-from .graph import Graph, arguments, shape
-from .layers import channel_axis, is_layer
-from .norm import forms, is_second
-from .operators import (
+from ..graph import Graph, arguments, shape
+from ..layers import channel_axis, is_layer
+from ..norms.norm import forms, is_second
+from ..operators import (
     ADDITIONS,
     AVERAGES,
     CLAMPS,

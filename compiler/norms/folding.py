@@ -8,12 +8,12 @@ from itertools import groupby
 import torch
 from torch import Tensor, fx
 
-from .errors import Unsupported
-from .graph import Graph, arguments, origin, shape
-from .layers import channel_axis, output_axis
+from ..errors import Unsupported
+from ..graph import Graph, arguments, origin, shape
+from ..layers import channel_axis, output_axis
+from ..operators import TRANSPOSED, aten, own
 from .movement import NOBODY, behind, feeds, reach
 from .norm import factor
-from .operators import TRANSPOSED, aten, own
 from .takers import LAYERS, Edge, Found, Search, Taker, first, norms
 
 

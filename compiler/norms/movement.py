@@ -14,9 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from .graph import arguments, shape
+from ..graph import arguments, shape
+from ..operators import CONVERSIONS, RESHAPES, aten, calls
 from .norm import is_second
-from .operators import CONVERSIONS, RESHAPES, aten, calls
 
 NOBODY = -1
 _SAME = calls("contiguous", "clone", "alias", "dropout", "feature_dropout") | CONVERSIONS

@@ -13,12 +13,12 @@ import tomllib
 from collections.abc import Mapping
 from typing import Any
 
-from .contract import Pass
-from .errors import UserError
-from .graph import Graph
-from .modes import evaluated
-from .pipeline import Result, run
-from .recipe import use
+from ..contract import Pass
+from ..errors import UserError
+from ..graph import Graph
+from ..modes import evaluated
+from ..pipeline import Result, run
+from ..recipe import use
 from .sketch import build
 
 STEPS = 20
