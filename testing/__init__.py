@@ -15,7 +15,7 @@ pytest.register_assert_rewrite(*(f"{__name__}.{file}" for file in _FILES))
 
 from . import options  # noqa: E402  # once their assertions can tell values
 from .suite import CENSUS, EVIDENCE, LAWS, NETWORKS, OPTIONS, TRIALS, Law, pass_laws  # noqa: E402
-from .trials import graph, result, split, trials  # noqa: E402
+from .trials import fires, graph, refuses, result, split, trials  # noqa: E402
 
 __all__ = [
     "CENSUS",
@@ -25,9 +25,11 @@ __all__ = [
     "OPTIONS",
     "TRIALS",
     "Law",
+    "fires",
     "graph",
     "options",
     "pass_laws",
+    "refuses",
     "result",
     "split",
     "trials",

@@ -8,7 +8,6 @@ import pytest
 import torch
 from lowbit.api import passes
 from lowbit.compiler.capture import capture
-from lowbit.compiler.contract import Pass
 from lowbit.compiler.errors import UserError
 from lowbit.compiler.graph import layer, origin
 from lowbit.compiler.inspection.attempts import Ran, watched_run
@@ -20,16 +19,16 @@ from lowbit.compiler.recipe import parse
 from lowbit.compiler.sketches.sketch import network
 from lowbit.compiler.sketches.trial import STEPS
 from lowbit.compiler.text import text
-from lowbit.testing import graph, result, split, trials
+from lowbit.testing import fires, graph, refuses, result, split, trials
 from torch import Tensor, nn
 
 FLOAT = 'name = "float"\nsummary = "no grids"\n[[lower]]\nuse = "fold_batch_norm"\n'
 PLAIN = 'name = "plain"\nsummary = "grids alone"\n[[prepare]]\nuse = "insert_fake_quant"\n'
 
 
-def shown(pass_: Pass) -> list[str]:
+def shown(name: str) -> list[str]:
     """The pass's own trials, and a few of the drawn networks."""
-    return [*pass_.refuses, *list(trials(pass_))[: len(pass_.fires) + 6]]
+    return [*refuses(name), *list(trials(name))[: len(fires(name)) + 6]]
 
 
 def watched(line: str) -> tuple[Ran, Entry]:
@@ -54,7 +53,7 @@ def recorded(sketch: str, recipe: str = PLAIN) -> Record:
 
 @pytest.mark.parametrize("name", sorted(passes()))
 def test_every_event_of_the_ledger_is_told_of_its_node(name: str) -> None:
-    for line in shown(passes()[name]):
+    for line in shown(name):
         ran, entry = watched(line)
         alone = Record(ran.before, (ran,))
         for event in entry.events:
@@ -70,7 +69,7 @@ def test_every_event_of_the_ledger_is_told_of_its_node(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(passes()))
 def test_what_a_rule_adds_and_takes_away_is_what_the_graphs_differ_in(name: str) -> None:
-    for line in shown(passes()[name]):
+    for line in shown(name):
         ran, _ = watched(line)
         before, after = ({node.name for node in side.nodes} for side in (ran.before, ran.after))
         made = {node for attempt in ran.attempts for node in attempt.made}
@@ -81,7 +80,7 @@ def test_what_a_rule_adds_and_takes_away_is_what_the_graphs_differ_in(name: str)
 
 @pytest.mark.parametrize("name", sorted(passes()))
 def test_a_rule_that_nothing_is_told_of_never_looked(name: str) -> None:
-    for line in shown(passes()[name])[:4]:
+    for line in shown(name)[:4]:
         ran, _ = watched(line)
         for node in ran.before.nodes[:-1]:
             (chapter,) = explain(Record(ran.before, (ran,)), [node.name], 0)

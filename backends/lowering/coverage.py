@@ -15,6 +15,7 @@ from torch.utils import _pytree as pytree
 
 from ...compiler.errors import Unsupported
 from ...compiler.graph import Graph, origin, stamp, tensor_of
+from ...compiler.operators import GRIDS
 from ...compiler.text import target_name
 from ..fixed.program import Builder
 from .in_place import refused_in_place
@@ -156,11 +157,14 @@ def _heirs(captured: Graph, deployed: Graph) -> Mapping[fx.Node, fx.Node]:
     kept = {(node.name, node.target, _mark(node)): node for node in deployed.nodes}
     heirs = {node: kept[key] for node in captured.nodes if (key := (node.name, node.target, _mark(node))) in kept}
     alive, fixed = set(heirs.values()), deployed.constants()
-    for made in deployed.nodes:
-        if made.op == "call_function" and made not in alive and made not in fixed and _mark(made) in origins:
-            ancestor = _gone(origins[_mark(made)], made, heirs)
-            if ancestor is not None:
-                heirs[ancestor] = made
+    calls = [n for n in deployed.nodes if n.op == "call_function" and n not in fixed and _mark(n) in origins]
+    for made in calls:
+        if made not in alive and (ancestor := _gone(origins[_mark(made)], made, heirs)) is not None:
+            heirs[ancestor] = made
+            alive.add(made)
+    for made in calls:
+        if made not in alive and made.target not in GRIDS:  # another call now computes what the root did
+            heirs.setdefault(origins[_mark(made)], made)
     return heirs
 
 

@@ -167,7 +167,7 @@ def _unread(root: fx.Node, became: fx.Node, made: set[fx.Node]) -> list[fx.Node]
     while stack:
         node = stack.pop()
         readers = made if node is root else node.users.keys() - gone.keys()
-        if node in gone or is_effect(node) or not readers.isdisjoint(node.users):
+        if node in gone or node is became or is_effect(node) or not readers.isdisjoint(node.users):
             continue
         gone[node] = None
         stack.extend(node.all_input_nodes)
