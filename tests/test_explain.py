@@ -94,7 +94,7 @@ def test_a_node_is_followed_through_what_takes_its_place() -> None:
     fired = [(name, v.rule, v.at, v.why) for name, v in verdicts(record, "conv2d") if v.outcome == "fired"]
     assert fired == [
         ("fold_batch_norm", "fold_codes", "conv2d", "replaced by"),
-        ("fold_batch_norm", "fold", "batch_norm", "replaced by"),
+        ("fold_batch_norm", "fold", "batch_norm", "replaced batch_norm by"),
     ]
     *_, last = explain(record, ["conv2d"], 0)
     assert record.deployed is not None
