@@ -258,3 +258,42 @@ def test_each_island_is_lowered_on_its_own() -> None:
     with pytest.raises(Unsupported, match="in islands") as caught:
         lowbit.lower(ours)
     assert "first" in caught.value.fix
+
+
+class Images:
+    """What a detector hands from part to part: tensors and their sizes, in a class of its own."""
+
+    def __init__(self, tensors: Tensor) -> None:
+        self.tensors = tensors
+
+
+class Reads(nn.Module):
+    """A part that is given such an object."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lin = nn.Linear(4, 4)
+
+    def forward(self, images: Images) -> Tensor:
+        out: Tensor = self.lin(images.tensors)
+        return out
+
+
+class Hands(nn.Module):
+    """Hands an object to a part and branches on values, so that only what is within the part can be captured."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reads, self.last = Reads(), nn.Linear(4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.reads(Images(x))
+        out: Tensor = self.last(y if y.sum() > 0 else -y)
+        return out
+
+
+def test_a_part_that_is_given_an_object_is_searched() -> None:
+    torch.manual_seed(0)
+    ours = lowbit.capture_islands(Hands(), (torch.randn(3, 4),))
+    assert set(ours.islands) == {"reads.lin", "last"}
+    assert "Images" in str(ours.left["reads"])

@@ -15,7 +15,6 @@ from torch.utils import _pytree as pytree
 
 from ..arguments import without_defaults
 from ..errors import UserError
-from .kinds import refuse_kinds
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,6 @@ class Example:
             what, fix = "the model takes other arguments", "give what `forward` takes"
             raise UserError(what, why=str(error), fix=fix) from None
         bound = without_defaults(bound)
-        refuse_kinds(model, bound.arguments)
         return cls(bound.args, bound.kwargs)
 
     @property

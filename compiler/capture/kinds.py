@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,9 +18,9 @@ from ..errors import UserError
 _TAKEN = (Tensor, bool, int, float, str, type(None), torch.ScriptObject, torch.SymInt, torch.SymFloat, torch.SymBool)
 
 
-def refuse_kinds(model: nn.Module, given: Mapping[str, Any]) -> None:
-    """given: the arguments by name.   Raises UserError, naming it, for one that torch.export does not take."""
-    for name, value in given.items():
+def refuse_kinds(model: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+    """Raise UserError, naming it, for an argument that torch.export does not take."""
+    for name, value in inspect.signature(model.forward).bind(*args, **kwargs).arguments.items():
         odd = next((x for x in pytree.tree_leaves(value) if not isinstance(x, _TAKEN)), None)
         if odd is not None:
             what = f"the argument '{name}' {'is' if odd is value else 'holds'} a {type(odd).__name__}"

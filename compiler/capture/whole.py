@@ -18,6 +18,7 @@ from .copies import grown
 from .evaluation import with_evaluation
 from .example import Example
 from .fidelity import ALONE, STRIDED, Fidelity
+from .kinds import refuse_kinds
 from .traced import Wanted, traced
 from .witness import Witness, refusal_of_function
 
@@ -47,6 +48,7 @@ def capture(
 def captured(model: nn.Module, example: Example, verify: bool, wanted: Wanted) -> Graph:
     """As `capture`, from an example as it is."""
     _refuse_names(model)
+    refuse_kinds(model, example.args, example.kwargs)
     frozen = model.training and not all(module.training for module in model.modules())
     with contextlib.nullcontext() if frozen else in_mode(model, True):
         try:
