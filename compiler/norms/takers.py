@@ -58,13 +58,12 @@ class Found:
 @dataclass(frozen=True)
 class Search:
     """Looks behind norms.   fixed: the graph's constants.   gone: nodes that are their input's value by now.
-    norms: norms that became a multiply-add, which takes in another.   on_grids: all weights are to be codes.
+    norms: norms that became a multiply-add, which takes in another.
     """
 
     fixed: Collection[fx.Node]
     gone: Collection[fx.Node] = field(default_factory=set)
     norms: Collection[fx.Node] = field(default_factory=set)
-    on_grids: bool = False
 
     def takers(self, norm: fx.Node) -> Found:
         """The layers that take in a norm whose channels lie along axis 1, or the reason why none does."""
@@ -118,8 +117,7 @@ class Search:
         bias = arguments(taker.node)["bias"]
         if weight not in self.fixed or not (bias is None or bias in self.fixed):
             return f"the weight of the {_called(taker.node)} is computed from an input"
-        on_grid = self.on_grids or weight.target is own.dequantize.default
-        if on_grid and output_axis(taker.node) is None:
+        if weight.target is own.dequantize.default and output_axis(taker.node) is None:
             return "the grid of its weight has no scale for each output channel"
         return ""
 
@@ -139,12 +137,6 @@ class Search:
 
     def _is_constant(self, operand: object) -> bool:
         return isinstance(operand, fx.Node) and operand in self.fixed
-
-
-def beside_norms(graph: Graph) -> set[fx.Node]:
-    """The nodes that integers compute together with a batch norm behind them, once it is folded: they need no grid."""
-    search = Search(graph.constants(), on_grids=True)
-    return {node for norm in norms(graph) for node in search.takers(norm).between}
 
 
 def norms(graph: Graph) -> list[fx.Node]:
