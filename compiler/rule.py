@@ -91,13 +91,3 @@ class Rule:
 def rule(pattern: Pattern, *guards: Guard) -> Callable[[Build], Rule]:
     """Declare the decorated builder as a rule; its name is the rule's name."""
     return lambda build: Rule(build.__name__, pattern, guards, build)
-
-
-def read_once(argument: str, what: str) -> Guard:
-    """Refuses where the root's `argument`, called `what` in the reason, has more than one reader."""
-
-    def guard(match: Match) -> str:
-        readers = len(arguments(match.root)[argument].users)
-        return "" if readers == 1 else f"the {what} has {readers} readers"
-
-    return guard

@@ -17,16 +17,11 @@ from ..compiler.edit import Edit
 from ..compiler.facts import inference, weights_frozen, weights_on_grid
 from ..compiler.pattern import Planned
 from ..compiler.rule import Match, rule
-from ..compiler.units.choose import rebuild
+from ..compiler.units.choose import rebuild, stays
 from ..compiler.units.idle import narrow
 
 
-def _stays(match: Match) -> str:
-    reason: str = match.plan.refusal(match.root.name)
-    return reason
-
-
-@rule(Planned(), _stays)
+@rule(Planned(), stays)
 def without_dead_units(match: Match, edit: Edit) -> fx.Node:
     return rebuild(match.plan, match.root, match.graph, edit)
 

@@ -16,16 +16,11 @@ from ..compiler.edit import Edit
 from ..compiler.facts import inference, weights_frozen, weights_on_grid
 from ..compiler.pattern import Planned
 from ..compiler.rule import Match, rule
-from ..compiler.units.choose import rebuild
+from ..compiler.units.choose import rebuild, stays
 from ..compiler.units.order import reorder
 
 
-def _stays(match: Match) -> str:
-    reason: str = match.plan.refusal(match.root.name)
-    return reason
-
-
-@rule(Planned(), _stays)
+@rule(Planned(), stays)
 def in_another_order(match: Match, edit: Edit) -> fx.Node:
     return rebuild(match.plan, match.root, match.graph, edit)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import os
-import re
 from typing import Any
 
 import torch
@@ -13,12 +12,11 @@ from torch import fx, nn
 from ..errors import UserError
 from ..graph import Graph, Origin, Signature, must_stay, stamp
 from .leaves import NONE, Opaque, called
-from .refusal import TORCH, place_of
+from .refusal import TORCH, place_of, recorded_frames
 from .regions import inlined
 
 _OTHERS = (TORCH, os.path.dirname(__file__) + os.sep, "<eval_with_key>")
 """Where code lies that is not the user's."""
-_FRAME = re.compile(r'File "([^"]+)", line (\d+), in [^\n]*\n\s+([^\n]*)')
 
 
 def plain(exported: fx.GraphModule, model: nn.Module, leaves: Opaque = NONE) -> Graph:
@@ -84,7 +82,7 @@ def _origin(node: fx.Node) -> Origin:
     stack = node.meta.get("nn_module_stack") or {}
     path = next(reversed(stack.values()))[0] if stack else ""
     path = "" if path.startswith("_empty_nn_module_stack") else path  # torch's mark for a node of no module
-    frames = [frame for frame in _FRAME.findall(node.meta.get("stack_trace") or "") if not frame[0].startswith(_OTHERS)]
+    frames = [frame for frame in recorded_frames(node) if not frame[0].startswith(_OTHERS)]
     source = f"{os.path.basename(frames[-1][0])}:{frames[-1][1]}  {frames[-1][2]}" if frames else ""
     return Origin(str(node.target) if node.op == "call_module" else path.split("@")[0], source)
 

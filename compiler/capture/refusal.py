@@ -137,9 +137,14 @@ def is_user(filename: str) -> bool:
     return not filename.startswith((TORCH, _LOWBIT, _PYTHON, "<"))
 
 
+def recorded_frames(node: fx.Node) -> list[tuple[str, str, str]]:
+    """(file, line, text) of every frame that torch recorded with a node, the innermost last."""
+    return _FRAME.findall(node.meta.get("stack_trace") or "")
+
+
 def recorded_line(node: fx.Node) -> str:
     """`file:line  text` of the user's line that a node was recorded at."""
-    own = [frame for frame in _FRAME.findall(node.meta.get("stack_trace") or "") if is_user(frame[0])]
+    own = [frame for frame in recorded_frames(node) if is_user(frame[0])]
     return f"{own[-1][0]}:{own[-1][1]}  {own[-1][2]}" if own else ""
 
 

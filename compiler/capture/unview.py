@@ -70,7 +70,6 @@ def _permuted(given: dict[str, Any], whole: fx.Node, part: fx.Node, fake: torch.
 
 
 _PARTS = frozenset({_aten.slice.Tensor, _aten.select.int, _aten.diagonal.default})
-_END = (1 << 63) - 1
 _SPLITS = frozenset({_aten.split.Tensor, _aten.split.sizes, _aten.split_with_sizes.default, _aten.chunk.default})
 _INVERSES: dict[Any, _Inverse] = {
     **dict.fromkeys((_aten.view.default, _aten.view_as.default, _aten.unflatten.int), _reshaped),

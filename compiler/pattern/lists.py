@@ -19,6 +19,19 @@ class _Elements(Pattern):
 
     part: Pattern = field(default_factory=Pattern)
 
+    def ways(self, node: Any, found: Bindings) -> Ways:
+        nodes = _elements(node)
+        ways = list(self._matched(nodes, found))
+        misses = [way for way in ways if isinstance(way, Miss)]
+        if self._suffices(len(nodes) - len(misses), len(nodes)):
+            yield self._bound(nodes, ways, found)
+        else:
+            yield furthest(misses) if misses else _empty(found)
+
+    def _suffices(self, fitting: int, count: int) -> bool:
+        """Whether so many elements of so many are enough."""
+        raise NotImplementedError
+
     def _matched(self, nodes: Sequence[Any], found: Bindings) -> Iterator[Bindings | Miss]:
         for i, node in enumerate(nodes):
             way = self.part.match(node, found)
@@ -33,23 +46,16 @@ class _Elements(Pattern):
 class Every(_Elements):
     """Matches a list of which every element matches `part`; there is at least one."""
 
-    def ways(self, node: Any, found: Bindings) -> Ways:
-        nodes = _elements(node)
-        ways = list(self._matched(nodes, found))
-        misses = [way for way in ways if isinstance(way, Miss)]
-        yield _empty(found) if not nodes else furthest(misses) if misses else self._bound(nodes, ways, found)
+    def _suffices(self, fitting: int, count: int) -> bool:
+        return fitting == count > 0
 
 
 @dataclass(frozen=True, eq=False)
 class Some(_Elements):
     """Matches a list of which at least one element matches `part`; the others may be anything."""
 
-    def ways(self, node: Any, found: Bindings) -> Ways:
-        nodes = _elements(node)
-        ways = list(self._matched(nodes, found))
-        misses = [way for way in ways if isinstance(way, Miss)]
-        fits = len(misses) < len(nodes)
-        yield self._bound(nodes, ways, found) if fits else furthest(misses) if misses else _empty(found)
+    def _suffices(self, fitting: int, count: int) -> bool:
+        return fitting > 0
 
 
 def every(part: Pattern, name: str = "") -> Every:

@@ -14,6 +14,7 @@ from ..arrays import Floats, Integers
 from ..edit import Edit
 from ..graph import Graph, arguments, layer
 from ..operators import TRANSPOSED, aten
+from ..rule import Match
 from .flow import Changes, Flow, Moved
 from .groups import Layer, Units
 
@@ -145,6 +146,12 @@ def _groups_left(layer: Layer, inputs: Integers, outputs: Integers) -> int:
     if not (owner == owner[:, :1]).all():
         raise Moved("channels would move from one group to another")
     return count
+
+
+def stays(match: Match) -> str:
+    """The guard of the passes that choose: why nothing is done at a node of their plan."""
+    plan: Choice = match.plan
+    return plan.refusal(match.root.name)
 
 
 def rebuild(plan: Choice, node: fx.Node, graph: Graph, edit: Edit) -> fx.Node:

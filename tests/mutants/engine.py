@@ -31,8 +31,8 @@ MUTANTS: list[Mutant] = [
     Mutant(
         "every element is some",
         "compiler/pattern/lists.py",
-        "fits = len(misses) < len(nodes)",
-        "fits = not misses",
+        "return fitting > 0",
+        "return fitting == count",
         PATTERNS,
     ),
     Mutant(
