@@ -14,6 +14,7 @@ import torch
 from msgspec import Meta
 from torch import Tensor, fx
 
+from ..compiler.clock import step_ending
 from ..compiler.contract import Exact, Options, OptionsFor, Pass
 from ..compiler.edit import Edit
 from ..compiler.graph import Graph, layer
@@ -25,7 +26,6 @@ from ..compiler.rule import Match, rule
 _aten, _own = torch.ops.aten, torch.ops.lowbit
 
 Share = Annotated[float, Meta(ge=0, le=1)]
-STEP = "lowbit.step"
 
 
 class Settings(Options, frozen=True):
@@ -118,15 +118,12 @@ def _unscheduled(match: Match) -> str:
 
 @rule(Whole(), _unscheduled)
 def schedule(match: Match, edit: Edit) -> fx.Node:
-    """step() counts, and sets every mask."""
+    """step() sets every mask."""
     begin, end = (match.step_at(share, "schedule_pruning") for share in (match.options.begin, match.options.end))
     weights = [node for node in match.graph.nodes if node.name in match.plan]
     masks = [mask for mask in map(_mask_of, weights) if mask is not None]
-    counter = edit.buffer(STEP, torch.zeros((), dtype=torch.int64))
-    now = edit.call(_aten.add.Tensor, counter, 1)
-    edit.update(counter, now)
     settings = [match.plan[node.name] for node in weights], begin, max(1, end), match.options.every, match.options.scope
-    changed = edit.call(_own.pruning_masks.default, weights, masks, now, *settings)
+    changed = edit.call(_own.pruning_masks.default, weights, masks, step_ending(edit), *settings)
     for i, buffer in enumerate(masks):
         edit.update(buffer, edit.item(changed, i))
     return match.root

@@ -26,12 +26,13 @@ import torch
 from msgspec import Meta
 from torch import Tensor, fx
 
+from ..compiler.clock import steps_done
 from ..compiler.contract import Close, Options, OptionsFor, Pass
 from ..compiler.edit import Edit
 from ..compiler.graph import Graph, arguments, shape
 from ..compiler.layers import channel_axis, factor_of, output_axis
 from ..compiler.norms.movement import NOBODY
-from ..compiler.norms.norm import STEP, forms
+from ..compiler.norms.norm import forms
 from ..compiler.norms.takers import Search, Taker, norms
 from ..compiler.pattern import Anything, Pattern, aten, either
 from ..compiler.rule import Match, rule
@@ -181,24 +182,14 @@ def freeze_statistics(match: Match, edit: Edit) -> fx.Node:
 
     Both norms have copies of their own: for its gradient each keeps the statistics, which must not change behind it.
     """
-    step = _counter(match, edit)
     at = match.step_at(match.options.freeze_statistics, "simulate_fold.freeze_statistics")
-    frozen = edit.call(_aten.ge.Scalar, step, at)
+    frozen = edit.call(_aten.ge.Scalar, steps_done(edit), at)
     old, new = ([edit.call(_aten.clone.default, match.node(name)) for name in ("mean", "var")] for _ in range(2))
     still = edit.like(match.root, running_mean=old[0], running_var=old[1], training=False)
     moving = edit.like(match.root, running_mean=new[0], running_var=new[1])
     for name, before, after in zip(("mean", "var"), old, new, strict=True):
         edit.call(_aten.copy_.default, match.node(name), edit.call(_aten.where.self, frozen, before, after))
     return edit.call(_aten.where.self, frozen, still, moving)
-
-
-def _counter(match: Match, edit: Edit) -> fx.Node:
-    """The number of steps so far, one for all norms."""
-    if STEP in match.graph.state:
-        return edit.common(STEP, match.graph.state[STEP])
-    step = edit.buffer(STEP, torch.zeros((), dtype=torch.int64))
-    edit.update(step, edit.call(_aten.add.Tensor, step, 1))
-    return step
 
 
 PASS = Pass(

@@ -9,12 +9,12 @@ import torch
 from lowbit import Prepared, prepare
 from lowbit.api import FLOAT, passes
 from lowbit.compiler.capture import capture
+from lowbit.compiler.clock import STEP
 from lowbit.compiler.errors import UserError
 from lowbit.compiler.facts import no_batch_norm
 from lowbit.compiler.graph import arguments
 from lowbit.compiler.layers import is_layer, weight_of
 from lowbit.compiler.modes import evaluated
-from lowbit.compiler.norms.norm import STEP
 from lowbit.compiler.operators import own
 from lowbit.compiler.recipe import parse
 from lowbit.compiler.sketches.sketch import network

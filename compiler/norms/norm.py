@@ -12,12 +12,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, fx
 
+from ..clock import STEP
 from ..graph import arguments
 
 _aten = torch.ops.aten
-
-STEP = "lowbit.statistics_step"
-"""Name of the buffer that counts steps until norms freeze."""
 
 FLOOR = 2.0**-5
 """Least magnitude of g in a factor that is divided by again. A norm that begins at zero, as the last one of a residual

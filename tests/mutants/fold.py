@@ -138,15 +138,15 @@ MUTANTS: list[Mutant] = [
     Mutant(
         "norms freeze a step late",
         SIMULATE,
-        "frozen = edit.call(_aten.ge.Scalar, step, at)",
-        "frozen = edit.call(_aten.ge.Scalar, step, at + 1)",
+        "steps_done(edit), at)",
+        "steps_done(edit), at + 1)",
         f"{FROZEN}::test_before_and_behind_the_step",
     ),
     Mutant(
         "each norm counts the steps",
-        SIMULATE,
-        "if STEP in match.graph.state:",
-        "if STEP in match.graph.leaves:",
+        "compiler/clock.py",
+        "if STEP in edit.state else",
+        "if STEP in edit.graph.leaves else",
         f"{FROZEN}::test_eval_mode_has_one_norm",
     ),
     Mutant(
