@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import fx
 
+from .autocast import Autocast
 from .edit import Edit
 from .errors import Broken
 from .graph import Graph, is_effect, layer, origin
@@ -55,7 +56,7 @@ def rewrite(graph: Graph, rules: Sequence[Rule], context: Context) -> tuple[Grap
     progress = Progress(frozenset(state), len(graph.fx.nodes))
     while True:
         swept = _sweep(working, state, by_target, context)
-        events = [*_lasting(events, swept), *swept]
+        events = [*_lasting(events, working), *swept]
         fired = {event.rule for event in swept if event.fired}
         if not fired:
             return replace(working, state=_useful(graph, working, state)), events
@@ -65,11 +66,10 @@ def rewrite(graph: Graph, rules: Sequence[Rule], context: Context) -> tuple[Grap
             raise Broken(what, where=context.label, why=why)
 
 
-def _lasting(events: list[Event], swept: list[Event]) -> list[Event]:
-    """What fired, and why other rules did not at a node that is gone: that no later sweep tells."""
-    replaced = {event.node for event in events if event.fired}
-    told = {(event.rule, event.node) for event in swept}
-    return [e for e in events if e.fired or (e.node in replaced and (e.rule, e.node) not in told)]
+def _lasting(events: list[Event], graph: Graph) -> list[Event]:
+    """What fired, and why rules did not at a node that is gone: that no later sweep tells."""
+    there = {node.name for node in graph.fx.nodes}
+    return [event for event in events if event.fired or event.node not in there]
 
 
 def _index(rules: Sequence[Rule]) -> Mapping[Any, list[Rule]]:
@@ -106,11 +106,21 @@ def _try(graph: Graph, state: dict[str, torch.Tensor], node: fx.Node, rule: Rule
         if reason:
             return Event(label, name, str(origin(node)), reason)
     event = Event(label, name, str(origin(node)))
-    replacement = rule.build(match, edit := Edit(graph, state, node, label, context.shared))
+    replacement = rule.build(match, edit := Edit(graph, state, node, label, context.shared, autocasts=_blocks(match)))
     for reader, value in edit.diverted.items():
         reader.replace_input_with(node, value)
     _splice(node, replacement, edit.made)
     return event
+
+
+def _blocks(match: Match) -> tuple[Autocast, ...]:
+    """The blocks of autocast that all calls of a match stand in.
+
+    None where they differ: a new call may read what one of them read, in a type that only an autocast makes fit.
+    """
+    bound = [node for node in match.bindings.by_pattern.values() if isinstance(node, fx.Node)]
+    found = {origin(node).autocasts for node in (match.root, *bound) if node.op == "call_function"}
+    return found.pop() if len(found) == 1 else ()
 
 
 def _splice(root: fx.Node, replacement: fx.Node, made: Sequence[fx.Node]) -> None:

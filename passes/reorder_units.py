@@ -16,13 +16,13 @@ from ..compiler.edit import Edit
 from ..compiler.facts import inference, weights_frozen, weights_on_grid
 from ..compiler.pattern import Planned
 from ..compiler.rule import Match, rule
-from ..compiler.units.choose import rebuild, stays
+from ..compiler.units.choice import rebuild, stays
 from ..compiler.units.order import reorder
 
 
 @rule(Planned(), stays)
 def in_another_order(match: Match, edit: Edit) -> fx.Node:
-    return rebuild(match.plan, match.root, match.graph, edit)
+    return rebuild(match, edit)
 
 
 PASS = Pass(

@@ -12,7 +12,8 @@ from torch import fx
 
 from ..arrays import Floats, Integers
 from ..graph import Graph, arguments
-from .choose import Choice, Chosen, Conflict, choose
+from .choice import Call, Choice, Chosen
+from .choose import Conflict, choose
 from .groups import Layer, Units, units
 from .settled import Reading, added, bias_of, has_border, readings
 
@@ -135,10 +136,12 @@ def _folded(search: _Search, layer: Layer) -> Integers:
 def _with_biases(search: _Search, plan: Mapping[fx.Node, Chosen]) -> Mapping[str, Chosen]:
     folded: dict[str, Chosen] = {node.name: chosen for node, chosen in plan.items()}
     for layer in search.units.layers:
-        total, call = _folded(search, layer), layer.call
-        if call in plan and total.any():
-            bias = shifted(bias_of(search.graph, layer), total, search.reads[layer].unit, call.meta["val"].dtype)
-            folded[call.name] = replace(plan[call], bias=bias)
+        total, call = _folded(search, layer), plan.get(layer.call)
+        if isinstance(call, Call) and total.any():
+            dtype = layer.call.meta["val"].dtype
+            bias = shifted(bias_of(search.graph, layer), total, search.reads[layer].unit, dtype)
+            _, outputs = call.picks["bias"]
+            folded[layer.call.name] = replace(call, picks={}, bias=bias[outputs])
     return folded
 
 

@@ -11,7 +11,8 @@ from torch import fx
 
 from ..arrays import Floats, Integers
 from ..graph import Graph, arguments
-from .choose import Choice, Conflict, choose
+from .choice import Choice
+from .choose import Conflict, choose
 from .groups import Layer, Units, units
 
 SPARSE = 0.5

@@ -9,7 +9,7 @@ GOES = f"{UNITS}::test_what_goes"
 
 GROUPS = "compiler/units/groups.py"
 FLOW = "compiler/units/flow.py"
-CHOOSE = "compiler/units/choose.py"
+CHOICE, CHOOSE = "compiler/units/choice.py", "compiler/units/choose.py"
 SETTLED = "compiler/units/settled.py"
 IDLE = "compiler/units/idle.py"
 ORDER = "compiler/units/order.py"
@@ -69,7 +69,7 @@ MUTANTS: list[Mutant] = [
     Mutant(
         "constants are dropped, not folded",
         IDLE,
-        "if call in plan and total.any():",
+        "if isinstance(call, Call) and total.any():",
         "if False:",
         SURVIVES,
     ),
@@ -97,14 +97,14 @@ MUTANTS: list[Mutant] = [
     ),
     Mutant(
         "a scale keeps its channels",
-        CHOOSE,
+        CHOICE,
         "    if scale.numel() > 1:\n",
         "    if False:\n",
         UNITS,
     ),
     Mutant(
         "columns are not moved",
-        CHOOSE,
+        CHOICE,
         "(ins % columns)[:, None, :]]",
         "(ins % columns).sort(1).values[:, None, :]]",
         f"{LAW}[meaning-reorder_units]",
