@@ -16,6 +16,7 @@ import numpy as np
 
 from ..compiler.arrays import Integers
 from .fixed.op import Call
+from .fixed.ops.slice import taken
 from .fixed.sums import partial_dot
 from .fixed.types import INT32, Range
 from .fixed.window import Window
@@ -39,7 +40,7 @@ def makers(arrays: Arrays) -> Mapping[str, KernelMaker]:
     """The kernel maker of every core op on those arrays."""
     table = {
         "conv2d": conv2d, "linear": linear, "rescale": rescale, "add": add, "clamp": clamp, "max_pool2d": max_pool2d,
-        "sum": sum_, "reshape": reshape, "pad2d": pad2d,
+        "sum": sum_, "reshape": reshape, "pad2d": pad2d, "slice": slice_,
     }  # fmt: skip
     return {name: partial(maker, arrays) for name, maker in table.items()}
 
@@ -128,6 +129,11 @@ def reshape(arrays: Arrays, call: Call) -> Kernel:
 def pad2d(arrays: Arrays, call: Call) -> Kernel:
     window = Window((1, 1), (1, 1), call.padding)
     return lambda x: _padded(arrays, window, x, call.pad_value)
+
+
+def slice_(arrays: Arrays, call: Call) -> Kernel:
+    places = taken(call.start, call.stop, call.step)
+    return lambda x: x[places]
 
 
 def _exact_dtype(weight: Integers, x: Range) -> str:

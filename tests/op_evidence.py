@@ -166,6 +166,12 @@ def _pad2d(draw: Draw, x: Operand) -> Parts:
     return {}, {"padding": draw(st.tuples(*[st.integers(0, 2)] * 4)), "pad_value": _pad_value(draw, x)}
 
 
+def _slice(draw: Draw, x: Operand) -> Parts:
+    places = [draw(st.tuples(st.integers(0, n - 1), st.integers(1, n), st.integers(1, n))) for n in x.shape]
+    start, stop, step = zip(*[(a, max(a + 1, b), c) for a, b, c in places], strict=True)
+    return {}, {"start": start, "stop": stop, "step": step}
+
+
 IMAGE, WINDOW = tensor(2, 4, 4), {"stride": (1, 1), "padding": (0, 0, 0, 0), "dilation": (1, 1)}
 CONV2D = call(x=IMAGE, weight=ones(4, 1, 2, 2), bias=ones(4), **WINDOW, groups=2, pad_value=0)
 LINEAR = call(x=tensor(3), weight=ones(2, 3), bias=ones(2))
@@ -177,6 +183,7 @@ ADD = call(
 )  # fmt: skip
 CLAMP = call(x=IMAGE, lo=0, hi=6)
 MAX_POOL2D = call(x=IMAGE, kernel=(2, 2), **WINDOW)
+SLICE = call(x=IMAGE, start=(0, 1, 0), stop=(2, 4, 4), step=(1, 2, 1))
 SUM_POOL2D = call(x=IMAGE, kernel=(2, 2), stride=(2, 2), padding=(0, 0, 0, 0), pad_value=0)
 SUM = call(x=IMAGE, axes=(1, 2), keepdim=0)
 
@@ -256,6 +263,10 @@ EVIDENCE: Mapping[str, Evidence] = {
     "reshape": Evidence(_reshape, call(x=IMAGE, shape=(32,)), breaks={"C1": (call(x=IMAGE, shape=(2, 4, 3)),)}),
     "pad2d": Evidence(_pad2d, call(x=IMAGE, padding=(1, 0, 0, 0), pad_value=0), ranks=range(2, 5), breaks={
         "C1": (call(x=tensor(4), padding=(1, 0, 0, 0), pad_value=0),),
+    }),
+    "slice": Evidence(_slice, SLICE, ranks=range(1, 5), breaks={
+        "C1": tuple(changed(SLICE, **{key: (1, 1)}) for key in ("start", "stop", "step")),
+        "C2": (changed(SLICE, start=(0, 4, 0)), changed(SLICE, stop=(2, 5, 4))),
     }),
 }  # fmt: skip
 

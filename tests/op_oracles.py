@@ -74,6 +74,12 @@ def _sum(x: Array, axes: tuple[int, ...], keepdim: int) -> Array:
     return _whole(torch.sum(_double(x), [axis + 1 for axis in axes], keepdim=bool(keepdim)))
 
 
+def _slice(x: Array, start: Any, stop: Any, step: Any) -> Array:
+    for axis, places in enumerate(zip(start, stop, step, strict=True), 1):
+        x = _whole(_double(x).index_select(axis, torch.arange(*places)))
+    return x
+
+
 ORACLES: Mapping[str, Callable[..., Array]] = {
     "conv2d": _conv2d,
     "linear": _linear,
@@ -84,6 +90,7 @@ ORACLES: Mapping[str, Callable[..., Array]] = {
     "sum_pool2d": _sum_pool2d,
     "sum": _sum,
     "reshape": lambda x, shape: _whole(torch.reshape(_double(x), (len(x), *shape))),
+    "slice": _slice,
     "pad2d": lambda x, padding, pad_value: _whole(_pad(x, padding, pad_value)),
 }
 """On int64 arrays with a leading batch axis, attributes as keywords."""
