@@ -1,0 +1,1 @@
+"""The networks of the benchmarks, as plain modules: one file each."""
