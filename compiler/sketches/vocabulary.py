@@ -30,6 +30,8 @@ def layer(name: str, options: list[str], x: Tensor) -> nn.Module:
             return _norm(options, x)
         case "shuffle":
             return nn.ChannelShuffle(size)
+        case "short":
+            return Short(size)
         case "relu":
             return nn.ReLU(inplace="inplace" in options)
         case "maxpool" | "avgpool" | "gap" | "pad":
@@ -38,7 +40,9 @@ def layer(name: str, options: list[str], x: Tensor) -> nn.Module:
             return module
         case _ if name in _PLAIN:
             return _PLAIN[name]()
-    known = ", ".join(sorted({"conv", "tconv", "linear", "mix", "bn", "shuffle", "relu", "spelt", *_SPATIAL, *_PLAIN}))
+    known = ", ".join(
+        sorted({"conv", "tconv", "linear", "mix", "bn", "shuffle", "short", "relu", "spelt", *_SPATIAL, *_PLAIN})
+    )
     raise UserError(f"unknown word '{name}' in a sketch", fix=f"one of: {known}")
 
 
@@ -156,6 +160,17 @@ class Halves(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         first, second = x.chunk(2, dim=1)
         return first + second
+
+
+class Short(nn.Module):
+    """The shortcut of option A (He et al. 2015): every second row and column, `more` channels of zeros on each side."""
+
+    def __init__(self, more: int) -> None:
+        super().__init__()
+        self.more = more
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, self.more, self.more))
 
 
 class Gain(nn.Module):
