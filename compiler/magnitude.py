@@ -1,4 +1,4 @@
-"""Magnitude thresholds: below which absolute value a given share of the weights lies."""
+"""Magnitude: below which absolute value a given share of the weights lies, and which weights lie above it."""
 
 from __future__ import annotations
 
@@ -37,3 +37,28 @@ def thresholds(weights: Sequence[Tensor], shares: Sequence[float], scope: str, s
     if scope == "global":
         return [threshold(weights, shares[0], samples)] * len(weights)
     return [threshold([w], share, samples) for w, share in zip(weights, shares, strict=True)]
+
+
+def largest(weights: Sequence[Tensor], shares: Sequence[float], scope: str) -> list[Tensor]:
+    """Of each tensor which values stay, bool, when the smallest share of them goes; shares and scope as above.
+
+    As many go as the share says, to the nearest whole number: of equal magnitudes, the first.
+    """
+    if scope == "global":
+        return _largest(weights, shares[0])
+    return [_largest([w], share)[0] for w, share in zip(weights, shares, strict=True)]
+
+
+def _largest(weights: Sequence[Tensor], share: float) -> list[Tensor]:
+    limit = threshold(weights, share)
+    above = [w.abs() > limit for w in weights]
+    left = round(share * sum(w.numel() for w in weights)) - sum(int((~stay).sum()) for stay in above)
+    return above if left == 0 else _first_go(weights, above, limit, -left)
+
+
+def _first_go(weights: Sequence[Tensor], above: Sequence[Tensor], limit: Tensor, spared: int) -> list[Tensor]:
+    """Spare the last so many of the values whose magnitude is the limit."""
+    tied = torch.cat([(w.abs() == limit).reshape(-1) for w in weights])
+    last = tied.flip(0).cumsum(0).flip(0) <= spared
+    back = torch.split(tied & last, [w.numel() for w in weights])
+    return [stay | more.reshape(stay.shape) for stay, more in zip(above, back, strict=True)]

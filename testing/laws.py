@@ -12,6 +12,7 @@ from ..api import passes
 from ..compiler.contract import Close, CloseAbove, Exact, ExactIntegers, OnGrid
 from ..compiler.facts import Fact
 from ..compiler.graph import Graph, arguments, origin
+from ..compiler.masks.schedule import is_criterion
 from ..compiler.modes import evaluated
 from ..compiler.sketches.trial import advance
 from ..compiler.text import digest, text
@@ -133,8 +134,9 @@ def _alike(old: dict[str, torch.Tensor], new: dict[str, torch.Tensor], relative:
 
 
 def _near(old: list[torch.Tensor], new: list[torch.Tensor], relative: float) -> None:
-    for ours, theirs in zip(new, old, strict=True):
-        assert float((ours - theirs).abs().max()) <= relative * float(theirs.abs().max())
+    for i, (ours, theirs) in enumerate(zip(new, old, strict=True)):
+        change, largest = float((ours - theirs).abs().max()), float(theirs.abs().max())
+        assert change <= relative * largest, f"output {i} changes by {change:g}, of {largest:g}"
 
 
 def _on_grid(old: Graph, new: Graph) -> None:
@@ -143,13 +145,14 @@ def _on_grid(old: Graph, new: Graph) -> None:
     for node, x, y, scale in rounded(new):
         zero, lo, hi = (arguments(node)[name] for name in ("zero", "lo", "hi"))
         codes = (y / scale).round() + zero
-        assert torch.equal((codes - zero) * scale, y)
-        assert lo <= float(codes.min())
-        assert float(codes.max()) <= hi
-        assert lo < zero or float(x.min()) >= 0
+        assert torch.equal((codes - zero) * scale, y), f"{node.name} gives values between those of its grid"
+        assert lo <= float(codes.min()), f"{node.name} gives values below its grid"
+        assert float(codes.max()) <= hi, f"{node.name} gives values above its grid"
+        assert lo < zero or float(x.min()) >= 0, f"{node.name} is unsigned and meets negative values"
         clipped = ((codes == lo) & (x < y)) | ((codes == hi) & (x > y))
-        assert bool((clipped | ((x - y).abs() <= scale / 2 * (1 + 2**-40))).all())
-        assert _only_readers(arguments(node)["x"])
+        near = clipped | ((x - y).abs() <= scale / 2 * (1 + 2**-40))
+        assert bool(near.all()), f"{node.name} does not give the nearest value of its grid"
+        assert _only_readers(arguments(node)["x"]), f"not all readers of {arguments(node)['x'].name} read its grid"
 
 
 def _only_readers(edge: fx.Node) -> bool:
@@ -157,8 +160,8 @@ def _only_readers(edge: fx.Node) -> bool:
 
     What is on a grid already may be read as it is, and through a second one.
     """
-    own = (_own.fake_quantize.default, _own.msqe.default, _own.partial_l2.default, _own.pruning_masks.default)
-    return edge.target is own[0] or all(reader.target in own for reader in edge.users)
+    own = (_own.fake_quantize.default, _own.msqe.default, _own.partial_l2.default)
+    return edge.target is own[0] or all(reader.target in own or is_criterion(reader) for reader in edge.users)
 
 
 def gradient(line: str) -> None:
@@ -169,7 +172,7 @@ def gradient(line: str) -> None:
     if "coarse" in line or len(graph(line).penalties) == len(graph(split(line)[0]).penalties):
         return
     slope, difference, bound = penalty_slope(graph(line))
-    assert abs(slope - difference) <= bound
+    assert abs(slope - difference) <= bound, f"the gradient is {slope:g}, the slope {difference:g}"
 
 
 LAWS = (legal, pure, deterministic, idempotent, frugal, provenance, order, meaning, gradient)

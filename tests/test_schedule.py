@@ -14,13 +14,19 @@ from prepared import STEPS, batch, custom, optimizer, prepared, train
 from torch import Tensor
 
 SKETCH = "conv(4) bn relu gap linear(3)"
-SETTINGS = [(0.8, 0.0, 0.5, 1), (0.5, 0.25, 1.0, 3), (0.9, 0.5, 0.5, 10), (0.0, 0.0, 1.0, 2), (0.6, 0.0, 0.0, 7)]
+SETTINGS = [
+    (0.8, 0.0, 0.5, 1, 0.0),
+    (0.5, 0.25, 1.0, 3, 0.3),
+    (0.9, 0.5, 0.5, 10, 0.2),
+    (0.0, 0.0, 1.0, 2, 0.0),
+    (0.6, 0.0, 0.0, 7, 0.6),
+]
 scopes = pytest.mark.parametrize("scope", ["global", "layer"])
-schedules = pytest.mark.parametrize(("sparsity", "begin", "end", "every"), SETTINGS)
+schedules = pytest.mark.parametrize(("sparsity", "begin", "end", "every", "initial"), SETTINGS)
 
 
-def recipe(scope: str, sparsity: float, begin: float, end: float, every: int) -> str:
-    numbers = f"sparsity = {sparsity}, begin = {begin}, end = {end}, every = {every}"
+def recipe(scope: str, sparsity: float, begin: float, end: float, every: int, initial: float) -> str:
+    numbers = f"sparsity = {sparsity}, initial = {initial}, begin = {begin}, end = {end}, every = {every}"
     return f'''
         prepare = [{{use = "schedule_pruning", scope = "{scope}", {numbers}}}, {{use = "insert_fake_quant"}}]'''
 
@@ -33,14 +39,14 @@ def weights(ours: Prepared) -> list[Tensor]:
     return [ours.get_parameter("0.weight"), ours.get_parameter("4.1.weight")]
 
 
-def asked(step: int, sparsity: float, begin: float, end: float, every: int) -> Fraction | None:
+def asked(step: int, sparsity: float, begin: float, end: float, every: int, initial: float) -> Fraction | None:
     """s(t) in exact fractions: of the last step that set the masks, None before the first."""
     first, last = round(begin * STEPS), max(1, round(end * STEPS))
     set_at = [t for t in range(1, step + 1) if first <= t <= last and (t % every == 0 or t == last)]
     if not set_at:
         return None
     left = 1 - Fraction(set_at[-1] - first, last - first) if last > first else Fraction(0)
-    return Fraction(sparsity) * (1 - left**3)
+    return Fraction(initial) + (Fraction(sparsity) - Fraction(initial)) * (1 - left**3)
 
 
 def zeros(tensors: list[Tensor]) -> int:
@@ -49,17 +55,19 @@ def zeros(tensors: list[Tensor]) -> int:
 
 @scopes
 @schedules
-def test_masks_follow_the_cubic(scope: str, sparsity: float, begin: float, end: float, every: int) -> None:
+def test_masks_follow_the_cubic(
+    scope: str, sparsity: float, begin: float, end: float, every: int, initial: float
+) -> None:
     """After each step as many zeros as the closed form asks for, and they are the smallest weights there were."""
-    ours = prepared(SKETCH, recipe(scope, sparsity, begin, end, every))
+    ours = prepared(SKETCH, recipe(scope, sparsity, begin, end, every, initial))
     held: list[list[Tensor]] = [copy.deepcopy(masks(ours))]
 
     def look(step: int) -> None:
-        share = asked(step + 1, sparsity, begin, end, every)
+        share = asked(step + 1, sparsity, begin, end, every, initial)
         groups = [masks(ours)] if scope == "global" else [[mask] for mask in masks(ours)]
         for group in groups:
             assert zeros(group) == (0 if share is None else round(float(share) * sum(mask.numel() for mask in group)))
-        if asked(step + 1, sparsity, begin, end, every) == asked(step, sparsity, begin, end, every):
+        if asked(step + 1, sparsity, begin, end, every, initial) == asked(step, sparsity, begin, end, every, initial):
             assert all(torch.equal(a, b) for a, b in zip(masks(ours), held[0], strict=True))
         held[0] = copy.deepcopy(masks(ours))
 
@@ -67,8 +75,8 @@ def test_masks_follow_the_cubic(scope: str, sparsity: float, begin: float, end: 
 
 
 @schedules
-def test_the_smallest_weights_are_masked(sparsity: float, begin: float, end: float, every: int) -> None:
-    ours = prepared(SKETCH, recipe("global", sparsity, begin, end, every))
+def test_the_smallest_weights_are_masked(sparsity: float, begin: float, end: float, every: int, initial: float) -> None:
+    ours = prepared(SKETCH, recipe("global", sparsity, begin, end, every, initial))
     train(ours, SKETCH, 0, max(1, round(end * STEPS)), optimizer(ours))
     magnitudes = torch.cat([w.detach().abs().flatten() for w in weights(ours)])
     kept = torch.cat([mask.flatten() for mask in masks(ours)]) == 1
@@ -78,7 +86,7 @@ def test_the_smallest_weights_are_masked(sparsity: float, begin: float, end: flo
 
 
 def test_a_masked_weight_is_zero_for_the_network_and_keeps_its_value() -> None:
-    ours = prepared(SKETCH, recipe("global", 0.8, 0.0, 0.5, 1))
+    ours = prepared(SKETCH, recipe("global", 0.8, 0.0, 0.5, 1, 0.0))
     train(ours, SKETCH, 0, STEPS, optimizer(ours))
     ours.eval()
     x, expected = batch(SKETCH)[0], ours(batch(SKETCH)[0])
@@ -92,7 +100,7 @@ def test_a_masked_weight_is_zero_for_the_network_and_keeps_its_value() -> None:
 def test_a_schedule_asks_for_the_length_of_the_training() -> None:
     model, x = network(SKETCH)
     with pytest.raises(UserError, match="how long the training is"):
-        prepare(model, (x,), custom(recipe("global", 0.5, 0.0, 1.0, 1)))
+        prepare(model, (x,), custom(recipe("global", 0.5, 0.0, 1.0, 1, 0.0)))
 
 
 def test_other_layers_other_sparsities() -> None:

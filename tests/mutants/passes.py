@@ -4,8 +4,6 @@ from mutant import Mutant
 
 LAW = "tests/test_pass_laws.py::test_law"
 REFUSES = "tests/test_pass_laws.py::test_refuses"
-PRUNE = "passes/schedule_pruning.py"
-SCHEDULE = "tests/test_schedule.py"
 
 MUTANTS: list[Mutant] = [
     Mutant(
@@ -28,22 +26,6 @@ MUTANTS: list[Mutant] = [
         "quantize(w, scale, zero, lo, hi, axis)",
         "quantize(w, scale[:1], zero, lo, hi, axis)",
         f"{LAW}[meaning-freeze]",
-    ),
-    Mutant("the cubic is a square", PRUNE, ") ** 3 if", ") ** 2 if", f"{SCHEDULE}::test_masks_follow_the_cubic"),
-    Mutant("masks move behind the end", PRUNE, "now > end or ", "", f"{SCHEDULE}::test_masks_follow_the_cubic"),
-    Mutant(
-        "the largest weights are masked",
-        PRUNE,
-        "(w.abs() > t)",
-        "(w.abs() <= t)",
-        f"{SCHEDULE}::test_the_smallest_weights_are_masked",
-    ),
-    Mutant(
-        "masks are not applied",
-        PRUNE,
-        "return edit.call(_aten.mul.Tensor, match.root, edit",
-        "edit.call(_aten.mul.Tensor, match.root, edit",
-        f"{LAW}[legal-schedule_pruning]",
     ),
     Mutant(
         "half the pull of the square error",

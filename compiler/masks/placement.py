@@ -1,0 +1,133 @@
+"""Where masks stand: behind a weight, before all that computes with it; `step()` sets them by a criterion.
+
+    w -> w * m,   m: a buffer `lowbit.masks.*` of w's shape, of zeros and ones
+
+A masked weight keeps its value in its parameter, where momentum and weight decay may move it: it comes back if a later
+mask lets it, and never on its own. Masks of several passes stand one behind another, and each pass meets the weights as
+the masks before its own leave them.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import torch
+from torch import fx
+
+from ..clock import step_ending
+from ..contract import OptionsFor
+from ..edit import Edit
+from ..graph import Graph, layer
+from ..layers import MASKS, is_layer, weight_of, weights_multiplied
+from ..pattern import Planned, Whole
+from ..rule import Match, Rule, rule
+from .schedule import Schedule
+
+_aten, _own = torch.ops.aten, torch.ops.lowbit
+
+Given: TypeAlias = Callable[[Match, Edit, list[fx.Node]], Sequence[Any]]
+"""The arguments of a criterion behind its schedule, for the weights that it is asked about."""
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """By name of a weight, or of its product with the masks before: the options of its layer, or why it stays whole."""
+
+    chosen: Mapping[str, Any]
+    kept: Mapping[str, str]
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.chosen or name in self.kept
+
+
+def placed(criterion: Any, whole: Callable[[fx.Node], str] = lambda weight: "") -> Callable[[Graph, OptionsFor], Plan]:
+    """The plan of a pass that asks this criterion.   whole: why a weight cannot be pruned by it, or ""."""
+
+    def plan(graph: Graph, options: OptionsFor) -> Plan:
+        settings = {weight: options(layer(weight)) for weight in weights_multiplied(graph)}
+        reasons = {
+            weight: whole(weight) if own.pruned else "the recipe leaves it out" for weight, own in settings.items()
+        }
+        ends = {weight: _end(graph, weight, criterion).name for weight in settings}
+        return Plan(
+            {ends[weight]: own for weight, own in settings.items() if not reasons[weight]},
+            {ends[weight]: reason for weight, reason in reasons.items() if reason},
+        )
+
+    return plan
+
+
+def product_of(weight: fx.Node) -> fx.Node | None:
+    """The product of a weight with its mask, if it has one."""
+    return next((reader for reader in weight.users if mask_of(reader) is not None and reader.args[0] is weight), None)
+
+
+def mask_of(product: fx.Node) -> fx.Node | None:
+    """The mask in a product of a weight with one; None for any other node."""
+    if product.target is not _aten.mul.Tensor:
+        return None
+    factor = product.args[1]
+    return factor if isinstance(factor, fx.Node) and str(factor.target).startswith(MASKS) else None
+
+
+def _end(graph: Graph, weight: fx.Node, criterion: Any) -> fx.Node:
+    """The weight behind all its masks; before the one of this criterion, which then refuses another."""
+    end = weight
+    while (product := product_of(end)) is not None and _setter(graph, product) is not criterion:
+        end = product
+    return end
+
+
+def _setter(graph: Graph, product: fx.Node) -> Any:
+    """The criterion that sets the mask in a product; None if none does."""
+    mask = mask_of(product)
+    value = None if mask is None else graph.updates.get(str(mask.target))
+    return value.args[0].target if value is not None and value.target is operator.getitem else None  # type: ignore[union-attr]
+
+
+def _chosen(match: Match) -> str:
+    plan: Plan = match.plan
+    return plan.kept.get(match.root.name, "")
+
+
+def _unmasked(match: Match) -> str:
+    return "" if product_of(match.root) is None else "the weight is masked already"
+
+
+@rule(Planned(), _chosen, _unmasked)
+def mask(match: Match, edit: Edit) -> fx.Node:
+    """w -> w * mask, for every reader of w on the way to a layer; penalties go on reading w itself."""
+    weight: fx.Node = weight_of(match.root)  # type: ignore[assignment]  # what is planned has one
+    for reader in match.root.users:
+        if not is_layer(reader) and weight_of(reader) is not weight:
+            edit.keep(reader)
+    ones = torch.ones_like(match.graph.tensor(weight))
+    return edit.call(_aten.mul.Tensor, match.root, edit.buffer(f"{MASKS}{weight.target}", ones))
+
+
+def scheduled(criterion: Any, name: str, given: Given) -> tuple[Rule, Rule]:
+    """The rules of a pass of that name: masks on the weights of its plan, and the criterion that sets them."""
+
+    def unscheduled(match: Match) -> str:
+        if any(node.target is criterion for node in match.graph.nodes):
+            return "the masks are scheduled already"
+        return "" if match.plan.chosen else "no layer has a weight to prune"
+
+    @rule(Whole(), unscheduled)
+    def schedule(match: Match, edit: Edit) -> fx.Node:
+        """step() sets every mask."""
+        options: Schedule = match.options
+        begin, end = (match.step_at(share, name) for share in (options.begin, options.end))
+        weights = [node for node in match.graph.nodes if node.name in match.plan.chosen]
+        masks = [mask for product in map(product_of, weights) if product and (mask := mask_of(product))]
+        own = given(match, edit, weights)
+        when = step_ending(edit), begin, max(1, end), options.every
+        changed = edit.call(criterion, weights, masks, *when, *own)
+        for i, buffer in enumerate(masks):
+            edit.update(buffer, edit.item(changed, i))
+        return match.root
+
+    return mask, schedule
