@@ -10,8 +10,7 @@ negligible on one side, no s makes both as large: the other side is scaled down 
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
@@ -19,21 +18,18 @@ import torch
 from msgspec import Meta
 from torch import Tensor, fx
 
+from ..compiler.balance import Pair, balanced
 from ..compiler.chains import BOUND, CLIPS, Chain, Lay, chain_from, shared, upper
 from ..compiler.contract import Close, Options, OptionsFor, Pass
 from ..compiler.edit import Edit
 from ..compiler.facts import one_graph
 from ..compiler.graph import Graph, arguments, layer, shape
-from ..compiler.layers import along_inputs, along_outputs, is_layer, per_input, per_output
-from ..compiler.operators import NONNEGATIVE, PRODUCERS
+from ..compiler.layers import along_inputs, along_outputs, is_layer
+from ..compiler.operators import PRODUCERS
 from ..compiler.pattern import Call
 from ..compiler.rule import Match, rule
 
 _aten = torch.ops.aten
-
-EQUAL = 0.05
-"""Ranges that differ by less than this share are equal; the sweeps go on to a tenth of it. It is 0.07 of a bit."""
-NEGLIGIBLE = 2.0**-16
 
 
 class Settings(Options, frozen=True):
@@ -58,21 +54,6 @@ class Plan:
     why: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass
-class Pair:
-    """Two layers while they are swept over; of each channel between them, (channels,):
-
-    ours, theirs: whether the first, the second has weights to speak of.   constant: how large it is without weights.
-    factor: what it has been multiplied by.
-    """
-
-    chain: Chain
-    ours: Tensor
-    theirs: Tensor
-    constant: Tensor
-    factor: Tensor
-
-
 def plan(graph: Graph, options: OptionsFor) -> Plan:
     """Follow every layer to the next one, and sweep over the pairs."""
     chosen, why, chains = options(""), dict[str, str](), list[Chain]()
@@ -82,21 +63,10 @@ def plan(graph: Graph, options: OptionsFor) -> Plan:
             chains.append(found)
         else:
             why[node.name] = found
-    ends = dict.fromkeys(node for chain in chains for node in _ends(chain))
-    weights = {node: _magnitudes(graph.tensor(arguments(node)["weight"])) for node in ends}
-    pairs = [_begin(graph, chain, weights) for chain in chains]
-    if not any(float((_ratio(pair, weights).log() * 2).abs().max()) > EQUAL for pair in pairs):
-        return Plan({}, {}, why)
-    for _ in range(chosen.rounds):
-        if _sweep(pairs, weights) < EQUAL / 20:
-            break
+    pairs = balanced(graph, chains, chosen.rounds)
     clips = [(pair, clip, lay) for pair in pairs for clip, lay in pair.chain.clips]
     limits = {clip.name: _limit(graph, pair, clip, lay, chosen.clip) for pair, clip, lay in clips}
     return Plan(_scales(pairs), limits, why)
-
-
-def _ends(chain: Chain) -> tuple[fx.Node, fx.Node]:
-    return chain.first, chain.second
 
 
 def _pair(graph: Graph, node: fx.Node) -> Chain | str:
@@ -106,59 +76,7 @@ def _pair(graph: Graph, node: fx.Node) -> Chain | str:
     return shared(graph, node, "weight", "bias") or shared(graph, found.second, "weight") or found
 
 
-def _magnitudes(weight: Tensor) -> Tensor:
-    """The largest magnitude of each kernel: a weight of one tap that is scaled as the weight itself is."""
-    magnitude = weight.detach().double().abs()
-    return magnitude.amax(list(range(2, weight.dim())), keepdim=True) if weight.dim() > 2 else magnitude
-
-
-def _ranges(chain: Chain, weights: Mapping[fx.Node, Tensor]) -> tuple[Tensor, Tensor]:
-    """The largest magnitude of each channel's weights in either layer, (channels,)."""
-    ours = per_output(chain.first, weights[chain.first]).amax(1)
-    theirs = per_input(chain.second, weights[chain.second]).amax(1)
-    return ours, theirs.reshape(len(ours), -1).amax(1)
-
-
-def _begin(graph: Graph, chain: Chain, weights: Mapping[fx.Node, Tensor]) -> Pair:
-    ours, theirs = _ranges(chain, weights)
-    bias = arguments(chain.first)["bias"]
-    value = torch.zeros_like(ours) if bias is None else graph.tensor(bias).detach().double()
-    cut = bool(chain.path) and chain.path[0].target in NONNEGATIVE | CLIPS
-    constant = value.clamp_min(0) if cut else value.abs()
-    live = (ours > NEGLIGIBLE * ours.max(), theirs > NEGLIGIBLE * theirs.max())
-    return Pair(chain, *live, constant, torch.ones_like(ours))
-
-
-def _ratio(pair: Pair, weights: Mapping[fx.Node, Tensor]) -> Tensor:
-    """1 / s: what the channels are to be multiplied by.
-
-    A channel with weights on one side alone is scaled down there to the largest of the others, lest it set the grid.
-    """
-    ours, theirs = _ranges(pair.chain, weights)
-    both = pair.ours & pair.theirs
-    if not both.any():
-        return torch.ones_like(ours)
-    ratio = torch.where(both, theirs / ours, 1.0).sqrt()
-    ratio = torch.where(pair.ours & ~pair.theirs, (ours[both].max() / ours).clamp_max(1.0), ratio)
-    constant = pair.constant * pair.factor
-    room = torch.where(constant > 0, constant[both].max() / constant, math.inf)
-    down = torch.minimum(theirs / theirs[both].max(), room).clamp_min(1.0)
-    return torch.where(pair.theirs & ~pair.ours, down, ratio)
-
-
-def _sweep(pairs: list[Pair], weights: dict[fx.Node, Tensor]) -> float:
-    """One pass over all pairs in order; the largest logarithm of a step."""
-    largest = 0.0
-    for pair in pairs:
-        ratio, (first, second) = _ratio(pair, weights), _ends(pair.chain)
-        weights[first] = weights[first] * along_outputs(first, ratio)
-        weights[second] = weights[second] / along_inputs(second, ratio.repeat_interleave(pair.chain.repeat))
-        pair.factor = pair.factor * ratio
-        largest = max(largest, float(ratio.log().abs().max()))
-    return largest
-
-
-def _scales(pairs: list[Pair]) -> dict[str, tuple[Tensor | None, Tensor | None]]:
+def _scales(pairs: Sequence[Pair]) -> dict[str, tuple[Tensor | None, Tensor | None]]:
     ins = {pair.chain.second.name: pair.factor.repeat_interleave(pair.chain.repeat) for pair in pairs}
     outs = {pair.chain.first.name: pair.factor for pair in pairs}
     return {name: (ins.get(name), outs.get(name)) for name in ins.keys() | outs.keys()}

@@ -5,6 +5,7 @@ from mutant import Mutant
 LAW = "tests/test_pass_laws.py::test_law"
 TEST = "tests/test_equalize.py"
 EQUALIZE, ABSORB, CORRECT = "passes/equalize.py", "passes/absorb_bias.py", "passes/correct_bias.py"
+BALANCE = "compiler/balance.py"
 CHAINS, CORRECTION, GRID = "compiler/chains.py", "compiler/correction.py", "backends/lowering/rules/grid.py"
 
 MUTANTS: list[Mutant] = [
@@ -23,18 +24,18 @@ MUTANTS: list[Mutant] = [
         "scaled * along",
         f"{LAW}[meaning-equalize]",
     ),
-    Mutant("one sweep is taken for all", EQUALIZE, "for _ in range(chosen.rounds)", "for _ in range(1)", TEST),
-    Mutant("a range is moved the whole way", EQUALIZE, "theirs / ours, 1.0).sqrt()", "theirs / ours, 1.0)", TEST),
+    Mutant("one sweep is taken for all", BALANCE, "for _ in range(rounds)", "for _ in range(1)", TEST),
+    Mutant("a range is moved the whole way", BALANCE, "theirs / ours, 1.0).sqrt()", "theirs / ours, 1.0)", TEST),
     Mutant(
         "a channel without weights keeps what reads it",
-        EQUALIZE,
+        BALANCE,
         "torch.where(pair.theirs & ~pair.ours, down, ratio)",
         "ratio",
         TEST,
     ),
     Mutant(
         "a constant grows without end",
-        EQUALIZE,
+        BALANCE,
         "room = torch.where(constant > 0,",
         "room = torch.where(constant > 1e9,",
         TEST,
