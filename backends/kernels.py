@@ -17,6 +17,7 @@ import numpy as np
 from ..compiler.arrays import Integers
 from .fixed.op import Call
 from .fixed.ops.slice import taken
+from .fixed.ops.transpose import permuted
 from .fixed.sums import partial_dot
 from .fixed.types import INT32, Range
 from .fixed.window import Window
@@ -34,13 +35,14 @@ class Arrays:
     cast: Callable[[Any, str], Any]
     load: Callable[[Integers, str], Any]
     maximum: Callable[[Any, Any], Any]
+    permute: Callable[[Any, tuple[int, ...]], Any]
 
 
 def makers(arrays: Arrays) -> Mapping[str, KernelMaker]:
     """The kernel maker of every core op on those arrays."""
     table = {
         "conv2d": conv2d, "linear": linear, "rescale": rescale, "add": add, "clamp": clamp, "max_pool2d": max_pool2d,
-        "sum": sum_, "reshape": reshape, "pad2d": pad2d, "slice": slice_,
+        "sum": sum_, "reshape": reshape, "pad2d": pad2d, "slice": slice_, "transpose": transpose,
     }  # fmt: skip
     return {name: partial(maker, arrays) for name, maker in table.items()}
 
@@ -134,6 +136,11 @@ def pad2d(arrays: Arrays, call: Call) -> Kernel:
 def slice_(arrays: Arrays, call: Call) -> Kernel:
     places = taken(call.start, call.stop, call.step)
     return lambda x: x[places]
+
+
+def transpose(arrays: Arrays, call: Call) -> Kernel:
+    axes = permuted(call.axes)
+    return lambda x: arrays.permute(x, axes)
 
 
 def _exact_dtype(weight: Integers, x: Range) -> str:

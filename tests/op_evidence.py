@@ -172,6 +172,10 @@ def _slice(draw: Draw, x: Operand) -> Parts:
     return {}, {"start": start, "stop": stop, "step": step}
 
 
+def _transpose(draw: Draw, x: Operand) -> Parts:
+    return {}, {"axes": tuple(draw(st.permutations(range(len(x.shape)))))}
+
+
 IMAGE, WINDOW = tensor(2, 4, 4), {"stride": (1, 1), "padding": (0, 0, 0, 0), "dilation": (1, 1)}
 CONV2D = call(x=IMAGE, weight=ones(4, 1, 2, 2), bias=ones(4), **WINDOW, groups=2, pad_value=0)
 LINEAR = call(x=tensor(3), weight=ones(2, 3), bias=ones(2))
@@ -263,6 +267,9 @@ EVIDENCE: Mapping[str, Evidence] = {
     "reshape": Evidence(_reshape, call(x=IMAGE, shape=(32,)), breaks={"C1": (call(x=IMAGE, shape=(2, 4, 3)),)}),
     "pad2d": Evidence(_pad2d, call(x=IMAGE, padding=(1, 0, 0, 0), pad_value=0), ranks=range(2, 5), breaks={
         "C1": (call(x=tensor(4), padding=(1, 0, 0, 0), pad_value=0),),
+    }),
+    "transpose": Evidence(_transpose, call(x=IMAGE, axes=(1, 2, 0)), breaks={
+        "C1": tuple(call(x=IMAGE, axes=axes) for axes in ((0, 1), (0, 1, 1), (1, 2, 3), (0, 1, 2, 3))),
     }),
     "slice": Evidence(_slice, SLICE, ranks=range(1, 5), breaks={
         "C1": tuple(changed(SLICE, **{key: (1, 1)}) for key in ("start", "stop", "step")),

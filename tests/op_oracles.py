@@ -91,6 +91,7 @@ ORACLES: Mapping[str, Callable[..., Array]] = {
     "sum": _sum,
     "reshape": lambda x, shape: _whole(torch.reshape(_double(x), (len(x), *shape))),
     "slice": _slice,
+    "transpose": lambda x, axes: _whole(_double(x).permute(0, *(axis + 1 for axis in axes))),
     "pad2d": lambda x, padding, pad_value: _whole(_pad(x, padding, pad_value)),
 }
 """On int64 arrays with a leading batch axis, attributes as keywords."""

@@ -13,6 +13,7 @@ NUMPY = Arrays(
     cast=lambda array, dtype: array.astype(dtype),
     load=lambda values, dtype: np.ascontiguousarray(values, dtype),
     maximum=np.maximum,
+    permute=np.transpose,
 )
 
 TARGET = Target(

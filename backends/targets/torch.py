@@ -26,6 +26,7 @@ TORCH = Arrays(
     cast=lambda array, dtype: array.to(getattr(torch, dtype)),
     load=_load,
     maximum=torch.maximum,
+    permute=torch.permute,
 )
 
 STEPWISE = Stepwise(

@@ -32,6 +32,10 @@ def layer(name: str, options: list[str], x: Tensor) -> nn.Module:
             return nn.ChannelShuffle(size)
         case "short":
             return Short(size)
+        case "pixels":
+            return nn.PixelShuffle(size)
+        case "unpixels":
+            return nn.PixelUnshuffle(size)
         case "relu":
             return nn.ReLU(inplace="inplace" in options)
         case "maxpool" | "avgpool" | "gap" | "pad":
@@ -40,10 +44,12 @@ def layer(name: str, options: list[str], x: Tensor) -> nn.Module:
             return module
         case _ if name in _PLAIN:
             return _PLAIN[name]()
-    known = ", ".join(
-        sorted({"conv", "tconv", "linear", "mix", "bn", "shuffle", "short", "relu", "spelt", *_SPATIAL, *_PLAIN})
-    )
+    known = ", ".join(sorted({*_SIZED, *_SPATIAL, *_PLAIN}))
     raise UserError(f"unknown word '{name}' in a sketch", fix=f"one of: {known}")
+
+
+_SIZED = frozenset({"conv", "tconv", "linear", "mix", "bn", "shuffle", "short", "pixels", "unpixels", "relu", "spelt"})
+"""Words with options of their own."""
 
 
 def tie(module: nn.Module) -> None:
