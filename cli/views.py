@@ -24,7 +24,6 @@ def graph(shown: Graph) -> View:
 
     facts = described(shown)
     names = {node["node"]: node.get("name", node["node"]) for node in facts["nodes"]}
-    ends = [("returns", facts["outputs"]), ("penalties", facts["penalties"])]
     rows: list[tuple[object, ...]] = [
         (
             node["node"],
@@ -37,7 +36,8 @@ def graph(shown: Graph) -> View:
         for node in facts["nodes"]
         if node["op"] != "state"
     ]
-    rows += [("", what, ", ".join(nodes), "", "", "") for what, nodes in ends if nodes]
+    rows.append(("", "returns", ", ".join(facts["outputs"]), "", "", ""))
+    rows += [("", "penalty", f"{name} = {term}", "", "", "") for name, (term, *_) in facts["penalties"].items()]
     rows += [("", "updates", f"{name} = {node}", "", "", "") for name, node in facts["updates"].items()]
     return ("node", "op", "reads", "type", "layer", "source"), rows
 

@@ -68,6 +68,14 @@ class Archipelago(nn.Module):
         """The sum of the islands' penalties, a scalar."""
         return torch.stack([island.regularization() for island in self.islands.values()]).sum()
 
+    def penalties(self) -> dict[str, float]:
+        """`ISLAND.NAME` -> R of each penalty, see `Prepared.penalties`."""
+        return {f"{path}.{n}": r for path, island in self.islands.items() for n, r in island.penalties().items()}
+
+    def coefficients(self) -> dict[str, float]:
+        """`ISLAND.NAME` -> lambda of each penalty, see `Prepared.coefficients`."""
+        return {f"{path}.{n}": c for path, island in self.islands.items() for n, c in island.coefficients().items()}
+
     @torch.no_grad()
     def met(self, examples: Iterable[tuple[tuple[Any, ...], dict[str, Any]]]) -> Mapping[str, list[list[Any]]]:
         """What every island is given, flat, while the model runs on these arguments in eval mode. For calibration."""

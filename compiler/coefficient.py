@@ -1,6 +1,7 @@
-"""The coefficient of a penalty: fixed, or learnable as in Choi et al. (arXiv 1809.00095, section 3).
+"""The coefficient of a penalty: fixed, on a schedule, or learnable as in Choi et al. (arXiv 1809.00095, section 3).
 
     fixed:      lambda R
+    scheduled:  lambda(t) R, see `compiler/schedule.py`
     learnable:  e^omega R - alpha omega,   d/d omega = e^omega R - alpha,   so at rest lambda = e^omega = alpha / R
 
 The learnable one grows as R falls: at rest the penalty is alpha log R up to a constant, which drives R to zero
@@ -10,43 +11,98 @@ without a schedule. omega is clamped from above, since R = 0 would send it to in
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from msgspec import Meta
-from torch import fx
+from torch import Tensor, fx
 
 from .contract import Options
 from .edit import Edit
+from .rule import Match
+from .schedule import Shape, Share, scheduled
 
-_aten = torch.ops.aten
+_aten, _own = torch.ops.aten, torch.ops.lowbit
+
+COEFFICIENTS = "lowbit.coefficients."
+"""Names of the parameters omega of learnable coefficients, and of the buffers lambda of scheduled ones."""
 
 Positive = Annotated[float, Meta(gt=0, le=1e12)]
+NotNegative = Annotated[float, Meta(ge=0, le=1e12)]
 
 
 class Coefficient(Options, frozen=True):
     """Options of every penalty.
 
-    coefficient: lambda is a constant ("fixed") or trained ("learnable").   initial: the first lambda, a plain factor.
-    alpha: weight of the log term of a learnable one.   limit: the largest lambda."""
+    coefficient: lambda is a constant ("fixed"), a function of the step ("scheduled") or trained ("learnable").
+    initial: the first lambda, a plain factor.   alpha: weight of the log term of a learnable one.   limit: its largest
+    lambda.   schedule, final, begin, end: a scheduled one goes from `initial` to `final`, up or down, between these
+    shares of the training: "ramp" evenly, "exponential" by even factors, "tanh" in an S; "constant" is at once `final`.
+    """
 
-    coefficient: Literal["fixed", "learnable"] = "learnable"
-    initial: Positive = 1.0
+    coefficient: Literal["fixed", "scheduled", "learnable"] = "learnable"
+    initial: NotNegative = 1.0
     alpha: Positive = 0.01
     limit: Positive = 1e6
+    schedule: Shape = "ramp"
+    final: NotNegative = 1.0
+    begin: Share = 0.0
+    end: Share = 1.0
 
     def __post_init__(self) -> None:
-        if self.initial > self.limit:
+        if self.coefficient == "learnable" and self.initial > self.limit:
             raise ValueError(f"initial {self.initial:g} is above the limit {self.limit:g}")
+        factors = self.coefficient == "scheduled" and self.schedule == "exponential"
+        if (factors or self.coefficient == "learnable") and not (self.initial and self.final):
+            what = "an exponential schedule" if factors else "a learnable coefficient"
+            raise ValueError(f"{what} cannot begin or end at 0")
+        if self.begin > self.end:
+            raise ValueError(f"the schedule ends at {self.end:g}, before it begins at {self.begin:g}")
 
 
-def weigh(edit: Edit, options: Coefficient, name: str, penalty: fx.Node) -> fx.Node:
-    """The node of the weighted penalty; a learnable coefficient becomes the parameter `lowbit.coefficients.<name>`."""
-    if options.coefficient == "fixed":
-        return edit.call(_aten.mul.Tensor, penalty, options.initial)
-    dtype = penalty.meta["val"].dtype
-    first = torch.tensor(math.log(options.initial), dtype=dtype)
-    omega = edit.parameter(f"lowbit.coefficients.{name}", first)
-    bounded = edit.call(_aten.clamp.default, omega, max=math.log(options.limit))
-    pulled = edit.call(_aten.mul.Tensor, edit.call(_aten.exp.default, bounded), penalty)
-    return edit.call(_aten.sub.Tensor, pulled, edit.call(_aten.mul.Tensor, bounded, options.alpha))
+@torch.library.custom_op("lowbit::bounded", mutates_args=())
+def bounded(x: Tensor, limit: float) -> Tensor:
+    """x, at most the limit. There the gradient still lets x fall, and no longer rise: it does not stay for good."""
+    return x.clamp_max(limit)
+
+
+@bounded.register_fake
+def _(x: Tensor, limit: float) -> Tensor:
+    return torch.empty_like(x)
+
+
+def _setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    x, ctx.limit = inputs
+    ctx.save_for_backward(x)
+
+
+def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+    (x,) = ctx.saved_tensors
+    return grad.masked_fill((x >= ctx.limit).logical_and_(grad < 0), 0), None
+
+
+bounded.register_autograd(_backward, setup_context=_setup)
+
+
+def penalize(match: Match, edit: Edit, name: str, measure: fx.Node) -> None:
+    """Add the penalty of that name, R weighted by its coefficient, whose tensor is `lowbit.coefficients.<name>`."""
+    options: Coefficient = match.options
+    if options.coefficient == "learnable":
+        return _learnable(edit, options, name, measure)
+    factor = options.initial if options.coefficient == "fixed" else _scheduled(match, edit, options, name, measure)
+    edit.penalty(name, edit.call(_aten.mul.Tensor, measure, factor), measure, factor)
+    return None
+
+
+def _scheduled(match: Match, edit: Edit, options: Coefficient, name: str, measure: fx.Node) -> fx.Node:
+    begin, end = (match.step_at(share, f"the coefficient of {name}") for share in (options.begin, options.end))
+    span = options.schedule, begin, end, options.initial, options.final
+    return scheduled(edit, f"{COEFFICIENTS}{name}", measure.meta["val"].dtype, span)
+
+
+def _learnable(edit: Edit, options: Coefficient, name: str, measure: fx.Node) -> None:
+    first = torch.tensor(math.log(options.initial), dtype=measure.meta["val"].dtype)
+    omega = edit.call(_own.bounded.default, edit.parameter(f"{COEFFICIENTS}{name}", first), math.log(options.limit))
+    factor = edit.call(_aten.exp.default, omega)
+    pulled = edit.call(_aten.mul.Tensor, factor, measure)
+    edit.penalty(name, edit.call(_aten.sub.Tensor, pulled, omega, alpha=options.alpha), measure, factor)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from torch._dispatch.python import enable_python_dispatcher
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
 from .graph import Graph, Origin, arguments, call, origin, stamp
+from .penalty import Penalty, plain
 
 
 @dataclass
@@ -76,21 +78,24 @@ class Edit:
         """Let a reader of the root read this value instead of what takes the root's place."""
         self.diverted[reader] = value
 
-    def penalty(self, value: fx.Node) -> None:
-        """Add a scalar to the losses that `regularization()` sums."""
+    def penalty(self, name: str, term: fx.Node, measure: fx.Node | None = None, coefficient: Any = 1.0) -> None:
+        """Add a scalar to the losses that `regularization()` sums, under a name, made unique by a number if need be.
+
+        measure, coefficient: what `penalties()` and `coefficients()` tell, see `Penalty`; without, the term itself.
+        """
         graph = self.graph
-        graph.output.args = ((graph.outputs, (*graph.penalties, value), graph.updates),)
+        made = Penalty(term, term if measure is None else measure, coefficient)
+        penalties = {**graph.penalties, _free(name, graph.penalties.__contains__): made}
+        graph.output.args = ((graph.outputs, plain(penalties), graph.updates),)
 
     def update(self, buffer: fx.Node, value: fx.Node) -> None:
         """Let `step()` set a buffer to the value of a node."""
         graph = self.graph
-        graph.output.args = ((graph.outputs, graph.penalties, {**graph.updates, str(buffer.target): value}),)
+        updates = {**graph.updates, str(buffer.target): value}
+        graph.output.args = ((graph.outputs, plain(graph.penalties), updates),)
 
     def _tensor(self, name: str, value: torch.Tensor) -> fx.Node:
-        unique, count = name, 1
-        while unique in self.state and not self._is_shared(unique, value):
-            count += 1
-            unique = f"{name}_{count}"
+        unique = _free(name, lambda taken: taken in self.state and not self._is_shared(taken, value))
         self.state.setdefault(unique, value)
         return self._read(unique)
 
@@ -109,6 +114,11 @@ class Edit:
         stamp(node, Origin(layer, source.source, (*source.trail, self.label)), value)
         self.made.append(node)
         return node
+
+
+def _free(name: str, taken: Callable[[str], bool]) -> str:
+    """The name, or else the name with the first number behind it that is not taken."""
+    return next(free for i in count(1) if not taken(free := f"{name}_{i}" if i > 1 else name))
 
 
 def fake_call(node: fx.Node) -> Any:

@@ -15,6 +15,7 @@ from torch.utils._pytree import TreeSpec, tree_leaves, tree_unflatten
 
 from .assumptions import Assumptions
 from .errors import Broken
+from .penalty import Penalty, named, plain
 
 _ORIGIN = "lowbit.origin"
 OWN = "lowbit"
@@ -63,7 +64,7 @@ class Graph:
     """An fx graph of ATen calls. Passes return a new Graph; they share the tensors that they do not change.
 
     fx: placeholder, get_attr, call_function, call_module and one output node, whose argument is
-        (outputs, penalties, updates): the model's flat outputs that are nodes, scalar losses to add to the task
+        (outputs, penalties, updates): the model's flat outputs that are nodes, by name what is added to the task
         loss, and a dict from buffer name to the node that computes its value after the next step.
     state: dotted name -> parameter or buffer.   transient: names of buffers that stay out of `state_dict`.
     leaves: path -> module that capture kept opaque; a call_module node calls it.
@@ -114,8 +115,8 @@ class Graph:
         return tuple(self._sections()[0])
 
     @property
-    def penalties(self) -> tuple[Node, ...]:
-        return tuple(self._sections()[1])
+    def penalties(self) -> Mapping[str, Penalty]:
+        return named(self._sections()[1])
 
     @property
     def updates(self) -> Mapping[str, Node]:
@@ -137,7 +138,7 @@ class Graph:
     def select(
         self,
         outputs: tuple[Node, ...] = (),
-        penalties: tuple[Node, ...] = (),
+        penalties: Mapping[str, Penalty] | None = None,
         updates: Mapping[str, Node] | None = None,
     ) -> Graph:
         """The part of the graph that computes these nodes; inputs and in-place calls stay only with `outputs`."""
@@ -145,7 +146,7 @@ class Graph:
         kept.output.args = (
             (
                 tuple(nodes[n] for n in outputs),
-                tuple(nodes[n] for n in penalties),
+                map_arg(plain(penalties or {}), nodes.__getitem__),
                 {name: nodes[n] for name, n in (updates or {}).items()},
             ),
         )

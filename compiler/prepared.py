@@ -18,6 +18,7 @@ from .errors import UserError
 from .graph import OWN, Graph, Signature
 from .modes import evaluated
 from .part import grow, switch
+from .penalty import Penalty, named
 from .pipeline import Entry
 from .recipe import Recipe
 
@@ -41,11 +42,15 @@ class Prepared(nn.Module):
         self._returns = {True: graph.signature, False: (graph.evaluation or graph).signature}
         self._returns_one = {mode: _is_one(signature) for mode, signature in self._returns.items()}
         fed = _reached(graph)
-        weight_penalties = tuple(node for node in graph.penalties if node not in fed)
-        fed_penalties = tuple(node for node in graph.penalties if node in fed)
-        self._train = _function(graph.select(outputs=graph.outputs, penalties=fed_penalties))
+        factors = {name: penalty.coefficient for name, penalty in graph.penalties.items()}
+        computed = {name: factor for name, factor in factors.items() if isinstance(factor, fx.Node)}
+        of_weights = {name: penalty for name, penalty in graph.penalties.items() if penalty.term not in fed}
+        measured = {name: penalty for name, penalty in graph.penalties.items() if penalty.term in fed}
+        self._train = _function(graph.select(outputs=graph.outputs, penalties=measured))
         self._eval = _function(evaluated(graph))
-        self._penalties = _function(graph.select(penalties=weight_penalties))
+        self._penalties = _function(graph.select(penalties=of_weights))
+        self._coefficients = _function(graph.select(updates=computed))
+        self._factors = {name: None if name in computed else float(factor) for name, factor in factors.items()}
         self._updates = _function(graph.select(updates=graph.updates))
         self._measured = Measured()
         taken = sorted({name.split(".")[0] for name in graph.state if hasattr(self, name.split(".")[0])})
@@ -70,7 +75,7 @@ class Prepared(nn.Module):
         flat = self._arguments.flat(args, kwargs)
         run = self._train if self.training else self._eval
         outputs, penalties, _ = run(self, self._device(flat), *flat)
-        self._measured = Measured(penalties)
+        self._measured = Measured(named(penalties))
         return outputs[0] if self._returns_one[self.training] else self._returns[self.training].result(outputs)
 
     def flat(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Any]:
@@ -79,9 +84,23 @@ class Prepared(nn.Module):
 
     def regularization(self) -> Tensor:
         """The sum of all penalties, a scalar: of the weights as they are now, and of the last training forward."""
-        _, penalties, _ = self._penalties(self, self._device())
-        total = sum([*penalties, *self._measured])
+        total = sum(penalty.term for penalty in self._last_penalties().values())
         return total if isinstance(total, Tensor) else torch.zeros((), device=self._device())
+
+    @torch.no_grad()
+    def penalties(self) -> dict[str, float]:
+        """Name -> R of each penalty, without its coefficient: of the weights now, and of the last training forward."""
+        return {name: float(penalty.measure) for name, penalty in self._last_penalties().items()}
+
+    @torch.no_grad()
+    def coefficients(self) -> dict[str, float]:
+        """Name -> lambda of each penalty, by which its R is weighted now."""
+        _, _, computed = self._coefficients(self, self._device())
+        return {name: float(computed.get(name, factor)) for name, factor in self._factors.items()}
+
+    def _last_penalties(self) -> dict[str, Penalty]:
+        _, penalties, _ = self._penalties(self, self._device())
+        return {**named(penalties), **self._measured}
 
     @torch.no_grad()
     def step(self) -> None:
@@ -173,7 +192,7 @@ def _same_type(name: str, live: Tensor, captured: Tensor) -> None:
         )
 
 
-class Measured(tuple[Tensor, ...]):
+class Measured(dict[str, Penalty]):
     """Penalties of the last forward. They belong to its autograd graph, so a copy of the module starts without."""
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Measured:

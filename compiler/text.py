@@ -35,7 +35,7 @@ def described(graph: Graph) -> dict[str, Any]:
     return {
         "nodes": nodes,
         "outputs": [numbers[node] for node in graph.outputs],
-        "penalties": [numbers[node] for node in graph.penalties],
+        "penalties": {name: _plain(one, numbers) for name, one in graph.penalties.items()},
         "updates": {name: numbers[node] for name, node in graph.updates.items()},
     }
 

@@ -62,9 +62,9 @@ def _call(node: fx.Node) -> str:
 
 
 def _output(graph: Graph, after: str) -> None:
-    for penalty in graph.penalties:
-        if penalty.meta["val"].dim() != 0:
-            raise Broken(f"{after} broke G6: a penalty is not a scalar", where=str(origin(penalty)))
+    for name, penalty in graph.penalties.items():
+        if any(part.meta["val"].dim() != 0 for part in penalty if isinstance(part, fx.Node)):
+            raise Broken(f"{after} broke G6: the penalty '{name}' is not a scalar", where=str(origin(penalty.term)))
     for name, node in graph.updates.items():
         buffer = graph.state.get(name)
         if buffer is None or isinstance(buffer, torch.nn.Parameter) or buffer.shape != node.meta["val"].shape:

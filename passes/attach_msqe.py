@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from ..compiler.coefficient import Coefficient, weigh
+from ..compiler.coefficient import Coefficient, penalize
 from ..compiler.contract import Exact, OptionsFor, Pass
 from ..compiler.edit import Edit
 from ..compiler.facts import weights_on_grid
@@ -43,16 +43,16 @@ class Settings(Coefficient, frozen=True):
 
 
 @torch.library.custom_op("lowbit::msqe", mutates_args=())
-def msqe(x: Tensor, scale: Tensor, zero: int, lo: int, hi: int, axis: int, samples: int) -> Tensor:
+def msqe(x: Tensor, scale: Tensor, zero: int, lo: int, hi: int, axis: int, samples: int, odd: bool = False) -> Tensor:
     """The mean of (x - Q(x))^2, a scalar, over all of x, or about `samples` values of an x that needs no gradient.
 
     Its gradients are the closed forms above, not a graph of small steps.
     """
-    return _error(_sampled(x, samples), scale, zero, lo, hi, axis)[0].square().mean()
+    return _error(_sampled(x, samples), scale, zero, lo, hi, axis, odd)[0].square().mean()
 
 
 @msqe.register_fake
-def _(x: Tensor, scale: Tensor, zero: int, lo: int, hi: int, axis: int, samples: int) -> Tensor:
+def _(x: Tensor, scale: Tensor, zero: int, lo: int, hi: int, axis: int, samples: int, odd: bool = False) -> Tensor:
     return x.new_empty(())
 
 
@@ -61,13 +61,14 @@ def _sampled(x: Tensor, samples: int) -> Tensor:
     return x.reshape(-1)[:: max(1, x.numel() // samples)] if samples else x
 
 
-def _error(x: Tensor, scale: Tensor, zero: int, lo: int, hi: int, axis: int) -> tuple[Tensor, Tensor]:
-    codes = centred(x, scale, zero, lo, hi, axis)
+def _error(x: Tensor, scale: Tensor, zero: int, lo: int, hi: int, axis: int, odd: bool) -> tuple[Tensor, Tensor]:
+    codes = centred(x, scale, zero, lo, hi, axis, odd)
     return torch.addcmul(x, codes, along(scale, x.dim(), axis), value=-1), codes
 
 
 def _setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    x, scale, *ctx.grid, samples = inputs
+    x, scale, zero, lo, hi, axis, samples, odd = inputs
+    ctx.grid = zero, lo, hi, axis, odd
     ctx.save_for_backward(_sampled(x, samples), scale)
 
 
@@ -75,8 +76,8 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     x, scale = ctx.saved_tensors
     error, codes = _error(x, scale, *ctx.grid)
     by_x = error * (2 * grad / x.numel())
-    by_scale = reduce_to(codes.mul_(by_x).neg_(), scale, ctx.grid[-1]) if ctx.needs_input_grad[1] else None
-    return by_x if ctx.needs_input_grad[0] else None, by_scale, None, None, None, None, None
+    by_scale = reduce_to(codes.mul_(by_x).neg_(), scale, ctx.grid[3]) if ctx.needs_input_grad[1] else None
+    return by_x if ctx.needs_input_grad[0] else None, by_scale, *[None] * 6
 
 
 msqe.register_autograd(_backward, setup_context=_setup)
@@ -117,7 +118,8 @@ def _attach(match: Match, edit: Edit, kind: str, shares: Mapping[str, float]) ->
     """Add the penalty sum(share * msqe(edge)), weighted by its coefficient."""
     total = None
     for grid in [node for node in match.graph.nodes if node.name in shares]:
-        given = {name: value for name, value in arguments(grid).items() if name != "straight"}
+        given = {name: arguments(grid)[name] for name in ("x", "scale", "zero", "lo", "hi", "axis")}
+        given |= {"odd": True} if arguments(grid)["odd"] else {}
         if kind == "weights":
             error = edit.call(_own.msqe.default, **given, samples=0)
         else:
@@ -126,7 +128,7 @@ def _attach(match: Match, edit: Edit, kind: str, shares: Mapping[str, float]) ->
         term = edit.call(_aten.mul.Tensor, error, shares[grid.name])
         total = term if total is None else edit.call(_aten.add.Tensor, total, term)
     if total is not None:
-        edit.penalty(weigh(edit, match.options, f"msqe_{kind}", total))
+        penalize(match, edit, f"msqe_{kind}", total)
     return match.root
 
 

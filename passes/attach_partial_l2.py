@@ -15,7 +15,7 @@ import torch
 from msgspec import Meta
 from torch import Tensor, fx
 
-from ..compiler.coefficient import Coefficient, weigh
+from ..compiler.coefficient import Coefficient, penalize
 from ..compiler.contract import Exact, OptionsFor, Pass
 from ..compiler.edit import Edit
 from ..compiler.graph import Graph, layer
@@ -91,7 +91,7 @@ def _refuses(match: Match) -> str:
 def attach(match: Match, edit: Edit) -> fx.Node:
     weights = [node for node in match.graph.nodes if node.name in match.plan]
     both = edit.call(_own.partial_l2.default, weights, list(match.plan.values()), match.options.scope)
-    edit.penalty(weigh(edit, match.options, "partial_l2", edit.item(both, 0)))
+    penalize(match, edit, "partial_l2", edit.item(both, 0))
     return match.root
 
 

@@ -12,6 +12,7 @@ from torch import Tensor, fx, nn
 
 from ..compiler.graph import Graph, arguments
 from ..compiler.grid import along
+from ..compiler.penalty import named
 
 _aten, _own = torch.ops.aten, torch.ops.lowbit
 
@@ -50,11 +51,11 @@ class Watched(fx.Interpreter):
         return y
 
     def seeded(self) -> tuple[list[Tensor], list[Tensor], dict[str, Tensor]]:
-        """(outputs, penalties, updates)."""
+        """(outputs, terms of the penalties, updates)."""
         self.edges.clear()
         torch.manual_seed(0)
         outputs, penalties, updates = self.run(*(x.clone() for x in self.given))
-        return outputs, penalties, updates
+        return outputs, [penalty.term for penalty in named(penalties).values()], updates
 
 
 class Raised(Watched):

@@ -123,7 +123,7 @@ def test_the_coefficient_rests_at_alpha_over_r(alpha: float) -> None:
     assert omega.item() == math.log(2)
     for value in (omega.item(), 0.0, math.log(alpha / error)):
         omega.data.fill_(value)
-        (penalty,) = module(torch.zeros(2, 3, 8, 8, dtype=torch.float64))[1]
+        penalty = module(torch.zeros(2, 3, 8, 8, dtype=torch.float64))[1]["msqe_weights"][0]
         (slope,) = torch.autograd.grad(penalty, omega)
         assert penalty.item() == pytest.approx(math.exp(value) * error - alpha * value, rel=2**-48)
         assert slope.item() == pytest.approx(math.exp(value) * error - alpha, rel=2**-40, abs=alpha * 2**-48)

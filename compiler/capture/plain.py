@@ -28,7 +28,7 @@ def plain(exported: fx.GraphModule, model: nn.Module, leaves: Opaque = NONE) -> 
         if str(node.target) in ("_guards_fn", "aten._assert_tensor_metadata.default") or _copies_itself(node):
             graph.erase_node(node)
     results: Any = graph.output_node().args[0]
-    graph.output_node().args = ((tuple(x for x in results if isinstance(x, fx.Node)), (), {}),)
+    graph.output_node().args = ((tuple(x for x in results if isinstance(x, fx.Node)), {}, {}),)
     graph.eliminate_dead_code(must_stay)
     _refuse_objects(exported, graph)
     for node in graph.nodes:

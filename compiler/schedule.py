@@ -1,0 +1,60 @@
+"""Schedules: a number that follows the clock of the training, as a buffer that `step()` sets.
+
+    u(t) = (t - begin) / (end - begin), in [0, 1]
+    ramp:         initial + (final - initial) u
+    exponential:  initial (final / initial)^u
+    tanh:         initial + (final - initial) (1 + tanh(3 (2 u - 1)) / tanh 3) / 2
+    constant:     initial before `begin`, final from then on
+
+t is the number of steps done. All four begin at `initial` and come to `final`, which may lie below it.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Literal, TypeAlias
+
+import torch
+from msgspec import Meta
+from torch import Tensor, fx
+
+from .clock import step_ending
+from .edit import Edit
+
+_own = torch.ops.lowbit
+
+Share = Annotated[float, Meta(ge=0, le=1)]
+Shape: TypeAlias = Literal["constant", "ramp", "exponential", "tanh"]
+Span: TypeAlias = tuple[str, int, int, float, float]
+"""Shape, the steps `begin` and `end`, the numbers `initial` and `final`."""
+
+_SLOPE = 3.0
+"""Of the tanh: nine tenths of the way are made in the middle half of the time."""
+
+
+@torch.library.custom_op("lowbit::schedule", mutates_args=())
+def schedule(step: Tensor, shape: str, begin: int, end: int, initial: float, final: float) -> Tensor:
+    """The number after that many steps; step: an int64 scalar, the result a float64 one."""
+    t = step.double()
+    u = ((t - begin) / (end - begin)).clamp(0, 1) if end > begin else (t >= begin).double()
+    match shape:
+        case "exponential":
+            return initial * (final / initial) ** u
+        case "tanh":
+            u = (1 + (_SLOPE * (2 * u - 1)).tanh() / math.tanh(_SLOPE)) / 2
+        case "constant":
+            u = (t >= begin).double()
+    return torch.lerp(torch.full_like(u, initial), torch.full_like(u, final), u)  # of exact ends
+
+
+@schedule.register_fake
+def _(step: Tensor, shape: str, begin: int, end: int, initial: float, final: float) -> Tensor:
+    return torch.empty_like(step, dtype=torch.float64)
+
+
+def scheduled(edit: Edit, name: str, dtype: torch.dtype, span: Span) -> fx.Node:
+    """The buffer of that name, which `step()` sets to the number that the next step shall see."""
+    first: Tensor = schedule(torch.zeros((), dtype=torch.int64), *span)
+    buffer = edit.buffer(name, first.to(dtype))
+    edit.update(buffer, edit.call(_own.schedule.default, step_ending(edit), *span))
+    return buffer
