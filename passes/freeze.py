@@ -33,8 +33,8 @@ def _trained(match: Match) -> str:
 def freeze_weight(match: Match, edit: Edit) -> fx.Node:
     name = str(weight_of(match.node("x")).target)  # type: ignore[union-attr]
     w, scale = match.graph.evaluate(match.node("x")), match.graph.evaluate(match.node("scale"))
-    zero, lo, hi, axis = (match.argument(grid, key) for key in ("zero", "lo", "hi", "axis"))
-    codes = quantize(w, scale, zero, lo, hi, axis).to(torch.int32)
+    zero, lo, hi, axis, odd = (match.argument(grid, key) for key in ("zero", "lo", "hi", "axis", "odd"))
+    codes = quantize(w, scale, zero, lo, hi, axis, odd).to(torch.int32)
     constant = edit.buffer(f"{name}_codes", codes), edit.buffer(f"{name}_scale", scale)
     return edit.call(_own.dequantize.default, *constant, zero, axis)
 

@@ -20,24 +20,25 @@ import torch
 from msgspec import Meta
 from torch import fx
 
-from ..compiler.contract import OnGrid, Options, OptionsFor, Pass
+from ..compiler.contract import OnGrid, OptionsFor, Pass
 from ..compiler.edit import Edit
 from ..compiler.facts import weights_on_grid
 from ..compiler.graph import Graph, layer, shape
 from ..compiler.grids.declared import Bits, Integers, declared
 from ..compiler.grids.edges import ends, fused, nonnegative
-from ..compiler.grids.placement import Edge, Known, activations, weights
+from ..compiler.grids.placement import Known, activations, weights
 from ..compiler.grids.sharing import floating, groups
 from ..compiler.operators import ADDITIONS
 from ..compiler.pattern import Planned
+from ..compiler.quantizer import Edge, Quantizing, quantized
 from ..compiler.rule import Match, rule
 
-_aten, _own = torch.ops.aten, torch.ops.lowbit
+_own = torch.ops.lowbit
 
 WeightBits = Annotated[int, Meta(ge=2, le=16)]
 
 
-class Settings(Options, frozen=True):
+class Settings(Quantizing, frozen=True):
     """Widths of the grids, in bits; what is not given is as of the others.
 
     weight_bits, activation_bits, input_bits, output_bits: of weights, hidden values, what comes in and what goes out.
@@ -63,7 +64,7 @@ class Settings(Options, frozen=True):
 
     by_layer = frozenset(
         {"weight_bits", "activation_bits", "output_bits", "first_bits", "last_bits", "residual_bits", "per_channel"}
-        | {"share_add", "quantize_outputs"}
+        | {"share_add", "quantize_outputs", "weights", "activations", "weight_range"}
     )
 
 
@@ -112,32 +113,12 @@ def _already(match: Match) -> str:
 def put(match: Match, edit: Edit) -> fx.Node:
     """x -> fake_quantize(x, exp2(log2_scale), zero, lo, hi, axis), and for some readers a second one behind it."""
     edge: Edge = match.plan[match.root.name]
-    rounded = _rounded(edit, match.root, edge)
+    rounded = quantized(edit, match.root, edge)
     if edge.narrow is not None:
-        narrow = _rounded(edit, rounded, edge.narrow)
+        narrow = quantized(edit, rounded, edge.narrow)
         for reader in [reader for reader in match.root.users if reader.name in edge.readers]:
             edit.divert(reader, narrow)
     return rounded
-
-
-def _rounded(edit: Edit, x: fx.Node, edge: Edge) -> fx.Node:
-    return edit.call(
-        _own.fake_quantize.default,
-        x,
-        _scale(edit, edge),
-        edge.zero,
-        edge.grid.lo,
-        edge.grid.hi,
-        edge.axis,
-        edge.straight,
-    )
-
-
-def _scale(edit: Edit, edge: Edge) -> fx.Node:
-    if edge.fixed:
-        return edit.buffer(edge.name, edge.scale)
-    own = edit.parameter if edge.owned else edit.common
-    return edit.call(_aten.exp2.default, own(edge.name, edge.scale))
 
 
 PASS = Pass(

@@ -11,9 +11,10 @@ from torch import fx, nn
 from ..contract import OptionsFor
 from ..errors import UserError
 from ..graph import Graph, layer, origin
-from ..grid import Grid, best_scale
+from ..grid import Grid
 from ..layers import weight_of, weights_read
 from ..operators import GRIDS, JOINS
+from ..quantizer import Edge, Quantizer, quantizers
 from .declared import Integers
 from .edges import Ends, is_product
 from .sharing import Group, carried, floating, readers
@@ -26,26 +27,6 @@ _TAKEN = frozenset(dir(nn.Module()))
 def _called(kind: str, node: fx.Node) -> str:
     """The name of a scale."""
     return f"{SCALES}.{kind}.{node.name}{'_' * (node.name in _TAKEN)}"
-
-
-@dataclass(frozen=True)
-class Edge:
-    """A planned grid: the scale's name in the state and its first value, and the grid itself.
-
-    scale: its logarithm, unless it is fixed.   owned: the scale is this edge's alone, not of a group.   straight: the
-    gradient passes where a value is clipped, as it must for weights.   narrow: a second grid for those `readers`.
-    """
-
-    name: str
-    scale: torch.Tensor
-    grid: Grid
-    zero: int = 0
-    axis: int = 0
-    fixed: bool = False
-    owned: bool = False
-    straight: bool = False
-    narrow: Edge | None = None
-    readers: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -78,11 +59,16 @@ def activations(known: Known, group: Group) -> Mapping[str, Edge]:
     plain = _bits(known, members)
     streams = [known.streams[node] for node in {*members, *group.carriers} if node in known.streams]
     apart = {node: _multiplying(known, node) for node in members}
+    chosen = _quantizer(known, members, signed)
     if not streams or all(len(apart[node]) == len(readers(node)) for node in members):
-        return {node.name: _edge(name, node, plain, signed) for node in members}
-    edge = {node: _edge(name, node, max(streams), signed) for node in members}
+        return {node.name: _edge(known, chosen, name, node, Grid(plain, signed)) for node in members}
+    edge = {node: _edge(known, chosen, name, node, Grid(max(streams), signed)) for node in members}
     if max(streams) > plain:
-        narrow = {node: _edge(_called("narrow", node), node, plain, signed) for node in members if apart[node]}
+        narrow = {
+            node: _edge(known, chosen, _called("narrow", node), node, Grid(plain, signed))
+            for node in members
+            if apart[node]
+        }
         edge |= {node: replace(edge[node], narrow=narrow[node], readers=apart[node]) for node in narrow}
     return {node.name: edge[node] for node in members}
 
@@ -113,12 +99,19 @@ def _fixed(known: Known, members: list[fx.Node], given: Set[Integers]) -> Mappin
 
 def _fixed_edge(node: fx.Node, given: Integers) -> Edge:
     scale = torch.full((1,), given.scale, dtype=node.meta["val"].dtype)
-    return Edge(_called("inputs", node), scale, given.grid, given.zero, fixed=True)
+    return Edge(_called("inputs", node), scale, given.grid, None, given, given.zero)
 
 
-def _edge(name: str, node: fx.Node, bits: int, signed: bool) -> Edge:
-    scale = torch.zeros(1, dtype=node.meta["val"].dtype)
-    return Edge(name, scale, Grid(bits, signed), straight=node.op == "get_attr")
+def _quantizer(known: Known, members: list[fx.Node], signed: bool) -> Quantizer:
+    """That of the first member; inputs, outputs and what can be negative need one for any values."""
+    chosen = quantizers()[known.options(layer(members[0])).activations]
+    hidden = not any(node.op == "placeholder" or node in known.ends.outputs for node in members)
+    return chosen if chosen.signed or (hidden and not signed) else quantizers()["learned"]
+
+
+def _edge(known: Known, quantizer: Quantizer, name: str, node: fx.Node, grid: Grid) -> Edge:
+    first = torch.ones(1, dtype=node.meta["val"].dtype)
+    return Edge(name, first, grid, quantizer, known.options(layer(node)), straight=node.op == "get_attr")
 
 
 def _name(graph: Graph, members: list[fx.Node]) -> str:
@@ -179,6 +172,8 @@ def _weight_edge(known: Known, weight: fx.Node, calls: list[tuple[fx.Node, int |
     ends = [chosen.first_bits] * any(call in known.ends.first for call, _ in calls)
     ends += [chosen.last_bits] * any(call in known.ends.last for call, _ in calls)
     bits = max((bits for bits in ends if bits is not None), default=chosen.weight_bits)
-    grid = Grid(bits, signed=True, narrow=True)
-    scale = torch.log2(best_scale(known.graph.evaluate(weight), grid, axis))
-    return Edge(f"{SCALES}.weights.{source.target}", scale, grid, axis=axis or 0, owned=True, straight=True)
+    quantizer = quantizers()[chosen.weights]
+    grid = quantizer.weight_grid(bits)
+    scale = quantizer.start(known.graph.evaluate(weight), grid, axis)
+    name = f"{SCALES}.weights.{source.target}"
+    return Edge(name, scale, grid, quantizer, chosen, axis=axis, owned=True, straight=quantizer.straight)

@@ -1,0 +1,121 @@
+"""Quantizer, the record of how the values of an edge come onto a grid, and Edge, the grid that is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, fx
+
+from .contract import Options
+from .edit import Edit
+from .grid import Grid, best_scale
+from .registry import members
+
+_own = torch.ops.lowbit
+
+
+class Quantizing(Options, frozen=True):
+    """weights, activations: names of quantizers.   weight_range: of dorefa, wrpn and what builds on them: weights come
+    into [-1, 1] as in the papers ("unit"), or max|w| is multiplied back ("max"), as a model needs that comes trained,
+    or that has no batch norm behind its layers.
+    """
+
+    weights: str = "learned"
+    activations: str = "learned"
+    weight_range: Literal["unit", "max"] = "unit"
+
+    def __post_init__(self) -> None:
+        for kind in ("weights", "activations"):
+            known = [name for name, one in quantizers().items() if getattr(one, kind)]
+            if getattr(self, kind) not in known:
+                raise ValueError(f"{kind} have no quantizer '{getattr(self, kind)}': one of {', '.join(known)}")
+
+
+@dataclass(frozen=True)
+class Edge:
+    """A planned grid: what quantizes the edge, the name of its scale in the state, and the grid itself.
+
+    quantizer: None where the scale is given, as of an input of integers.   start: the first value of the scale.
+    axis: along which each channel has a scale of its own; None: one for all.   owned: the scale is this edge's alone,
+    not of a group.   straight: the gradient passes where a value is clipped.   options: of the layer.
+    narrow: a second grid for those `readers`.
+    """
+
+    name: str
+    start: Tensor
+    grid: Grid
+    quantizer: Quantizer | None
+    options: Any
+    zero: int = 0
+    axis: int | None = None
+    owned: bool = False
+    straight: bool = False
+    narrow: Edge | None = None
+    readers: frozenset[str] = frozenset()
+
+
+Start = Callable[[Tensor, Grid, "int | None"], Tensor]
+"""The first scale, (1,) or (channels,), of a weight on a grid with that axis of channels."""
+Build = Callable[[Edit, fx.Node, Edge], fx.Node]
+"""A node made of what arrives at an edge, and for it."""
+
+
+def symmetric(bits: int) -> Grid:
+    """Zero and as many integers on either side; of 1 bit, which has no room for a zero, -1 and 1."""
+    return odd(1) if bits == 1 else Grid(bits, signed=True, narrow=True)
+
+
+def odd(bits: int) -> Grid:
+    """2^bits odd integers, without a zero."""
+    return Grid(bits, signed=True, odd=True)
+
+
+@dataclass(frozen=True)
+class Quantizer:
+    """How values come onto a grid: values(x) -> scale -> fake_quantize. Its file's docstring has the equation.
+
+    scale: makes the node of the scale: a parameter, a constant, or what is computed from the values that arrive.
+    values: makes the node that is rounded, of the weight or activation.   weight_grid: bits -> the grid of weights.
+    start: the first scale of a weight, for those that have a parameter.
+    weights, activations: what it is for.   signed: whether it takes activations that can be negative, inputs and
+    outputs; where it does not, `learned` stands in.   least, most: bits of weights.
+    clipped: the gradient of the scale comes from clipped values alone.   straight: that of a weight passes where it is
+    clipped.   keeps_size: whether the rounded weights are as large as the weights.
+    """
+
+    scale: Build
+    values: Build = lambda edit, x, edge: x
+    weight_grid: Callable[[int], Grid] = symmetric
+    start: Start = lambda x, grid, axis: x.new_ones(1)
+    weights: bool = True
+    activations: bool = True
+    signed: bool = True
+    least: int = 1
+    most: int = 16
+    clipped: bool = False
+    straight: bool = True
+    keeps_size: Callable[[Quantizing], bool] = lambda options: True
+
+
+def quantizers() -> Mapping[str, Quantizer]:
+    """Every quantizer, by name."""
+    return members(f"{__package__}.quantizers", Quantizer)
+
+
+def quantized(edit: Edit, x: fx.Node, edge: Edge) -> fx.Node:
+    """The values of x on the edge's grid."""
+    flags = {"odd": edge.grid.odd, "clipped": False}
+    if edge.quantizer is None:
+        scale = edit.buffer(edge.name, edge.start)
+    else:
+        x = edge.quantizer.values(edit, x, edge)
+        scale, flags["clipped"] = edge.quantizer.scale(edit, x, edge), edge.quantizer.clipped
+    given = edge.zero, edge.grid.lo, edge.grid.hi, edge.axis or 0, edge.straight
+    chosen = {name: flag for name, flag in flags.items() if flag}
+    return edit.call(_own.fake_quantize.default, x, scale, *given, **chosen)
+
+
+__all__ = ["Edge", "Quantizer", "Quantizing", "best_scale", "odd", "quantized", "quantizers", "symmetric"]

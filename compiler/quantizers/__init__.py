@@ -1,0 +1,1 @@
+"""Quantizers: how the values of an edge come onto a grid. One file = one quantizer."""
