@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor, fx
 
-from .graph import Graph, arguments, shape
+from .graph import Graph, arguments, schema_arguments, shape
 from .operators import EMBEDDING, LINEAR, MATMULS, PRODUCERS, TRANSPOSED, aten, own
 
 MASKS = "lowbit.masks."
@@ -25,7 +25,7 @@ def is_layer(node: Any) -> bool:
 
 
 def weight_of(node: Any) -> fx.Node | None:
-    """The parameter or buffer behind a weight operand, through masks, grids and the factors of norms; else None."""
+    """The parameter or buffer behind a weight operand, through masks, grids, transforms, factors of norms; or None."""
     while isinstance(node, fx.Node) and node.op == "call_function":
         match node.target:
             case own.fake_quantize.default:
@@ -34,9 +34,17 @@ def weight_of(node: Any) -> fx.Node | None:
                 node = arguments(node)["self"]
             case aten.mul.Tensor if factor_of(node) is not None:
                 node = arguments(node)["self"]
+            case _ if is_transform(node):
+                node = arguments(node)["weight"]
             case _:
                 return None
     return node if isinstance(node, fx.Node) and node.op == "get_attr" else None
+
+
+def is_transform(node: fx.Node) -> bool:
+    """Whether this is an operator of ours that makes a weight of a weight: its first argument is called `weight`."""
+    names = [name for name, _ in schema_arguments(node.target)] if hasattr(node.target, "_schema") else []
+    return getattr(node.target, "namespace", "") == own.name and names[:1] == ["weight"]
 
 
 def factor_of(product: fx.Node) -> fx.Node | None:

@@ -39,6 +39,12 @@ def thresholds(weights: Sequence[Tensor], shares: Sequence[float], scope: str, s
     return [threshold([w], share, samples) for w, share in zip(weights, shares, strict=True)]
 
 
+def spread(w: Tensor, sigma: float) -> Tensor:
+    """The mean of |w| and sigma of its standard deviations, a scalar."""
+    size = w.detach().abs()
+    return size.mean() + sigma * size.std(correction=0)
+
+
 def largest(weights: Sequence[Tensor], shares: Sequence[float], scope: str) -> list[Tensor]:
     """Of each tensor which values stay, bool, when the smallest share of them goes; shares and scope as above.
 

@@ -15,18 +15,33 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import torch
-from torch import fx
+from torch import Tensor, fx
 
 from ..clock import step_ending
 from ..contract import OptionsFor
 from ..edit import Edit
-from ..graph import Graph, layer
+from ..graph import Graph, arguments, layer
 from ..layers import MASKS, is_layer, weight_of, weights_multiplied
 from ..pattern import Planned, Whole
 from ..rule import Match, Rule, rule
 from .schedule import Schedule
 
 _aten, _own = torch.ops.aten, torch.ops.lowbit
+
+
+@torch.library.custom_op("lowbit::masked", mutates_args=())
+def masked(weight: Tensor, mask: Tensor) -> Tensor:
+    """weight * mask; its gradient reaches masked weights too, as if they were not masked."""
+    return weight * mask
+
+
+@masked.register_fake
+def _(weight: Tensor, mask: Tensor) -> Tensor:
+    return torch.empty_like(weight)
+
+
+masked.register_autograd(lambda ctx, grad: (grad, None))
+_PRODUCTS = (_aten.mul.Tensor, _own.masked.default)
 
 Given: TypeAlias = Callable[[Match, Edit, list[fx.Node]], Sequence[Any]]
 """The arguments of a criterion behind its schedule, for the weights that it is asked about."""
@@ -43,21 +58,35 @@ class Plan:
         return name in self.chosen or name in self.kept
 
 
-def placed(criterion: Any, whole: Callable[[fx.Node], str] = lambda weight: "") -> Callable[[Graph, OptionsFor], Plan]:
-    """The plan of a pass that asks this criterion.   whole: why a weight cannot be pruned by it, or ""."""
+Refuses: TypeAlias = Callable[[list[fx.Node], Any], str]
+"""Why a weight, told the layers that multiply by it and the options of the first, cannot be pruned; or nothing."""
+
+
+def placed(criterion: Any, refuses: Refuses = lambda calls, own: "") -> Callable[[Graph, OptionsFor], Plan]:
+    """The plan of a pass that asks this criterion."""
 
     def plan(graph: Graph, options: OptionsFor) -> Plan:
-        settings = {weight: options(layer(weight)) for weight in weights_multiplied(graph)}
-        reasons = {
-            weight: whole(weight) if own.pruned else "the recipe leaves it out" for weight, own in settings.items()
-        }
-        ends = {weight: _end(graph, weight, criterion).name for weight in settings}
-        return Plan(
-            {ends[weight]: own for weight, own in settings.items() if not reasons[weight]},
-            {ends[weight]: reason for weight, reason in reasons.items() if reason},
-        )
+        chosen: dict[str, Any] = {}
+        kept: dict[str, str] = {}
+        for weight, calls in layers_of(graph).items():
+            own, end = options(layer(weight)), _end(graph, weight, criterion).name
+            reason = refuses(calls, own) if own.pruned else "the recipe leaves it out"
+            if reason:
+                kept[end] = reason
+            else:
+                chosen[end] = own
+        return Plan(chosen, kept)
 
     return plan
+
+
+def layers_of(graph: Graph) -> dict[fx.Node, list[fx.Node]]:
+    """Each parameter that layers multiply by, in graph order, with those layers."""
+    found: dict[fx.Node, list[fx.Node]] = {weight: [] for weight in weights_multiplied(graph)}
+    for node in graph.nodes:
+        if is_layer(node) and (weight := weight_of(arguments(node)["weight"])) is not None:
+            found[weight].append(node)
+    return found
 
 
 def product_of(weight: fx.Node) -> fx.Node | None:
@@ -67,7 +96,7 @@ def product_of(weight: fx.Node) -> fx.Node | None:
 
 def mask_of(product: fx.Node) -> fx.Node | None:
     """The mask in a product of a weight with one; None for any other node."""
-    if product.target is not _aten.mul.Tensor:
+    if product.target not in _PRODUCTS:
         return None
     factor = product.args[1]
     return factor if isinstance(factor, fx.Node) and str(factor.target).startswith(MASKS) else None
@@ -105,7 +134,8 @@ def mask(match: Match, edit: Edit) -> fx.Node:
         if not is_layer(reader) and weight_of(reader) is not weight:
             edit.keep(reader)
     ones = torch.ones_like(match.graph.tensor(weight))
-    return edit.call(_aten.mul.Tensor, match.root, edit.buffer(f"{MASKS}{weight.target}", ones))
+    product = _own.masked.default if match.options.gradient == "straight" else _aten.mul.Tensor
+    return edit.call(product, match.root, edit.buffer(f"{MASKS}{weight.target}", ones))
 
 
 def scheduled(criterion: Any, name: str, given: Given) -> tuple[Rule, Rule]:

@@ -7,7 +7,7 @@ or the end. In between, before and after, masks stay as they are.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import torch
 from msgspec import Meta
@@ -22,11 +22,13 @@ _WHEN = ("step", "begin", "end", "every")
 
 class Schedule(Options, frozen=True):
     """begin, end: when masks change, as shares of the training.   every: optimizer steps between two changes.
-    pruned: false leaves a layer out."""
+    gradient: what a masked weight learns from: nothing ("masked"), or the gradient of the zero in its place
+    ("straight"), by which it may grow and return.   pruned: false leaves a layer out."""
 
     begin: Share = 0.0
     end: Share = 0.5
     every: Annotated[int, Meta(ge=1, le=1_000_000)] = 10
+    gradient: Literal["masked", "straight"] = "masked"
     pruned: bool = True
 
     by_layer = frozenset({"pruned"})
