@@ -129,11 +129,11 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     grad_scale = None
     if ctx.needs_input_grad[1] and clipped:
         codes = _round(steps, lo - zero, hi - zero, odd)
-        grad_scale = reduce_to(codes.mul_(grad - inside), scale, axis)
+        grad_scale = _products(grad - inside, codes, scale, axis)
     elif ctx.needs_input_grad[1]:
         # sum(grad * q) - sum(grad * x / scale, inside): two dot products instead of a tensor of slopes.
-        by_x = reduce_to(inside * steps, scale, axis)
-        grad_scale = reduce_to(_round(steps, lo - zero, hi - zero, odd).mul_(grad), scale, axis) - by_x
+        by_x = _products(inside, steps, scale, axis)
+        grad_scale = _products(grad, _round(steps, lo - zero, hi - zero, odd), scale, axis) - by_x
     return grad if straight else inside, grad_scale, *[None] * 7
 
 
@@ -156,13 +156,21 @@ def within(grad: Tensor, x: Tensor, lo: float, hi: float) -> Tensor:
 
     One pass and no mask: on CPUs `masked_fill` and `where` take thirty times as long as the arithmetic around them.
     """
-    return torch.ops.aten.hardtanh_backward(grad, x, -_above(-lo, x.dtype), _above(hi, x.dtype))
+    kept = torch.ops.aten.hardtanh_backward(grad, x, -_above(-lo, x.dtype), _above(hi, x.dtype))
+    return kept.to(grad.dtype)  # x is wider where its scales are
 
 
 def _above(limit: float, dtype: torch.dtype) -> float:
-    """The next number of the type above a limit >= 0, or the least normal one: `hardtanh_backward` leaves limits out."""
+    """The next number of the type above a limit >= 0, the least normal one above 0."""
     kind = torch.finfo(dtype)
     return limit + math.ldexp(kind.eps, math.frexp(limit)[1] - 1) if limit else kind.tiny
+
+
+def _products(a: Tensor, b: Tensor, scale: Tensor, axis: int) -> Tensor:
+    """The sum of a b, in the shape of a scale along `axis`."""
+    if scale.numel() == 1 and a.is_contiguous() and b.is_contiguous() and a.dtype == b.dtype:
+        return torch.dot(a.view(-1), b.view(-1)).reshape(scale.shape)  # without a tensor of the products
+    return reduce_to(a * b, scale, axis)
 
 
 def reduce_to(x: Tensor, scale: Tensor, axis: int) -> Tensor:
