@@ -2,6 +2,7 @@
 
 python benchmarks/rewrite_growth.py                 # 1,000, 3,000 and 10,000 nodes, and ResNet-152
 python benchmarks/rewrite_growth.py --nodes 1000 --no-resnet --recipe ptq8
+python benchmarks/rewrite_growth.py --no-resnet --width 256 --kernel 1 --sparsity 0.9   # units that go and move
 """
 
 from __future__ import annotations
@@ -32,21 +33,40 @@ STAGES = (CAPTURE, VERIFY, CALIBRATE, LOWER)
 class Residual(nn.Module):
     """A residual block: each sum is read twice."""
 
-    def __init__(self, width: int = 4) -> None:
+    def __init__(self, width: int, kernel: int) -> None:
         super().__init__()
-        self.first, self.norm = nn.Conv2d(width, width, 3, padding=1), nn.BatchNorm2d(width)
-        self.second, self.last = nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width)
+        self.first, self.norm = nn.Conv2d(width, width, kernel, padding=kernel // 2), nn.BatchNorm2d(width)
+        self.second = nn.Conv2d(width, width, kernel, padding=kernel // 2, bias=False)
+        self.last = nn.BatchNorm2d(width)
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.last(self.second(torch.relu(self.norm(self.first(x)))))
         return torch.relu(y + x)
 
 
-def chain(nodes: int) -> tuple[nn.Module, Tensor]:
-    """Residual blocks whose captured graph has about that many nodes, tensors among them."""
-    x = torch.randn(2, 4, 4, 4, generator=torch.Generator().manual_seed(0))
-    count = len(capture(nn.Sequential(Residual()), (x,), verify=False).nodes) - 2
-    return nn.Sequential(*(Residual() for _ in range(round(nodes / count)))), x
+def chain(nodes: int, width: int, kernel: int, sparsity: float) -> tuple[nn.Module, Tensor]:
+    """Residual blocks between two layers, whose captured graph has about that many nodes, tensors among them."""
+
+    def made(blocks: int) -> nn.Module:
+        ends = nn.Conv2d(3, width, 1), nn.Conv2d(width, 8, 1)
+        net = nn.Sequential(ends[0], *(Residual(width, kernel) for _ in range(blocks)), ends[1])
+        if sparsity:
+            prune(net, sparsity)
+        return net
+
+    x = torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    one, two = (len(capture(made(blocks), (x,), verify=False).nodes) for blocks in (1, 2))
+    return made(round((nodes - one) / (two - one)) + 1), x
+
+
+@torch.no_grad()
+def prune(net: nn.Module, sparsity: float) -> None:
+    """That share of the weights, and every eighth unit between the layers of a block, become zero."""
+    for layer in net.modules():
+        if isinstance(layer, nn.Conv2d):
+            layer.weight.mul_(torch.rand_like(layer.weight) >= sparsity)
+        if isinstance(layer, Residual):
+            layer.first.weight[::8] = 0
 
 
 class Bottleneck(nn.Module):
@@ -126,6 +146,9 @@ def row(name: str, count: int, spent: Counter[str]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--nodes", type=int, nargs="*", default=[1000, 3000, 10000])
+    parser.add_argument("--width", type=int, default=4, help="channels of each layer of a chain")
+    parser.add_argument("--kernel", type=int, default=3, help="side of the kernels of a chain")
+    parser.add_argument("--sparsity", type=float, default=0.0, help="share of zeros among the weights of a chain")
     parser.add_argument("--no-resnet", action="store_true")
     recipes = {name: read_recipe(name) for name in shipped()}
     largest = max(recipes, key=lambda name: len(recipes[name].prepare) + len(recipes[name].lower))
@@ -136,7 +159,8 @@ def main() -> None:
     print("| model | nodes | passes s | checks s | checks / all | ms a node | capture s | calibration s | lowering s |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
     detail: dict[str, dict[str, float]] = {}
-    models = [(f"chain of {nodes:,}", lambda nodes=nodes: chain(nodes)) for nodes in options.nodes]
+    size = (options.width, options.kernel, options.sparsity)
+    models = [(f"chain of {nodes:,}", lambda nodes=nodes: chain(nodes, *size)) for nodes in options.nodes]
     for name, make in models + [("ResNet-152", resnet152)] * (not options.no_resnet):
         count, spent = measure(*make(), recipes[options.recipe])
         print(row(name, count, spent), flush=True)
