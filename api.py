@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from .backends.lowering.lower import lower as lower_graph
 from .compiler.archipelago import Archipelago, Island
 from .compiler.arrays import Integers
 from .compiler.calibrate import calibrate as calibrate_graph
-from .compiler.callers import check_arguments, check_leaves, forwards
+from .compiler.callers import batch, check_arguments, check_leaves, forwards
 from .compiler.capture import capture as capture_graph
 from .compiler.capture import islands as find_islands
 from .compiler.capture.alongside import check_alongside
@@ -34,6 +34,7 @@ from .compiler.plugins import installed
 from .compiler.prepared import Prepared
 from .compiler.recipe import Recipe, parse
 from .compiler.registry import members
+from .compiler.stage import LOWERING
 from .compiler.training import Data, Plan, Progress, accuracy, batches, check_task, example, train
 from .recipes import shipped
 
@@ -59,7 +60,11 @@ def read_recipe(source: str | Path | Recipe) -> Recipe:
     except (OSError, UnicodeDecodeError) as error:
         known = ", ".join(shipped())
         raise UserError(f"no recipe '{source}'", why=str(error), fix=f"a path, or one of: {known}") from None
-    return parse(text, passes())
+    try:
+        return parse(text, passes())
+    except UserError as error:
+        error.where = f"{source}: {error.where}" if error.where else str(source)
+        raise
 
 
 def _check_recipe(source: object) -> None:
@@ -88,7 +93,7 @@ def prepare(
     check_arguments(model, example_inputs, steps)
     chosen = read_recipe(recipe)
     graph = capture_graph(copied(model), example_inputs, kwargs, leaves=chosen.leaves)
-    result = run(chosen.first(graph), chosen.prepare, steps)
+    result = run(chosen.first(graph), chosen.prepare, steps, stage=chosen.stage)
     prepared = Prepared(result.graph, chosen, result.ledger)
     calibrate_graph(prepared.graph, [prepared.flat(tuple(example_inputs), kwargs or {})])
     if graph.leaves:
@@ -157,7 +162,7 @@ def _placed(model: nn.Module, found: Islands, recipe: Recipe, steps: int | None 
     """The model with its islands prepared, in their places."""
     training, prepared = model.training, {}
     for path, graph in found.graphs.items():
-        result = run(recipe.first(graph), recipe.prepare, steps)
+        result = run(recipe.first(graph), recipe.prepare, steps, stage=recipe.stage)
         prepared[path] = Island(result.graph, recipe, result.ledger, model.get_submodule(path))
         calibrate_graph(prepared[path].graph, [found.examples[path].flat])
     return Archipelago(model, prepared, found.left).train(training)
@@ -174,21 +179,36 @@ def calibrate(
     report: told the stage and the number of examples done.
     Raises UserError when there are none, or one does not fit the model.
     """
+    _check_prepared(prepared)
     given = forwards(examples)
     if isinstance(prepared, Archipelago):
         for path, met in prepared.met(given).items():
             calibrate_graph(prepared.islands[path].graph, met, report)
     else:
-        calibrate_graph(prepared.graph, (prepared.flat(*arguments) for arguments in given), report)
+        calibrate_graph(prepared.graph, _flat(prepared, given), report)
+
+
+def _flat(prepared: Prepared, given: Iterable[tuple[tuple[Any, ...], dict[str, Any]]]) -> Iterator[list[Any]]:
+    for number, arguments in enumerate(given, 1):
+        with batch(number):
+            flat = prepared.flat(*arguments)
+        yield flat
+
+
+def _check_prepared(prepared: object) -> None:
+    if not isinstance(prepared, (Prepared, Archipelago)):
+        what = f"the model is a {type(prepared).__name__}, which no recipe has prepared"
+        raise UserError(what, fix="give what lowbit.prepare(model, inputs, recipe) returns")
 
 
 def deployed(prepared: Prepared) -> Result:
     """The graph that is lowered, in eval mode after the recipe's `lower` passes, and what each of them did."""
-    return run(evaluated(prepared.graph), prepared.recipe.lower)
+    return run(evaluated(prepared.graph), prepared.recipe.lower, stage=LOWERING)
 
 
 def lower(prepared: Prepared | Archipelago) -> Compiled:
     """The integer program of a prepared module, or of an island. Raises Unsupported for what has no integer form."""
+    _check_prepared(prepared)
     if isinstance(prepared, Archipelago):
         fix = f"lower each island, such as .islands['{next(iter(prepared.islands))}']"
         raise Unsupported("a model in islands is not one program", why="plain Python stands between them", fix=fix)

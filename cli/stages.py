@@ -117,7 +117,7 @@ def prepared(captured: Graph, recipe: str, example: Sequence[Tensor]) -> Result:
     from ..compiler.pipeline import run
 
     chosen = api.read_recipe(recipe)
-    result = run(chosen.first(captured), chosen.prepare, STEPS)
+    result = run(chosen.first(captured), chosen.prepare, STEPS, stage=chosen.stage)
     calibrate(result.graph, [list(example)])
     return result
 

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .callers import batch
 from .errors import UserError
 from .graph import Graph
 from .modes import in_mode
@@ -89,8 +90,9 @@ class Archipelago(nn.Module):
         ]
         try:
             with in_mode(self._own(), False):
-                for args, kwargs in examples:
-                    self(*args, **kwargs)
+                for number, (args, kwargs) in enumerate(examples, 1):
+                    with batch(number):
+                        self(*args, **kwargs)
         finally:
             for hook in hooks:
                 hook.remove()

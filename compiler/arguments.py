@@ -14,6 +14,9 @@ from torch.utils import _pytree as pytree
 from .errors import UserError
 from .graph import Graph, fixed, shape
 
+FORM = "the arguments have another form than at capture"
+FIX = "give what the forward of the model takes, without labels: one input, a tuple, or a dict of them by name"
+
 
 class Arguments:
     """The arguments that a captured model takes."""
@@ -35,7 +38,7 @@ class Arguments:
         try:
             bound = self._signature.forward.bind(*args, **kwargs)
         except TypeError as error:
-            raise UserError("the arguments have another form than at capture", why=str(error)) from None
+            raise UserError(FORM, why=str(error), fix=FIX) from None
         flat, spec = pytree.tree_flatten((bound.args, bound.kwargs))
         if spec != self._signature.inputs:
             bound = without_defaults(bound)
@@ -54,7 +57,7 @@ class Arguments:
     def _check(self, flat: list[Any], spec: pytree.TreeSpec) -> None:
         if spec != self._signature.inputs:
             why = f"given {_shown(spec)}; captured with {_shown(self._signature.inputs)}"
-            raise UserError("the arguments have another form than at capture", why=why)
+            raise UserError(FORM, why=why, fix=FIX)
         for i, (value, wanted) in enumerate(zip(flat, self._wanted, strict=True)):
             if not isinstance(wanted, Sizes):
                 if isinstance(value, Tensor) or value != wanted:
@@ -63,7 +66,8 @@ class Arguments:
             elif not isinstance(value, Tensor):
                 raise UserError(f"input {i} is a {type(value).__name__}, not a tensor", fix="give a torch.Tensor")
             elif not wanted.fit(sizes := tuple(value.shape)):
-                raise UserError(f"input {i} has shape {sizes}", why=f"the model was captured with {wanted}")
+                why, fix = f"the model was captured with {wanted}", "resize it, or capture the model with such an input"
+                raise UserError(f"input {i} has shape {sizes}", why=why, fix=fix)
             elif (kind := _kind(value)) != wanted.kind:
                 fix = "convert it, or capture the model with such an input"
                 raise UserError(f"input {i} is of {kind} numbers", why=f"those at capture were {wanted.kind}", fix=fix)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
 
+from .arguments import Sizes
+from .callers import batch
 from .correction import clear, correct, corrections
 from .errors import UserError
-from .graph import Graph, arguments, origin
+from .graph import Graph, arguments, fixed, origin, shape
 from .grid import Grid, best_scale
 from .grids.unrounded import Unrounded
 from .modes import evaluated, in_mode
@@ -40,16 +43,23 @@ def calibrate(
             correct(derived, kept, lambda done: report("correcting biases", done))
 
 
+def calibrated(graph: Graph) -> set[str]:
+    """The names of all tensors that `calibrate` sets."""
+    fixed = graph.constants()
+    grids = [node for node in graph.nodes if node.target is own.fake_quantize.default and node not in fixed]
+    return {*filter(None, map(_trained_scale, grids)), *(str(node.target) for node in corrections(graph).values())}
+
+
 def _counted(
     batches: Iterable[list[Tensor]], kept: list[list[Tensor]] | None, report: Callable[[int], None]
 ) -> Iterator[list[Tensor]]:
     """The batches, told when they are done, and kept where they are needed again."""
-    for done, batch in enumerate(batches, 1):
-        if not all(x.numel() for x in batch if isinstance(x, Tensor)):
+    for done, given in enumerate(batches, 1):
+        if not all(x.numel() for x in given if isinstance(x, Tensor)):
             raise UserError(f"batch {done} to calibrate with holds no example", fix="leave it out")
         if kept is not None:
-            kept.append(batch)
-        yield batch
+            kept.append(given)
+        yield given
         report(done)
 
 
@@ -59,11 +69,10 @@ def _scales(graph: Graph, derived: Graph, batches: Iterable[list[Tensor]]) -> No
     if graph.evaluation is not None:  # there may be edges that only training has
         recorders.append(_recorder(evaluated(replace(graph, evaluation=None)), edges))
     count = 0
-    for batch in batches:
-        with in_mode(nn.ModuleList(graph.leaves.values()), False):
+    for count, given in enumerate(batches, 1):
+        with in_mode(nn.ModuleList(graph.leaves.values()), False), batch(count, partial(_forms, graph, given)):
             for recorder in recorders:
-                recorder.run(*batch)
-        count += 1
+                recorder.run(*given)
     if not count:
         raise UserError("there is no data to calibrate with", fix="pass an iterable with at least one batch")
     samples = {node: taken for recorder in recorders for node, taken in recorder.samples.items()}
@@ -74,22 +83,34 @@ def _scales(graph: Graph, derived: Graph, batches: Iterable[list[Tensor]]) -> No
             parameter.copy_(torch.log2(scale))
 
 
+def _forms(graph: Graph, given: list[Any]) -> str:
+    """The types and shapes that were given, and those of the capture."""
+    pairs = [(x, node) for x, node in zip(given, graph.inputs, strict=True) if isinstance(x, Tensor)]
+    forms = [f"{_type(x)} {tuple(x.shape)}" for x, _ in pairs]
+    captured = [f"{_type(node.meta['val'])} {Sizes(map(fixed, shape(node)))}" for _, node in pairs]
+    return f"given {', '.join(forms)}; captured with {', '.join(captured)}"
+
+
+def _type(tensor: Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
+
+
 def _recorder(graph: Graph, edges: dict[Tensor, list[fx.Node]]) -> _Recorder:
     """A recorder of the graph's activation grids whose scales no other graph has; they join the edges, by scale."""
     fixed = graph.constants()
     new: dict[Tensor, list[fx.Node]] = {}
     for node in graph.nodes:
-        scale = _scale_of(graph, node) if node.target is own.fake_quantize.default and node not in fixed else None
-        if scale is not None and scale not in edges:
+        name = _trained_scale(node) if node.target is own.fake_quantize.default and node not in fixed else ""
+        if name and (scale := graph.state[name]) not in edges:
             new.setdefault(scale, []).append(node)
     edges.update(new)
     return _Recorder(graph, [node for nodes in new.values() for node in nodes])
 
 
-def _scale_of(graph: Graph, node: fx.Node) -> Tensor | None:
-    """The parameter that is the logarithm of a grid's scale; None for a scale that is given."""
+def _trained_scale(node: fx.Node) -> str:
+    """The name of the parameter that is the logarithm of a grid's scale; nothing for a scale that is given."""
     scale = arguments(node)["scale"]
-    return None if scale.op == "get_attr" else graph.tensor(arguments(scale)["self"])
+    return "" if scale.op == "get_attr" else str(arguments(scale)["self"].target)
 
 
 def _grid(given: Mapping[str, Any]) -> Grid:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from torch import Tensor, nn
@@ -34,7 +35,7 @@ def forwards(examples: Any) -> Iterator[tuple[tuple[Any, ...], dict[str, Any]]]:
 
     Raises UserError unless it is an iterable of examples.
     """
-    if isinstance(examples, Tensor) or not isinstance(examples, Iterable):
+    if isinstance(examples, (Tensor, Mapping, str, bytes)) or not isinstance(examples, Iterable):
         what = f"the examples are a {type(examples).__name__}, not an iterable of batches"
         raise UserError(what, fix="pass [x] for a single batch x")
     return map(_arguments, examples)
@@ -44,3 +45,22 @@ def _arguments(example: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     if isinstance(example, Mapping):
         return (), dict(example)
     return tuple(example) if isinstance(example, (tuple, list)) else (example,), {}
+
+
+@contextmanager
+def batch(number: int, forms: Callable[[], str] = lambda: "") -> Iterator[None]:
+    """Let every error name the batch; what torch or the model raises becomes a UserError.
+
+    forms: what was given and what was expected, to be told with it.
+    """
+    place = f"batch {number}"
+    try:
+        yield
+    except UserError as error:
+        error.where = f"{place}: {error.where}" if error.where else place
+        raise
+    except (RuntimeError, TypeError, ValueError, LookupError) as error:
+        said = str(error).strip().partition("\n")[0]
+        why = "\n".join(filter(None, (forms(), said)))
+        fix = "give tensors of the type and shape, and on the device, that the model was captured with"
+        raise UserError("the model cannot run on a batch of the examples", where=place, why=why, fix=fix) from error

@@ -74,6 +74,7 @@ class Pass:
 
     rules: what it rewrites, in the order they are tried at a node.   law: what it preserves.   options: its settings.
     plan: an analysis of the whole graph before any rule, handed to the rules as `match.plan`.
+    repeatable: whether a recipe may use it twice in one of its two lists, since a pass between can leave it new work.
     costs: why the bytes of weights may grow; without that sentence they never do.
     needs, leaves: facts that must hold before, and that hold after.
     fires, refuses: the evidence, trials (see `trial`) that end in this pass: on these a rule fires, on those one
@@ -84,6 +85,7 @@ class Pass:
     law: Law
     options: type[Options] = Options
     plan: Callable[[Graph, OptionsFor], Any] = lambda graph, options: None
+    repeatable: bool = False
     costs: str = ""
     needs: tuple[Fact, ...] = ()
     leaves: tuple[Fact, ...] = ()

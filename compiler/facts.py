@@ -14,10 +14,14 @@ from .operators import PADDED_IN_WORDS, aten, own
 
 @dataclass(frozen=True)
 class Fact:
-    """A named predicate; `exception` returns the first place where it does not hold, or nothing."""
+    """A named predicate; `exception` returns the first place where it does not hold, or nothing.
+
+    fix: what a user changes in a recipe where no pass before made it hold.
+    """
 
     name: str
     exception: Callable[[Graph], str]
+    fix: str = "add the pass that leaves it to the recipe, see `lowbit passes`"
 
     def holds(self, graph: Graph) -> bool:
         return not self.exception(graph)
@@ -34,6 +38,10 @@ def _weight_off_grid(node: fx.Node) -> bool:
     return weight.target not in (own.fake_quantize.default, own.dequantize.default)
 
 
+def _weight_on_grid(node: fx.Node) -> bool:
+    return is_layer(node) and not _weight_off_grid(node)
+
+
 def _trains(node: fx.Node) -> bool:
     match node.target:
         case aten.batch_norm.default:
@@ -45,12 +53,21 @@ def _trains(node: fx.Node) -> bool:
             return False
 
 
-def _normalizes(node: fx.Node) -> bool:
-    """Without running statistics it is no inference norm: then it is weight standardisation."""
+def is_norm(node: fx.Node) -> bool:
+    """Whether it is a batch norm with running statistics; without them it is weight standardisation."""
     return node.target is aten.batch_norm.default and isinstance(arguments(node)["running_mean"], fx.Node)
 
 
-weights_on_grid = Fact("every weight on a grid", lambda graph: _first(graph, _weight_off_grid))
+weights_on_grid = Fact(
+    "every weight on a grid",
+    lambda graph: _first(graph, _weight_off_grid),
+    "add insert_fake_quant to [[prepare]]",
+)
+weights_in_float = Fact(
+    "no weight on a grid yet",
+    lambda graph: _first(graph, _weight_on_grid),
+    "put it under [[prepare]], before the pass that puts weights on grids",
+)
 weights_frozen = Fact(
     "no trainable grid",
     lambda graph: _first(
@@ -60,14 +77,24 @@ weights_frozen = Fact(
             and (arguments(node)["scale"].op != "get_attr" or weight_of(node) is not None)
         ),
     ),
+    "add freeze to [[lower]], before it",
 )
 normal = Fact(
     "every padding in numbers",
     lambda graph: _first(graph, lambda node: node.op == "call_function" and node.target in PADDED_IN_WORDS),
 )
-inference = Fact("no node in training mode", lambda graph: _first(graph, _trains))
-no_batch_norm = Fact("no batch norm with running statistics", lambda graph: _first(graph, _normalizes))
+inference = Fact(
+    "no node in training mode",
+    lambda graph: _first(graph, _trains),
+    "put it under [[lower]], or say post_training = true of a model that comes trained",
+)
+no_batch_norm = Fact(
+    "no batch norm with running statistics",
+    lambda graph: _first(graph, is_norm),
+    "add fold_batch_norm to [[lower]]",
+)
 one_graph = Fact(
     "one graph for both modes, as post_training = true makes",
     lambda graph: "" if graph.evaluation is None else "the model",
+    "say post_training = true of a model that comes trained, or leave the pass out",
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
@@ -13,7 +14,11 @@ from .contract import Options, Pass
 from .engine import Context, Event, rewrite
 from .errors import Broken, UserError
 from .graph import Graph, layer
+from .stage import Stage
 from .verify import verify
+
+REASONS = 3
+"""Reasons that are told of a pass that changed nothing."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,14 @@ class Entry:
     def fired(self) -> int:
         return sum(event.fired for event in self.events)
 
+    @property
+    def idle(self) -> str:
+        """Why the pass changed nothing, the most frequent reasons first; empty where it changed something."""
+        if self.fired:
+            return ""
+        told = Counter(event.reason for event in self.events).most_common(REASONS)
+        return "; ".join(reason for reason, _ in told) or "the graph holds nothing that it looks at"
+
 
 @dataclass(frozen=True)
 class Result:
@@ -56,19 +69,25 @@ def run(
     uses: Sequence[Use],
     steps: int | None = None,
     between: Callable[[Use, Graph], None] = lambda use, graph: None,
+    stage: Stage | None = None,
 ) -> Result:
     """Run passes in the order their facts ask for; `between` is called after each with the verified graph.
 
-    Raises UserError for an order that cannot be or a layer pattern that matches nothing, Broken for a pass that
-    leaves an illegal graph or not the facts that it promised.
+    stage: where in a recipe they stand, if they do.
+    Raises UserError for an order that cannot be, a pass in a stage where its work would be in vain or a layer pattern
+    that matches nothing, Broken for a pass that leaves an illegal graph or not the facts that it promised.
     """
     verify(graph, "the input of the pipeline")
+    if stage is not None and stage.untrained:
+        steps = steps or 1  # a schedule is refused for its place; to ask for the length of a training would mislead
     ledger, before = [], list[tuple[Use, Graph]]()
     for use in ordered(uses):
         _require(graph, use, before)
         before.append((use, graph))
         graph, entry = _apply(graph, use, steps)
         verify(graph, use.name)
+        if stage is not None:
+            stage.check(use.name, use.pass_, before[-1][1], graph)
         _promised(graph, use)
         ledger.append(entry)
         between(use, graph)
@@ -102,8 +121,7 @@ def _require(graph: Graph, use: Use, before: Sequence[tuple[Use, Graph]]) -> Non
         if place:
             ender = next((earlier.name for earlier, met in reversed(before) if fact.holds(met)), "")
             why = f"'{ender}', which ran before it, ended that" if ender else "no pass before it left that so"
-            fix = "add the pass that leaves it to the recipe, see `lowbit passes`"
-            fix = f"put '{use.name}' before '{ender}' in the recipe" if ender else fix
+            fix = f"put '{use.name}' before '{ender}' in the recipe" if ender else fact.fix
             raise UserError(f"'{use.name}' needs '{fact.name}'", where=place, why=why, fix=fix)
 
 

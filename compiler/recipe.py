@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +34,7 @@ from .graph import Graph
 from .modes import evaluated
 from .pipeline import Use
 from .plugins import chosen
+from .stage import POST_TRAINING, TRAINING, Stage
 
 KEYS = ("name", "summary", "leaves", "post_training")
 DEFAULT_LOWER = tuple({"use": name} for name in ("freeze", "fold_batch_norm", "remove_dead_units", "reorder_units"))
@@ -46,6 +47,7 @@ class Recipe:
     leaves: patterns of module paths that capture keeps opaque; a model with such a part trains, but cannot be lowered.
     post_training: the model comes trained. The passes begin at its graph of eval mode, and what they make computes the
         same in both modes.
+    Raises UserError for a pass that stands twice where once is enough, and for `post_training` with `leaves`.
     """
 
     name: str
@@ -55,6 +57,19 @@ class Recipe:
     leaves: tuple[str, ...] = ()
     post_training: bool = False
 
+    def __post_init__(self) -> None:
+        _check_twice(self.prepare, "prepare")
+        _check_twice(self.lower, "lower")
+        if self.post_training and self.leaves:
+            why = "an opaque part has a train mode of its own, and cannot be lowered"
+            what = "post_training does not go with leaves"
+            raise UserError(what, where="post_training", why=why, fix="take one of the two out")
+
+    @property
+    def stage(self) -> Stage:
+        """What may stand under [[prepare]]."""
+        return POST_TRAINING if self.post_training else TRAINING
+
     def first(self, captured: Graph) -> Graph:
         """The graph that the first pass takes."""
         return evaluated(captured) if self.post_training else captured
@@ -62,22 +77,47 @@ class Recipe:
 
 def parse(text: str, passes: Mapping[str, Pass]) -> Recipe:
     """Read a recipe. passes: the passes that it may use, by name. Raises UserError with the place of the fault."""
-    try:
-        table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise UserError("the recipe is not valid TOML", why=str(error)) from None
+    table = _table_of(text)
     unknown = table.keys() - {*KEYS, "prepare", "lower"}
     if unknown:
-        fix = f"use {', '.join(KEYS)}, [[prepare]], [[lower]]"
-        raise UserError(f"unknown recipe key '{min(unknown)}'", fix=fix)
+        key, fix = min(unknown), f"use {', '.join(KEYS)}, [[prepare]], [[lower]]; options stand below [[prepare]]"
+        raise UserError(f"unknown recipe key '{key}'", where=key, fix=fix)
     return Recipe(
         _string(table, "name"),
         _string(table, "summary"),
         _uses(table.get("prepare", []), "prepare", passes),
         _uses(table.get("lower", list(DEFAULT_LOWER)), "lower", passes),
-        leaves := _patterns(table.get("leaves", [])),
-        _post_training(table.get("post_training", False), leaves),
+        _patterns(table.get("leaves", [])),
+        _post_training(table.get("post_training", False)),
     )
+
+
+def _table_of(text: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        why, _, place = str(error).partition(" (at ")
+        line = re.search(r"line (\d+)", place)
+        number = int(line[1]) if line else max(1, len(text.splitlines()))
+        shown = "".join(text.splitlines()[number - 1 : number]).strip()
+        raise UserError(
+            "the recipe is not valid TOML",
+            where=f"line {number}: {shown}",
+            why=why,
+            fix='write [[prepare]], then use = "normalize" and each option as key = value; `lowbit recipes` shows some',
+        ) from None
+
+
+def _check_twice(uses: Sequence[Use], section: str) -> None:
+    for i, later in enumerate(uses):
+        first = next(j for j, earlier in enumerate(uses) if earlier.pass_ is later.pass_)
+        if first != i and not later.pass_.repeatable:
+            raise UserError(
+                f"'{later.name}' stands twice under [[{section}]]",
+                where=f"{section}[{i}].use",
+                why=f"{section}[{first}] uses it: a second time it finds nothing left to do, or contradicts the first",
+                fix='keep one; options of single layers stand in it as layers."PATTERN" = { ... }',
+            )
 
 
 def dump(recipe: Recipe) -> str:
@@ -92,38 +132,41 @@ def dump(recipe: Recipe) -> str:
 def _string(table: Mapping[str, Any], key: str) -> str:
     value = table.get(key, "")
     if not isinstance(value, str):
-        raise UserError(f"{key} must be text, not {value!r}", where=key)
+        raise UserError(f"{key} must be text, not {value!r}", where=key, fix=f'write {key} = "..."')
     return value
 
 
 def _patterns(value: Any) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(pattern, str) for pattern in value):
-        raise UserError(f"leaves must be a list of patterns of module paths, not {value!r}", where="leaves")
+        fix = 'write leaves = ["head.*"]'
+        raise UserError(f"leaves must be a list of patterns of module paths, not {value!r}", where="leaves", fix=fix)
     return tuple(value)
 
 
-def _post_training(value: Any, leaves: tuple[str, ...]) -> bool:
+def _post_training(value: Any) -> bool:
     if not isinstance(value, bool):
-        raise UserError(f"post_training must be true or false, not {value!r}", where="post_training")
-    if value and leaves:
-        why = "an opaque part has a train mode of its own, and cannot be lowered"
-        what = "post_training does not go with leaves"
-        raise UserError(what, where="post_training", why=why, fix="take one of the two out")
+        fix = "write post_training = true of a model that comes trained, or leave it out"
+        raise UserError(f"post_training must be true or false, not {value!r}", where="post_training", fix=fix)
     return value
 
 
 def _uses(entries: Any, section: str, passes: Mapping[str, Pass]) -> tuple[Use, ...]:
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise UserError(f"{section} must be a list of tables", fix=f"write [[{section}]] before each pass")
+        fix = f"write [[{section}]] before each pass"
+        raise UserError(f"{section} must be a list of tables, not {entries!r}", where=section, fix=fix)
     return tuple(use(entry, f"{section}[{i}]", passes) for i, entry in enumerate(entries))
 
 
 def use(entry: Mapping[str, Any], place: str, passes: Mapping[str, Pass]) -> Use:
     """One pass with its options, from a table of the recipe. place: how an error names that table."""
-    name, layers = entry.get("use"), entry.get("layers", {})
-    name, pass_ = str(name), chosen(name, passes, f"{place}.use")
+    layers = entry.get("layers", {})
+    if "use" not in entry:
+        fix = f'write use = "..." below it: one of {", ".join(passes)}; or module:attribute'
+        raise UserError(f"'{place}' names no pass", where=place, fix=fix)
+    name, pass_ = str(entry["use"]), chosen(entry["use"], passes, f"{place}.use")
     if not isinstance(layers, dict) or not all(isinstance(own, dict) for own in layers.values()):
-        raise UserError("layers must map patterns to tables of options", where=f"{place}.layers")
+        fix = 'write layers."PATTERN" = { OPTION = VALUE }'
+        raise UserError("layers must map patterns to tables of options", where=f"{place}.layers", fix=fix)
     given = {key: value for key, value in entry.items() if key not in ("use", "layers")}
     kind = pass_.options
     per_layer = []
@@ -156,7 +199,8 @@ def configured(kind: type[Options], given: Mapping[str, Any], place: str) -> Opt
 
 
 def _sentence(message: str) -> str:
-    return re.sub(r"^Object contains unknown field", "unknown option", message)
+    message = re.sub(r"^Object contains unknown field", "unknown option", message)
+    return re.sub(r"^Object missing required field", "missing option", message)
 
 
 def _known(kind: type[Options]) -> str:

@@ -21,7 +21,7 @@ from torch import Tensor, fx
 from ..compiler.chains import BOUND, CLIPS, Chain, chain_from, shared, upper
 from ..compiler.contract import CloseAbove, Options, OptionsFor, Pass
 from ..compiler.edit import Edit
-from ..compiler.facts import one_graph
+from ..compiler.facts import one_graph, weights_in_float
 from ..compiler.graph import Graph, arguments, layer, shape
 from ..compiler.layers import along_inputs, per_output
 from ..compiler.operators import AVERAGES, CONVOLUTIONS, LINEAR, MAX_POOLS, PRODUCERS, RECTIFIERS, RESHAPES
@@ -169,7 +169,7 @@ PASS = Pass(
     law=CloseAbove(1e-9, _floors),
     options=Settings,
     plan=plan,
-    needs=(one_graph,),
+    needs=(one_graph, weights_in_float),
     fires=(
         "conv(8) bn relu conv(4,k=1) | eval | absorb_bias(deviations=0.5)",
         "conv(8) bn relu6 maxpool conv(8,k=1,groups=2,nobias) bn relu avgpool flatten linear(3) relu6 | eval"

@@ -22,7 +22,7 @@ from ..compiler.balance import Pair, balanced
 from ..compiler.chains import BOUND, CLIPS, Chain, Lay, chain_from, shared, upper
 from ..compiler.contract import Close, Options, OptionsFor, Pass
 from ..compiler.edit import Edit
-from ..compiler.facts import one_graph
+from ..compiler.facts import one_graph, weights_in_float
 from ..compiler.graph import Graph, arguments, layer, shape
 from ..compiler.layers import along_inputs, along_outputs, is_layer
 from ..compiler.operators import PRODUCERS
@@ -138,7 +138,7 @@ PASS = Pass(
     law=Close(1e-9),
     options=Settings,
     plan=plan,
-    needs=(one_graph,),
+    needs=(one_graph, weights_in_float),
     fires=(
         "conv(4) relu conv(4,groups=4) relu maxpool conv(5) | equalize",
         "conv(4) bn relu6 conv(4,groups=4) bn relu6 conv(3,k=1) bn | eval | fold_batch_norm | equalize",
@@ -150,7 +150,6 @@ PASS = Pass(
         "conv(3) relu [ conv(3) ] + conv(3) | equalize": "relu has 2 readers",
         "conv(3) conv(3) tied | equalize": "its weight has 2 readers",
         "conv(3) | equalize": "conv2d is an output",
-        "conv(3) relu conv(3) | insert_fake_quant | equalize": "lowbit.fake_quantize stands behind it",
         "conv(4) relu conv(4) | equalize | equalize": "its ranges are equal already",
         "relu6 | equalize": "it stands between no two layers to be equalized",
     },

@@ -248,6 +248,7 @@ PASS = Pass(
     ),
     law=Close(1e-9),
     plan=numbers,
+    repeatable=True,
     fires=(
         "conv(3) spelt(relu clamp_min) bn spelt(relu clamp) bn spelt(relu threshold) | fuse_activation",
         "conv(3) spelt(relu maximum) bn spelt(relu max) bn spelt(relu where) | fuse_activation",

@@ -243,6 +243,7 @@ PASS = Pass(
     law=Exact(),
     plan=memory,
     leaves=(normal,),
+    repeatable=True,
     fires=(
         "conv(4) spelt(idle dropout) bn(eval) dropout relu | normalize",
         "conv(4) dropout view relu linear(3) | eval | normalize",

@@ -29,6 +29,7 @@ from torch import Tensor, fx
 from ..compiler.clock import steps_done
 from ..compiler.contract import Close, Options, OptionsFor, Pass
 from ..compiler.edit import Edit
+from ..compiler.facts import weights_in_float
 from ..compiler.graph import Graph, arguments, shape
 from ..compiler.layers import channel_axis, factor_of, output_axis
 from ..compiler.norms.movement import NOBODY
@@ -197,6 +198,7 @@ PASS = Pass(
     law=Close(1e-9, trained=True),
     options=Settings,
     plan=plan,
+    needs=(weights_in_float,),
     fires=(
         "conv(3) bn relu linear(4) | simulate_fold",
         "input(4,8,8) tconv(4,groups=2) bn(eval) tconv(3,nobias) bn(noaffine) | simulate_fold",

@@ -29,7 +29,7 @@ def same_integers(old: Graph, new: Graph) -> None:
     for ours, theirs in zip(
         after.run_integers(*inputs, target="numpy"), before.run_integers(*inputs, target="numpy"), strict=True
     ):
-        assert np.array_equal(ours, theirs)
+        assert np.array_equal(ours, theirs), "an integer of an output is another"
 
 
 def _program(graph: Graph) -> Program | None:

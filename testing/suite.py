@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import pytest
 
+from ..compiler.errors import Broken
 from . import evidence, laws, options
 from .trials import trials
 
@@ -25,7 +26,7 @@ def _on_trials(law: Callable[[str], None]) -> Law:
         for line in trials(name, networks):
             try:
                 law(line)
-            except AssertionError as broken:
+            except (AssertionError, Broken) as broken:
                 raise AssertionError(f"{name} broke '{law.__name__}' on: {line}") from broken
 
     return hold

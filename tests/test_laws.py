@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from lowbit.testing import LAWS
 
@@ -19,16 +21,44 @@ WRONG = {
     "close": "meaning",
     "slope": "meaning",
     "trained": "meaning",
+    "legal": "legal",
+    "gradient": "gradient",
+    "on_grid": "meaning",
+    "unsigned_grid": "meaning",
+    "raised": "meaning",
+    "integers": "meaning",
+    "no_integers": "meaning",
     "quiet": "fires",
     "mute": "refuses",
 }
 """A pass of `wrong` -> the law that it breaks."""
+SAYS = {
+    "legal": "legal broke G6: the penalty 'vector' is not a scalar",
+    "gradient": "the gradient is .*, the slope ",
+    "on_grid": "not all readers of relu read its grid",
+    "unsigned_grid": "is unsigned and meets negative values",
+    "raised": "output 0 changes by ",
+    "integers": "an integer of an output is another",
+    "no_integers": "what had an integer form has none any more",
+}
+"""A pass of `wrong` -> what is said of it."""
 
 
 @pytest.mark.parametrize("name", WRONG)
 def test_a_law_can_fail(name: str) -> None:
     with pytest.raises(AssertionError):
         LAWS[WRONG[name]](f"wrong:{name}", 1)
+
+
+@pytest.mark.parametrize("name", SAYS)
+def test_the_pass_the_law_and_the_reason_are_told(name: str) -> None:
+    with pytest.raises(AssertionError, match=f"wrong:{name} broke '{WRONG[name]}' on: ") as caught:
+        LAWS[WRONG[name]](f"wrong:{name}", 1)
+    assert re.search(SAYS[name], str(caught.value.__cause__))
+
+
+def test_what_raises_to_the_floor_that_it_tells_keeps_the_law() -> None:
+    LAWS["meaning"]("wrong:raised_by_half", 1)
 
 
 @pytest.mark.parametrize("name", ["exact", "slope", "bytes_of_weights"])

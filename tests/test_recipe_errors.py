@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,17 +16,34 @@ from lowbit.compiler.recipe import parse
 from lowbit.compiler.sketches.sketch import network
 
 GRID = '[[prepare]]\nuse = "insert_fake_quant"\n'
+LOWER = '[[lower]]\nuse = "freeze"\n'
+PLACE = "lowbit.passes.freeze:PASS"
 WRONG = {
-    "bad TOML": ("[[prepare]\n", "", "not valid TOML"),
-    "unknown key": ("colour = 1\n", "", "unknown recipe key 'colour'"),
+    "bad TOML": ("[[prepare]\n", "line 1: [[prepare]", "not valid TOML"),
+    "bad value": (GRID + "weight_bits =\n", "line 3: weight_bits =", "not valid TOML"),
+    "no end": ('name = "a', 'line 1: name = "a', "not valid TOML"),
+    "nothing ends": ('a = """', 'line 1: a = """', "not valid TOML"),
+    "unknown key": ("colour = 1\n", "colour", "unknown recipe key 'colour'"),
     "name of a number": ("name = 3\n", "name", "must be text"),
     "post_training of text": ('post_training = "yes"\n', "post_training", "must be true or false"),
     "post_training of a leaf": ('post_training = true\nleaves = ["a"]\n', "post_training", "does not go with leaves"),
-    "one table": ('[prepare]\nuse = "freeze"\n', "", "must be a list of tables"),
-    "no pass": ("[[prepare]]\nweight_bits = 4\n", "prepare[0].use", "no pass is called None"),
+    "one table": ('[prepare]\nuse = "freeze"\n', "prepare", "must be a list of tables"),
+    "a list of names": ('prepare = ["freeze"]\n', "prepare", "must be a list of tables"),
+    "lower of text": ('lower = "freeze"\n', "lower", "must be a list of tables"),
+    "summary of a list": ("summary = []\n", "summary", "must be text"),
+    "leaves of text": ('leaves = "a"\n', "leaves", "must be a list of patterns"),
+    "leaves of numbers": ("leaves = [1]\n", "leaves", "must be a list of patterns"),
+    "no pass": (GRID + "[[prepare]]\nweight_bits = 4\n", "prepare[1]", "'prepare[1]' names no pass"),
+    "pass of a number": ("[[lower]]\nuse = 3\n", "lower[0].use", "no pass is called 3"),
+    "pass of a list": ("[[lower]]\nuse = []\n", "lower[0].use", "no pass is called []"),
     "unknown pass": (GRID + '[[prepare]]\nuse = "quantise"\n', "prepare[1].use", "no pass is called 'quantise'"),
     "unknown option": (GRID + "bits = 4\n", "prepare[0].bits", "unknown option"),
-    "bits 0": (GRID + GRID + "weight_bits = 0\n", "prepare[1].weight_bits", ">= 2"),
+    "twice": (GRID + GRID, "prepare[1].use", "'insert_fake_quant' stands twice under [[prepare]]"),
+    "twice in lower": (LOWER + LOWER, "lower[1].use", "'freeze' stands twice under [[lower]]"),
+    "twice by its place": (LOWER + LOWER.replace("freeze", PLACE), "lower[1].use", "stands twice under [[lower]]"),
+    "bits 0": (LOWER + GRID + "weight_bits = 0\n", "prepare[0].weight_bits", ">= 2"),
+    "unknown option of a layer": (GRID + "layers.a = {bits = 1}\n", 'prepare[0].layers."a".bits', "unknown option"),
+    "unknown key of inputs": (GRID + "inputs.a = {zero = 1}\n", "prepare[0].inputs[...]", "missing option `scale`"),
     "bits 17": (GRID + "activation_bits = 17\n", "prepare[0].activation_bits", "<= 16"),
     "bits of text": (GRID + 'weight_bits = "4"\n', "prepare[0].weight_bits", "Expected `int`"),
     "bits of a layer": (GRID + 'layers."a.*" = {weight_bits = 1}\n', 'prepare[0].layers."a.*".weight_bits', ">= 2"),
@@ -41,6 +59,28 @@ def test_the_place_is_named(case: str) -> None:
         parse(text, passes())
     assert caught.value.where == place
     assert says in caught.value.what
+    assert caught.value.fix
+
+
+@pytest.mark.parametrize("case", ["bad TOML", "unknown key", "twice", "bits 0"])
+def test_the_file_is_named(case: str, tmp_path: Path) -> None:
+    text, place, _ = WRONG[case]
+    (tmp_path / "mine.toml").write_text(text)
+    with pytest.raises(UserError) as caught:
+        read_recipe(tmp_path / "mine.toml")
+    assert caught.value.where == f"{tmp_path / 'mine.toml'}: {place}"
+
+
+def test_what_cleans_up_behind_others_may_stand_twice() -> None:
+    twice = parse(2 * '[[prepare]]\nuse = "normalize"\n', passes())
+    assert [use.name for use in twice.prepare] == ["normalize", "normalize"]
+    assert parse(LOWER + LOWER.replace("lower", "prepare"), passes()).lower  # once in each list
+
+
+def test_no_way_to_a_recipe_takes_a_pass_twice() -> None:
+    once = parse(GRID, passes())
+    with pytest.raises(UserError, match="'insert_fake_quant' stands twice"):
+        replace(once, prepare=2 * once.prepare)
 
 
 def prepared_with(toml: str) -> None:

@@ -6,16 +6,19 @@ from collections.abc import Callable
 from itertools import count
 
 import torch
-from lowbit.compiler.contract import Close, Exact, Law, Pass
+from lowbit.compiler.contract import Close, CloseAbove, Exact, ExactIntegers, Law, OnGrid, Pass
 from lowbit.compiler.edit import Edit
 from lowbit.compiler.graph import Origin, stamp
-from lowbit.compiler.pattern import Weight, aten
+from lowbit.compiler.pattern import Weight, aten, own
 from lowbit.compiler.rule import Match, Rule, rule
-from torch import fx
+from torch import Tensor, fx
 
-_aten = torch.ops.aten
+_aten, _own = torch.ops.aten, torch.ops.lowbit
 relu, conv = aten.relu.default(), aten.conv2d.default(weight=Weight("w"))
+dequantize = own.dequantize(codes=Weight("codes"))
 EXACT = Exact()
+HIGH = 1000
+"""A code that no grid of a trial has."""
 _counter = count(2)
 
 
@@ -88,6 +91,82 @@ def more(match: Match, edit: Edit) -> fx.Node:
     return edit.call(_aten.add.Tensor, edit.like(match.root), 0)
 
 
+@once
+def vector(match: Match, edit: Edit) -> fx.Node:
+    """A penalty that is no scalar."""
+    edit.penalty("vector", match.node("w"))
+    return edit.call(_aten.clamp_min.default, _x(match), 0)
+
+
+@torch.library.custom_op("lowbit_wrong::squares", mutates_args=())
+def squares(w: Tensor) -> Tensor:
+    return w.square().sum()
+
+
+@squares.register_fake
+def _(w: Tensor) -> Tensor:
+    return w.new_empty(())
+
+
+squares.register_autograd(
+    lambda ctx, grad: grad * ctx.saved_tensors[0],  # half of what it is
+    setup_context=lambda ctx, inputs, output: ctx.save_for_backward(*inputs),
+)
+
+
+@once
+def halved(match: Match, edit: Edit) -> fx.Node:
+    """A penalty with a gradient that is not its slope."""
+    edit.penalty("halved", edit.call(torch.ops.lowbit_wrong.squares.default, match.node("w")))
+    return edit.call(_aten.clamp_min.default, _x(match), 0)
+
+
+def _grid(edit: Edit, x: fx.Node, lo: int) -> fx.Node:
+    scale = edit.buffer("lowbit.wrong", torch.tensor(0.25, dtype=torch.float64))
+    return edit.call(_own.fake_quantize.default, x, scale, 0, lo, 127, -1, False)
+
+
+def _free(match: Match) -> str:
+    return "it is on a grid" if any(reader.target is _own.fake_quantize.default for reader in match.root.users) else ""
+
+
+@rule(relu, _free, lambda match: "" if len(match.root.users) > 1 else "it is read once")
+def bypassed(match: Match, edit: Edit) -> fx.Node:
+    """One reader goes on reading what no grid has rounded."""
+    edit.keep(next(iter(match.root.users)))
+    return _grid(edit, match.root, 0)
+
+
+@rule(conv, _free)
+def unsigned(match: Match, edit: Edit) -> fx.Node:
+    return _grid(edit, match.root, 0)
+
+
+def raised_to(floor: float, name: str) -> Pass:
+    """Raises rectified values to a floor, and says that the floor is 1/2."""
+    return Pass(
+        rules=(once(lambda match, edit: edit.call(_aten.clamp_min.default, _x(match), floor)),),
+        law=CloseAbove(1e-9, lambda names: dict.fromkeys(names, torch.tensor(0.5, dtype=torch.float64))),
+        plan=lambda graph, options: [node.name for node in graph.nodes if node.target is _aten.relu.default],
+        fires=(f"conv(3) relu | {name}",),
+    )
+
+
+@rule(dequantize, lambda match: "" if int(match.tensor("codes").max()) < HIGH else "it is turned already")
+def turned(match: Match, edit: Edit) -> fx.Node:
+    """One code of a weight moves, by less than the tolerance of floats sees."""
+    codes = match.tensor("codes").clone()
+    codes.view(-1)[0] = HIGH
+    return edit.like(match.root, codes=edit.buffer("turned_codes", codes))
+
+
+@rule(relu)
+def spelt_out(match: Match, edit: Edit) -> fx.Node:
+    """relu(x) = (x + |x|) / 2, of which no integer program knows."""
+    x = match.argument(relu, "self")
+    return edit.call(_aten.div.Tensor, edit.call(_aten.add.Tensor, x, edit.call(_aten.abs.default, x)), 2)
+
+
 pure = breaking("pure", writes)
 pure_of_unread = breaking("pure_of_unread", writes_unread, "conv(3) relu bn(eval)")
 deterministic = breaking("deterministic", scaled(lambda: float(next(_counter))))
@@ -108,6 +187,14 @@ exact = breaking("exact", scaled(lambda: 1 + 2.0**-40))
 close = breaking("close", scaled(lambda: 1 + 2.0**-20), law=Close(1e-9))
 slope = breaking("slope", steep)
 trained = breaking("trained", steep, law=Close(1e-9, trained=True))
+legal = breaking("legal", vector)
+gradient = breaking("gradient", halved)
+on_grid = breaking("on_grid", bypassed, "conv(3) relu [ conv(3) ] +", OnGrid())
+unsigned_grid = breaking("unsigned_grid", unsigned, "conv(3) relu", OnGrid())
+raised, raised_by_half = raised_to(0.25, "raised"), raised_to(0.5, "raised_by_half")
+FROZEN = "conv(3) relu conv(2) | insert_fake_quant | eval | freeze"
+integers = breaking("integers", turned, FROZEN, ExactIntegers(1e6))
+no_integers = breaking("no_integers", spelt_out, FROZEN, ExactIntegers(1e-9))
 
 
 quiet = breaking("quiet", scaled(lambda: 1.0), "conv(3) tanh")

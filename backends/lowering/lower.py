@@ -13,6 +13,7 @@ from torch import fx
 
 from ...compiler.arrays import Floats
 from ...compiler.errors import Broken, Unsupported
+from ...compiler.facts import is_norm
 from ...compiler.graph import Graph, arguments, origin, shape, tensor_of
 from ...compiler.grids.sharing import readers
 from ...compiler.registry import members
@@ -24,6 +25,8 @@ from .in_place import check_in_place
 from .real import Input, Lowered, Real, port
 
 NO_GRID = "an input has no grid"
+REPLACED = "replace {} in the model; `lowbit ops` lists what there is"
+FOLDED = "add fold_batch_norm to the recipe, behind freeze, and simulate_fold to train the folded weights"
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,15 +120,12 @@ def missing(graph: Graph) -> list[fx.Node]:
 
 def lacking(node: fx.Node) -> Unsupported:
     """The refusal of a call that has no lowering rule."""
-    kept = node.op == "call_module"
-    return Unsupported(
-        f"{target_name(node.target)} cannot become integers",
-        where=str(origin(node)),
-        why="kept opaque by the recipe" if kept else "no lowering rule takes it",
-        fix="take it out of the recipe's leaves"
-        if kept
-        else "replace it in the model; `lowbit ops` lists what there is",
-    )
+    why, fix = "no lowering rule takes it", REPLACED.format("it")
+    if node.op == "call_module":
+        why, fix = "kept opaque by the recipe", "take it out of the recipe's leaves"
+    elif is_norm(node):
+        why, fix = "no pass of the recipe folded it", FOLDED
+    return Unsupported(f"{target_name(node.target)} cannot become integers", where=str(origin(node)), why=why, fix=fix)
 
 
 def lower(graph: Graph) -> Program:
@@ -137,13 +137,20 @@ def lower(graph: Graph) -> Program:
         raise Unsupported(
             f"{len(without)} calls of the model have no integer form",
             where=places,
-            fix="replace them in the model; `lowbit ops` lists what there is",
+            fix="; ".join(_ways(without)),
         )
     check_in_place(graph)
     builder = Builder()
     became = walk(graph, builder)
     inputs = [input_port(node, became) for node in graph.inputs if node in became]
     return builder.build(inputs, [output_port(node, became[node]) for node in graph.outputs])
+
+
+def _ways(without: list[fx.Node]) -> list[str]:
+    """What to do about calls that have no lowering rule."""
+    norms = sum(map(is_norm, without))
+    folded = FOLDED if norms == len(without) else f"for the batch norms {FOLDED}"
+    return [folded] * bool(norms) + [REPLACED.format("the others" if norms else "them")] * (len(without) > norms)
 
 
 def walk(

@@ -16,6 +16,7 @@ from ..graph import Graph, arguments, is_effect
 from ..pattern import Bindings, Miss, Pattern
 from ..pipeline import Result, Use, run
 from ..rule import Build, Guard, Match, Rule
+from ..stage import Stage
 from ..text import target_name
 
 Outcome: TypeAlias = Literal["fired", "refused", "did not fit"]
@@ -60,7 +61,12 @@ class Ran:
 
 
 def watched_run(
-    stage: Literal["prepare", "lower"], graph: Graph, uses: Sequence[Use], steps: int | None, ran: list[Ran]
+    stage: Literal["prepare", "lower"],
+    graph: Graph,
+    uses: Sequence[Use],
+    steps: int | None,
+    ran: list[Ran],
+    place: Stage | None = None,
 ) -> Result:
     """What `pipeline.run` makes of a graph; `ran` takes each pass as it ends, so that it is told where one raises."""
     told: list[Attempt] = []
@@ -72,7 +78,7 @@ def watched_run(
         told.clear()
         before = after
 
-    return run(graph, [_watched_use(use, told.append) for use in uses], steps, end)
+    return run(graph, [_watched_use(use, told.append) for use in uses], steps, end, place)
 
 
 def _watched_use(use: Use, tell: Tell) -> Use:

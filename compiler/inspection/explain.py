@@ -11,6 +11,7 @@ from ..graph import Graph
 from ..modes import evaluated
 from ..recipe import Recipe
 from ..rule import Rule
+from ..stage import LOWERING
 from ..text import target_name
 from .attempts import Attempt, Outcome, Ran, watched_run
 
@@ -81,11 +82,11 @@ def record(captured: Graph, recipe: Recipe, steps: int, tune: Callable[[Graph], 
     subject = recipe.first(replace(captured.twin or captured, evaluation=None))
     ran: list[Ran] = []
     try:
-        prepared = watched_run("prepare", subject, recipe.prepare, steps, ran).graph
+        prepared = watched_run("prepare", subject, recipe.prepare, steps, ran, recipe.stage).graph
         tune(prepared)
         derived = evaluated(prepared)
         ran.append(Ran("eval", EVAL, prepared, derived))
-        watched_run("lower", derived, recipe.lower, None, ran)
+        watched_run("lower", derived, recipe.lower, None, ran, LOWERING)
     except (UserError, Unsupported) as error:
         return Record(subject, tuple(ran), error)
     return Record(subject, tuple(ran))
