@@ -9,30 +9,30 @@ from .compiler.errors import Broken, LowbitError, Unsupported, UserError
 
 if TYPE_CHECKING:
     from .api import (
-        Effort,
-        Report,
         calibrate,
         capture,
         capture_islands,
         check,
-        compile,
         load,
         lower,
-        measured,
         prepare,
         prepare_islands,
         read_recipe,
     )
     from .backends.check import Comparison
     from .backends.compiled import Compiled
+    from .compilation import Effort, Report, compile, measured
     from .compiler.archipelago import Archipelago
+    from .compiler.checkpoint import Checkpoint
     from .compiler.prepared import Prepared
     from .compiler.recipe import Recipe
-    from .compiler.training import Data, Plan, Progress
+    from .compiler.task import Task, task
+    from .compiler.training import Data, Plan, Progress, train
 
 __all__ = [
     "Archipelago",
     "Broken",
+    "Checkpoint",
     "Comparison",
     "Compiled",
     "Data",
@@ -43,6 +43,7 @@ __all__ = [
     "Progress",
     "Recipe",
     "Report",
+    "Task",
     "Unsupported",
     "UserError",
     "calibrate",
@@ -56,12 +57,23 @@ __all__ = [
     "prepare",
     "prepare_islands",
     "read_recipe",
+    "task",
+    "train",
 ]
+
+_ELSEWHERE = {
+    ".compilation": ("Effort", "Report", "compile", "measured"),
+    ".compiler.checkpoint": ("Checkpoint",),
+    ".compiler.task": ("Task", "task"),
+    ".compiler.training": ("Data", "Plan", "Progress", "train"),
+}
+"""The public names that `api` does not hold, by the module that does."""
 
 if not TYPE_CHECKING:  # a checker would take any name for granted
 
     def __getattr__(name: str) -> object:
-        """The other public names, all held by `api`: importing it takes seconds, and `lowbit --help` has no need."""
+        """The public names are imported when asked for: it takes seconds, and `lowbit --help` has no need."""
         if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        return getattr(importlib.import_module(".api", __name__), name)
+        home = next((module for module, names in _ELSEWHERE.items() if name in names), ".api")
+        return getattr(importlib.import_module(home, __name__), name)

@@ -1,6 +1,10 @@
-"""A command whose help ends in the options of every pass, read off the records."""
+"""What the options of commands have in common: those of a training, and a help that ends in those of every pass."""
 
 from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
 
 import click
 
@@ -20,3 +24,29 @@ class WithPasses(click.Command):
         rows = [row(name, setting) for name, found in api.passes().items() for setting in settings(found.options)]
         with formatter.section("What --set may set"):
             formatter.write_dl(rows)
+
+
+def training_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of a training: how long, of what task, from which seed, and where its state is kept."""
+    given = (
+        click.option("--task", default="classification", show_default=True, metavar="TASK",
+                     help="classification, or 'super_resolution?loss=mse&luma=true&border=2'."),
+        click.option("--float-epochs", type=click.IntRange(0), default=30, show_default=True,
+                     help="Epochs in float; 0: none."),
+        click.option("--epochs", type=click.IntRange(0), default=40, show_default=True,
+                     help="Epochs under the recipe."),
+        click.option("--batch-size", type=click.IntRange(1), default=64, show_default=True, help="Samples in a step."),
+        click.option("--lr", type=click.FloatRange(0, min_open=True), default=1e-3, show_default=True,
+                     help="Learning rate."),
+        click.option("--seed", type=click.IntRange(0), default=0, show_default=True,
+                     help="Of weights, order and dropout."),
+        click.option("--threads", type=click.IntRange(1),
+                     help="CPU threads. Default: 1 below a million parameters, else all."),
+        click.option("--checkpoint", metavar="FILE",
+                     help="Keep the training in FILE, and go on from it if it is there."),
+        click.option("--checkpoint-steps", type=click.IntRange(0), default=0, metavar="N",
+                     help="Save every N steps too.  [default: by time alone]"),
+        click.option("--checkpoint-minutes", type=click.FloatRange(0, min_open=True), default=5.0, show_default=True,
+                     help="Save so often, and at Ctrl-C."),
+    )  # fmt: skip
+    return functools.reduce(lambda made, option: option(made), reversed(given), command)

@@ -11,6 +11,7 @@ from .sources import factory, query
 if TYPE_CHECKING:
     from torch import nn
 
+    from ..compiler.task import Task
     from ..compiler.training import Data
 
 FORMS = f"{factory.FORM}, timm:NAME, torchvision:NAME, transformers:CONFIG, or a saved file.pt2"
@@ -41,15 +42,44 @@ def model(reference: str, seed: int = 0, weights: str | None = None) -> nn.Modul
     return made
 
 
-def data(reference: str) -> Data:
-    """The classification task that a DATA names, or that its factory returns. Raises UserError."""
+def data(reference: str, test: str | None = None) -> Data:
+    """The two data sets that a DATA names, or that its factory returns. Raises UserError.
+
+    test: names the second one, where `reference` gives a plain dataset.
+    """
+    from ..compiler.training import Data
+
+    made = _dataset(reference)
+    if isinstance(made, Data):
+        if test is not None:
+            raise UserError(f"'{reference}' gives both data sets", fix="leave --test-data out")
+        return made
+    if test is None:
+        fix = "name a second one with --test-data, or return lowbit.Data(train, test)"
+        raise UserError(f"'{reference}' gives one data set, a {type(made).__name__}", fix=fix)
+    judge = _dataset(test)
+    if isinstance(judge, Data):
+        raise UserError(f"'{test}' gives a lowbit.Data", fix="give --test-data a Dataset, or --data this one alone")
+    return Data(made, judge)
+
+
+def _dataset(reference: str) -> Any:
+    """A lowbit.Data, or anything with samples to take by their number."""
     from ..compiler.training import Data
 
     made = _python(SETS.get(reference, reference), Data, f"{factory.FORM}, or one of: {', '.join(SETS)}")
-    if not isinstance(made, Data):
-        fix = "return lowbit.Data(train, test)"
+    if not isinstance(made, Data) and not hasattr(made, "__getitem__"):
+        fix = "return lowbit.Data(train, test), or a torch.utils.data.Dataset"
         raise UserError(f"'{reference}' gives a {type(made).__name__}, not a lowbit.Data", fix=fix)
     return made
+
+
+def task(reference: str) -> Task:
+    """The task that a TASK names, with its options behind a question mark. Raises UserError."""
+    from ..compiler.task import task as named
+
+    name, _, options = reference.partition("?")
+    return named(name, **query.arguments(options))
 
 
 def _made(reference: str, kind: type[nn.Module]) -> Any:

@@ -64,7 +64,7 @@ BAD: dict[str, tuple[Any, str]] = {
 @pytest.mark.parametrize("case", BAD)
 @pytest.mark.parametrize("place", [0, 1])
 def test_bad_data_is_refused_before_the_first_epoch(case: str, place: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lowbit.api.train", lambda *given: pytest.fail("training began"))
+    monkeypatch.setattr("lowbit.compilation.train", lambda *given: pytest.fail("training began"))
     found, message = BAD[case]
     sets: list[Any] = [data(), data()]
     sets[place] = found

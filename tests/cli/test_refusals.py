@@ -9,7 +9,7 @@ from typing import TypeAlias
 import numpy as np
 import pytest
 from commandline import RECIPE, compiling
-from lowbit import api
+from lowbit import compilation
 
 Refused: TypeAlias = Callable[..., str]
 RECIPES = {
@@ -133,7 +133,7 @@ def test_a_damaged_file_is_refused(command: tuple[str, ...], here: Path, refused
 def test_an_unwritable_path_is_refused_before_any_work(
     path: str, here: Path, refused: Refused, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(api, "compile", lambda *given: pytest.fail("training began"))
+    monkeypatch.setattr(compilation, "compile", lambda *given: pytest.fail("training began"))
     before = sorted(here.iterdir())
     compiled = refused(*compiling()[:-4], "-o", path)
     ran = refused("run", "n.lowbit", "x.npy", "-o", path)

@@ -1,0 +1,150 @@
+"""The loop: Adam with a cosine, the task's loss and the penalties of a Prepared, kept and taken up at any step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from ..checkpoint import Checkpoint, Place, Stage, held_back
+from ..errors import UserError
+from ..prepared import Prepared
+from ..recipe import dump
+from ..task import Task
+from ..tasks import classification
+from .data import length, split, taken
+from .data import steps as steps_of
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How to train: Adam with a cosine from `lr` to zero.   seed: of the order of the samples and of dropout."""
+
+    epochs: int
+    batch_size: int = 64
+    lr: float = 1e-3
+    weight_decay: float = 0.0
+    seed: int = 0
+
+    def steps(self, dataset: Dataset[Any]) -> int:
+        """Optimizer steps of the whole training; a last batch of one sample is no step."""
+        return self.epochs * steps_of(dataset, self.batch_size)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a training can tell after each step.   module: what is trained, to look inside."""
+
+    step: int
+    steps: int
+    loss: float
+    penalty: float
+    module: nn.Module
+
+
+Report = Callable[[Progress], None]
+
+
+def train(
+    module: nn.Module,
+    dataset: Dataset[Any],
+    plan: Plan,
+    report: Report = lambda progress: None,
+    checkpoint: Stage | Path | None = None,
+    task: Task = classification.TASK,
+) -> None:
+    """Train a model in place for a task, with the penalties of a Prepared.
+
+    checkpoint: a stage of a Checkpoint, or a file for this training alone. Where it holds something, training goes on
+    from there to the same weights as an unbroken run: the random numbers of torch, numpy and Python are kept too.
+    Raises UserError for no data, no parameter to train, data of another task, or a checkpoint of another training.
+    """
+    if not length(dataset):
+        raise UserError("the training data is empty")
+    torch.manual_seed(plan.seed)
+    if not any(parameter.requires_grad for parameter in module.parameters()):
+        if plan.epochs:
+            raise UserError("the model has no parameter to train", fix="train it for 0 epochs, or unfreeze a parameter")
+        return
+    stage = Checkpoint(checkpoint).stage() if isinstance(checkpoint, Path) else checkpoint
+    run = _Run(module, dataset, plan, task)
+    place = stage.restore(run.parts, run.about) if stage is not None else Place()
+    module.train()
+    with held_back(stage is not None) as stopped:
+        for progress in run.steps(place):
+            report(progress)
+            if stage is not None and (stopped() or stage.due(progress.step)):
+                stage.save(run.parts, run.about, run.place)
+            if stopped():
+                raise KeyboardInterrupt
+    if stage is not None and place.epoch < plan.epochs:
+        stage.close(run.parts, run.about, Place(plan.epochs))
+
+
+class _Run:
+    """A training in its course: what changes, by name, and where it is."""
+
+    def __init__(self, module: nn.Module, dataset: Dataset[Any], plan: Plan, task: Task) -> None:
+        self.module, self.dataset, self.plan, self.task = module, dataset, plan, task
+        self.per_epoch = steps_of(dataset, plan.batch_size)
+        self.optimizer = torch.optim.Adam(_groups(module, plan))
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(self.optimizer, max(1, plan.steps(dataset)))
+        self.schedule, self.place = schedule, Place()
+        self.parts: Mapping[str, Any] = {"module": module, "optimizer": self.optimizer, "schedule": schedule}
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What must be the same for a checkpoint to go on."""
+        options = {f"task.{name}": getattr(self.task.options, name) for name in self.task.options.__struct_fields__}
+        recipe = {"recipe": dump(self.module.recipe)} if isinstance(self.module, Prepared) else {}
+        samples = length(self.dataset)
+        return {**asdict(self.plan), "samples": samples, "measure": self.task.measure, **options, **recipe}
+
+    def steps(self, place: Place) -> Iterator[Progress]:
+        """Train from that place on, a step at a time."""
+        for epoch in range(place.epoch, self.plan.epochs):
+            order = torch.randperm(length(self.dataset)) if place.order is None else place.order
+            chosen = split(order, self.plan.batch_size, training=True)[place.batch :]
+            for batch, (x, y) in enumerate(taken(self.dataset, chosen), place.batch + 1):
+                loss, penalty = self._step(x, y)
+                last = batch == self.per_epoch
+                self.place = Place(epoch + 1) if last else Place(epoch, batch, order)
+                yield Progress(
+                    epoch * self.per_epoch + batch, self.plan.epochs * self.per_epoch, loss, penalty, self.module
+                )
+            place = Place(epoch + 1)
+
+    def _step(self, x: Tensor, y: Tensor) -> tuple[float, float]:
+        outputs = _outputs(self.module, x)
+        self.task.check(outputs, y)
+        loss = self.task.loss(outputs, y, self.task.options)
+        penalty = self.module.regularization() if isinstance(self.module, Prepared) else torch.zeros(())
+        torch.autograd.backward(loss + penalty)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        if isinstance(self.module, Prepared):
+            self.module.step()
+        self.schedule.step()
+        return float(loss.detach()), float(penalty.detach())
+
+
+def _groups(module: nn.Module, plan: Plan) -> list[dict[str, Any]]:
+    if isinstance(module, Prepared):
+        return module.parameter_groups(plan.lr, plan.weight_decay)
+    return [{"params": list(module.parameters()), "lr": plan.lr, "weight_decay": plan.weight_decay}]
+
+
+def _outputs(module: nn.Module, x: Tensor) -> Tensor:
+    try:
+        outputs: Tensor = module(x)
+    except ValueError as error:
+        if len(x) > 1:
+            raise
+        fix = "train with more samples, and 2 or more in a batch"
+        raise UserError("the model cannot be trained on a single sample", why=str(error), fix=fix) from None
+    return outputs
