@@ -1,4 +1,4 @@
-"""The front door: prepare, calibrate, lower, compile, load, check. The only file that joins passes and backends."""
+"""The front door: prepare, calibrate, lower, load, check. The only file that joins passes and backends."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ import copy
 import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from .backends import blob
@@ -29,19 +28,16 @@ from .compiler.capture.islands import Islands
 from .compiler.contract import Pass
 from .compiler.errors import Unsupported, UserError
 from .compiler.modes import evaluated
-from .compiler.pipeline import Entry, Result, run
+from .compiler.pipeline import Result, run
 from .compiler.plugins import installed
 from .compiler.prepared import Prepared
 from .compiler.recipe import Recipe, parse
 from .compiler.registry import members
 from .compiler.stage import LOWERING
-from .compiler.training import Data, Plan, Progress, accuracy, batches, check_task, example, train
 from .recipes import shipped
 
-CALIBRATION_BATCHES = 4
 FLOAT = Recipe("float", "no pass at all", (), ())
 """What a model is captured with."""
-FLOAT_PLAN, RECIPE_PLAN = Plan(epochs=30), Plan(epochs=40)
 
 
 def passes() -> Mapping[str, Pass]:
@@ -218,76 +214,6 @@ def lower(prepared: Prepared | Archipelago) -> Compiled:
 def load(path: str | os.PathLike[str], max_values: int = blob.MAX_VALUES) -> Compiled:
     """The program of a `.lowbit` file. max_values: cap on the integers it may hold. Raises UserError (FileError)."""
     return Compiled(blob.load(path, max_values))
-
-
-@dataclass(frozen=True)
-class Report:
-    """What `compile` made and measured. Accuracies are shares of the whole test set.
-
-    float_accuracy: of the model as it was given or trained.   prepared_accuracy: with fake quantization.
-    parameters: of the float model, 4 bytes each in float32.   ledger: what each pass did, before training and after.
-    """
-
-    compiled: Compiled
-    float_accuracy: float
-    prepared_accuracy: float
-    parameters: int
-    ledger: tuple[Entry, ...]
-
-
-@dataclass(frozen=True)
-class Effort:
-    """How long `compile` trains: the float model first (0 epochs: it comes trained), then under the recipe."""
-
-    float_plan: Plan = FLOAT_PLAN
-    plan: Plan = RECIPE_PLAN
-
-
-EFFORT = Effort()
-
-
-def compile(
-    model: nn.Module,
-    data: Data,
-    recipe: str | Path | Recipe,
-    effort: Effort = EFFORT,
-    report: Callable[[str, Progress | None], None] = lambda stage, progress: None,
-) -> Report:
-    """Train a classifier in float, then under a recipe (unless it is a post-training one), and lower it.
-
-    The model is trained in place.
-    report: told the stage and, within a training, the progress.   Raises what prepare, train and lower raise, and
-    UserError for data that the model cannot be trained or judged on.
-    """
-    x, _ = example(data.train, 2, "training")
-    chosen = read_recipe(recipe)
-    report("preparing", None)
-    prepare(model, (x,), chosen, steps=1)  # whatever cannot be lowered is said before the first epoch
-    check_task(model, data)
-    train(model, data.train, effort.float_plan, lambda progress: report("training in float", progress))
-    model.eval()
-    float_accuracy = accuracy(model, data.test)
-    prepared = prepare(model, (x,), chosen, steps=max(1, effort.plan.steps(data.train)))  # 0 steps: nothing to ramp
-    report("calibrating", None)
-    some = _some_inputs(data, effort.plan.batch_size)
-    calibrate(prepared, some, lambda stage, done: report(f"{stage}, {done} of {len(some)} batches", None))
-    if not chosen.post_training:
-        train(prepared, data.train, effort.plan, lambda progress: report(f"training under {chosen.name}", progress))
-    prepared.eval()
-    report("lowering", None)
-    frozen = deployed(prepared)
-    compiled, ledger = Compiled(lower_graph(frozen.graph)), prepared.ledger + frozen.ledger
-    parameters = sum(parameter.numel() for parameter in model.parameters())
-    return Report(compiled, float_accuracy, accuracy(prepared, data.test), parameters, ledger)
-
-
-def _some_inputs(data: Data, batch_size: int) -> list[torch.Tensor]:
-    return [x for (x, _), _ in zip(batches(data.train, batch_size), range(CALIBRATION_BATCHES), strict=False)]
-
-
-def measured(compiled: Compiled, data: Data, target: str) -> float:
-    """The accuracy of the integer program on the test set, run by that target."""
-    return accuracy(lambda x: compiled.run(x, target=target)[0], data.test)
 
 
 def check(compiled: Compiled, *inputs: Integers) -> tuple[Comparison, ...]:
