@@ -90,7 +90,7 @@ class Prepared(nn.Module):
     @torch.no_grad()
     def penalties(self) -> dict[str, float]:
         """Name -> R of each penalty, without its coefficient: of the weights now, and of the last training forward."""
-        return {name: float(penalty.measure) for name, penalty in self._last_penalties().items()}
+        return {name: float(penalty.measure.detach()) for name, penalty in self._last_penalties().items()}
 
     @torch.no_grad()
     def coefficients(self) -> dict[str, float]:

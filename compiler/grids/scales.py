@@ -21,9 +21,7 @@ def parameter(edit: Edit, edge: Edge, value: Tensor) -> fx.Node:
 def trained(grid: fx.Node) -> str:
     """The name of the parameter behind a grid's scale; nothing for a scale that is given or computed from a weight."""
     scale = arguments(grid)["scale"]
-    if scale.op == "get_attr":
-        return ""
-    return str(arguments(scale)["self"].target)
+    return str(arguments(scale)["self"].target) if scale.target is _aten.exp2.default else ""
 
 
 def value(grid: fx.Node, scale: Tensor) -> Tensor:
