@@ -9,6 +9,8 @@ Each has a copy of the statistics, and a choice of the copies is written back.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, fx
 
@@ -40,7 +42,11 @@ def _(g: Tensor | None, var: Tensor, eps: float) -> Tensor:
     return torch.empty_like(var)
 
 
-norm_factor.register_autograd(lambda ctx, grad: (None, None, None))
+def _constant(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    ctx.mark_non_differentiable(output)  # else who divides an activation by it computes a gradient that nobody reads
+
+
+norm_factor.register_autograd(lambda ctx, grad: (None, None, None), setup_context=_constant)
 
 
 def forms(node: fx.Node) -> tuple[fx.Node, fx.Node] | None:
