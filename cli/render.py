@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Iterator, Sequence
@@ -13,14 +14,17 @@ from dataclasses import dataclass
 from typing import Any, TextIO
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, Task, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
 from ..compiler.errors import Broken, LowbitError
+from ..compiler.meter import listening
 
 PATIENCE = 2.0
 """Seconds of work before any progress is shown."""
+OFTEN = 0.1
+"""Seconds between two looks at work that tells more often than a bar is drawn."""
 PAUSE = 5.0
 """Seconds between two lines of progress where there is no terminal."""
 WIDE = 10_000
@@ -58,10 +62,11 @@ class Screen:
 
     @contextmanager
     def work(self) -> Iterator[Work]:
-        """Progress of long work, which the caller reports to the `Work` that is handed out."""
+        """Progress of long work, which the caller reports to the `Work` handed out, and passes by themselves."""
         work = Work(self._console(sys.stderr))
         try:
-            yield work
+            with listening(work.hear):
+                yield work
         finally:
             work.close()
 
@@ -92,20 +97,36 @@ class Work:
         self._console, self._due = console, time.monotonic() + PATIENCE
         self._stage, self._bar = "", _bar(console)
         self._task = self._bar.add_task("", total=None, note="")
+        self._heard, self._next = "", 0.0
+        self._begin = threading.Timer(PATIENCE, self._bar.start)  # work that tells nothing more is shown too
+        if console.is_terminal:
+            self._begin.daemon = True
+            self._begin.start()
 
     def __call__(self, stage: str, done: int = 0, total: int = 0, note: str = "") -> None:
         """Tell what is going on, and how far it is where that is known."""
         if self._console.is_terminal:
             self._bar.update(self._task, description=stage, completed=done, total=total or None, note=note)
-        if time.monotonic() < self._due:
-            return
-        if self._console.is_terminal:
-            self._bar.start()
-        elif stage != self._stage or done:
+        elif time.monotonic() >= self._due and (stage != self._stage or done):
             self._say(stage, done, total, note)
+
+    def hear(self, stage: str, done: int, total: int) -> None:
+        """Be told of every step of a pass, which is for a bar alone, and of few of them."""
+        now = time.monotonic()
+        if self._console.is_terminal and (stage != self._heard or now >= self._next):
+            self._heard, self._next = stage, now + OFTEN
+            self(stage, done, total)
+
+    @property
+    def tasks(self) -> list[Task]:
+        """What the bar shows, or would show: one task."""
+        return self._bar.tasks
 
     def close(self) -> None:
         """Take the bar away."""
+        if self._begin.is_alive():
+            self._begin.cancel()
+            self._begin.join()
         if self._bar.live.is_started:  # stopping one that is not would print an empty line
             self._bar.stop()
 

@@ -13,6 +13,7 @@ from .autocast import Autocast
 from .edit import Edit
 from .errors import Broken
 from .graph import Graph, is_effect, layer, origin
+from .meter import counted
 from .pattern import Bindings, Miss
 from .progress import Progress
 from .rule import Match, Rule
@@ -84,7 +85,7 @@ def _sweep(
     graph: Graph, state: dict[str, torch.Tensor], rules: Mapping[Any, list[Rule]], context: Context
 ) -> list[Event]:
     events: list[Event] = []
-    for node in list(graph.fx.nodes):
+    for node in counted(context.label, list(graph.fx.nodes)):
         key = node.target if node.op == "call_function" else node.op
         for rule in (*rules.get(key, ()), *rules.get("any", ())):
             if node._erased:

@@ -14,6 +14,7 @@ from .contract import Options, Pass
 from .engine import Context, Event, rewrite
 from .errors import Broken, UserError
 from .graph import Graph, layer
+from .meter import tell
 from .stage import Stage
 from .verify import verify
 
@@ -142,6 +143,7 @@ def _apply(graph: Graph, use: Use, steps: int | None) -> tuple[Graph, Entry]:
 
 @torch.no_grad()
 def _rewritten(graph: Graph, use: Use, steps: int | None, shared: set[str]) -> tuple[Graph, list[Event]]:
+    tell(f"{use.name}, planning")
     plan = use.pass_.plan(graph, use.options_for)
     return rewrite(graph, use.pass_.rules, Context(use.name, use.options_for, plan, steps, shared))
 

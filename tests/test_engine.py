@@ -119,3 +119,15 @@ def test_the_given_graph_is_not_touched_when_rules_are_stopped() -> None:
     with pytest.raises(Broken):
         rewrite(graph, (clip, unclip), CONTEXT)
     assert [node.format_node() for node in graph.nodes] == before
+
+
+def test_a_refusal_at_a_node_that_is_gone_stays_told() -> None:
+    """The first sweep alone sees the rectifier; where it is still there, the second one tells again, once."""
+    alone = Rule("alone", relu, (lambda match: "not yet",), clip.build)
+
+    @rule(aten.sigmoid.default(self=relu))
+    def swallow(match: Match, edit: Edit) -> fx.Node:
+        return edit.call(_aten.tanh.default, match.argument(relu, "self"))
+
+    assert kinds("conv(2) relu sigmoid", alone, swallow)[1] == ["not yet"]
+    assert kinds("relu conv(2) relu sigmoid", alone, swallow)[1] == ["not yet"] * 2
