@@ -16,6 +16,7 @@ from .correction import clear, correct, corrections
 from .errors import UserError
 from .graph import Graph, arguments, fixed, origin, shape
 from .grid import Grid, best_scale
+from .grids.scales import trained, value
 from .grids.unrounded import Unrounded
 from .modes import evaluated, in_mode
 
@@ -47,7 +48,7 @@ def calibrated(graph: Graph) -> set[str]:
     """The names of all tensors that `calibrate` sets."""
     fixed = graph.constants()
     grids = [node for node in graph.nodes if node.target is own.fake_quantize.default and node not in fixed]
-    return {*filter(None, map(_trained_scale, grids)), *(str(node.target) for node in corrections(graph).values())}
+    return {*filter(None, map(trained, grids)), *(str(node.target) for node in corrections(graph).values())}
 
 
 def _counted(
@@ -80,7 +81,7 @@ def _scales(graph: Graph, derived: Graph, batches: Iterable[list[Tensor]]) -> No
         for parameter, nodes in edges.items():
             taken = torch.cat([values for node in nodes for values in samples[node]])
             scale = best_scale(taken, _grid(arguments(nodes[0])))
-            parameter.copy_(torch.log2(scale))
+            parameter.copy_(value(nodes[0], scale))
 
 
 def _forms(graph: Graph, given: list[Any]) -> str:
@@ -100,17 +101,11 @@ def _recorder(graph: Graph, edges: dict[Tensor, list[fx.Node]]) -> _Recorder:
     fixed = graph.constants()
     new: dict[Tensor, list[fx.Node]] = {}
     for node in graph.nodes:
-        name = _trained_scale(node) if node.target is own.fake_quantize.default and node not in fixed else ""
+        name = trained(node) if node.target is own.fake_quantize.default and node not in fixed else ""
         if name and (scale := graph.state[name]) not in edges:
             new.setdefault(scale, []).append(node)
     edges.update(new)
     return _Recorder(graph, [node for nodes in new.values() for node in nodes])
-
-
-def _trained_scale(node: fx.Node) -> str:
-    """The name of the parameter that is the logarithm of a grid's scale; nothing for a scale that is given."""
-    scale = arguments(node)["scale"]
-    return "" if scale.op == "get_attr" else str(arguments(scale)["self"].target)
 
 
 def _grid(given: Mapping[str, Any]) -> Grid:

@@ -111,16 +111,18 @@ class Prepared(nn.Module):
             buffers[name].copy_(value)
 
     def parameter_groups(self, lr: float, weight_decay: float = 0.0) -> list[dict[str, Any]]:
-        """Groups for an optimizer: weights; grid scales (log2) and regularizer coefficients (log), never decayed.
+        """Groups for an optimizer: weights; scales of grids (log2, and those that are trained as they are: ranges),
+        bit widths and regularizer coefficients (log), none of which decays.
 
-        Scales and coefficients are exponents and move ten times faster: a scale has to follow weights that are pruned
-        to a few large ones, a coefficient to cross orders of magnitude.
+        Exponents and widths move ten times faster: a scale has to follow weights that are pruned to a few large ones,
+        a coefficient to cross orders of magnitude.
         """
-        groups: dict[str, list[nn.Parameter]] = {"weights": [], "scales": [], "coefficients": []}
+        rates = {"weights": (lr, weight_decay), "ranges": (lr, 0.0)}
+        rates |= dict.fromkeys(("scales", "bits", "coefficients"), (10 * lr, 0.0))
+        groups: dict[str, list[nn.Parameter]] = {kind: [] for kind in rates}
         for name, parameter in self.named_parameters():
             kind = name.split(".")[1] if name.startswith(f"{OWN}.") else "weights"
             groups[kind].append(parameter)
-        rates = {"weights": (lr, weight_decay), "scales": (10 * lr, 0.0), "coefficients": (10 * lr, 0.0)}
         return [
             {"name": kind, "params": parameters, "lr": rates[kind][0], "weight_decay": rates[kind][1]}
             for kind, parameters in groups.items()

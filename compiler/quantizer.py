@@ -2,36 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, fx
 
-from .contract import Options
 from .edit import Edit
-from .grid import Grid, best_scale
-from .registry import members
+from .grid import Grid
 
 _own = torch.ops.lowbit
 
-
-class Quantizing(Options, frozen=True):
-    """weights, activations: names of quantizers.   weight_range: of dorefa, wrpn and what builds on them: weights come
-    into [-1, 1] as in the papers ("unit"), or max|w| is multiplied back ("max"), as a model needs that comes trained,
-    or that has no batch norm behind its layers.
-    """
-
-    weights: str = "learned"
-    activations: str = "learned"
-    weight_range: Literal["unit", "max"] = "unit"
-
-    def __post_init__(self) -> None:
-        for kind in ("weights", "activations"):
-            known = [name for name, one in quantizers().items() if getattr(one, kind)]
-            if getattr(self, kind) not in known:
-                raise ValueError(f"{kind} have no quantizer '{getattr(self, kind)}': one of {', '.join(known)}")
+FOLDER = f"{__package__}.quantizers"
+"""Where the quantizers lie."""
 
 
 @dataclass(frozen=True)
@@ -97,12 +81,7 @@ class Quantizer:
     most: int = 16
     clipped: bool = False
     straight: bool = True
-    keeps_size: Callable[[Quantizing], bool] = lambda options: True
-
-
-def quantizers() -> Mapping[str, Quantizer]:
-    """Every quantizer, by name."""
-    return members(f"{__package__}.quantizers", Quantizer)
+    keeps_size: Callable[[Any], bool] = lambda options: True
 
 
 def quantized(edit: Edit, x: fx.Node, edge: Edge) -> fx.Node:
@@ -116,6 +95,3 @@ def quantized(edit: Edit, x: fx.Node, edge: Edge) -> fx.Node:
     given = edge.zero, edge.grid.lo, edge.grid.hi, edge.axis or 0, edge.straight
     chosen = {name: flag for name, flag in flags.items() if flag}
     return edit.call(_own.fake_quantize.default, x, scale, *given, **chosen)
-
-
-__all__ = ["Edge", "Quantizer", "Quantizing", "best_scale", "odd", "quantized", "quantizers", "symmetric"]

@@ -1,14 +1,15 @@
 """Put a grid on every edge that the target holds as integers: weights, inputs, activations and outputs.
 
-    y = fake_quantize(x, exp2(log2_scale)),  log2_scale a parameter, at first the MSQE-optimal one of the weights
+    y = fake_quantize(x, scale),   where a quantizer says how x and the scale come about, see `compiler/quantizers`:
+    of `learned`, scale = exp2(log2_scale), a parameter, at first the MSQE-optimal one of the weights
 
 A value that only feeds what is computed with it before any rounding gets no grid of its own: a batch norm, a factor
 or a bias behind a layer, a clamp such as ReLU behind anything. What only picks or moves values (reshapes, slices,
 padding, maximum pooling, nearest upsampling, dropout) carries the grid of its input, and what chooses among several
 (concatenation, maximum) holds them to one grid, whose scale is one parameter, by the name of the first. A grid is
 unsigned where none of its values can be negative. Weights use one scale a layer (Choi et al. 2020) or one for each
-output channel, on a symmetric narrow grid; a grouped transposed convolution, a weight that is read along two axes and
-the table of an embedding have one scale in any case.
+output channel, on a symmetric narrow grid or on the quantizer's own; a grouped transposed convolution, a weight that is
+read along two axes and the table of an embedding have one scale in any case.
 """
 
 from __future__ import annotations
@@ -28,14 +29,16 @@ from ..compiler.grids.declared import Bits, Integers, declared
 from ..compiler.grids.edges import ends, fused, nonnegative
 from ..compiler.grids.placement import Known, activations, weights
 from ..compiler.grids.sharing import floating, groups
+from ..compiler.layers import is_transform
 from ..compiler.operators import ADDITIONS
 from ..compiler.pattern import Planned
-from ..compiler.quantizer import Edge, Quantizing, quantized
+from ..compiler.quantizer import Edge, quantized
+from ..compiler.quantizing import BY_LAYER, Quantizing
 from ..compiler.rule import Match, rule
 
 _own = torch.ops.lowbit
 
-WeightBits = Annotated[int, Meta(ge=2, le=16)]
+WeightBits = Annotated[int, Meta(ge=1, le=16)]
 
 
 class Settings(Quantizing, frozen=True):
@@ -64,7 +67,8 @@ class Settings(Quantizing, frozen=True):
 
     by_layer = frozenset(
         {"weight_bits", "activation_bits", "output_bits", "first_bits", "last_bits", "residual_bits", "per_channel"}
-        | {"share_add", "quantize_outputs", "weights", "activations", "weight_range"}
+        | {"share_add", "quantize_outputs"}
+        | BY_LAYER
     )
 
 
@@ -105,13 +109,14 @@ def _streams(sums: list[fx.Node], options: OptionsFor, together: Mapping[fx.Node
 
 
 def _already(match: Match) -> str:
-    on_grid = any(reader.target is _own.fake_quantize.default for reader in match.root.users)
-    return "the edge is on a grid already" if on_grid else ""
+    readers = set(match.root.users)
+    read = readers | {further for reader in readers if is_transform(reader) for further in reader.users}
+    return "the edge is on a grid already" if any(node.target is _own.fake_quantize.default for node in read) else ""
 
 
 @rule(Planned(), _already)
 def put(match: Match, edit: Edit) -> fx.Node:
-    """x -> fake_quantize(x, exp2(log2_scale), zero, lo, hi, axis), and for some readers a second one behind it."""
+    """x -> fake_quantize(x, scale, zero, lo, hi, axis), and for some readers a second one behind it."""
     edge: Edge = match.plan[match.root.name]
     rounded = quantized(edit, match.root, edge)
     if edge.narrow is not None:
@@ -135,6 +140,8 @@ PASS = Pass(
         "conv(4) relu [ conv(4) bn ] + relu [ conv(4) ] + gap linear(2)"
         " | insert_fake_quant(residual_bits=12, first_bits=5, last_bits=4)",
         "tconv(4) hardswish halves [ sigmoid ] * upsample [ conv(2) ] + conv(3) | insert_fake_quant(share_add=true)",
+        "conv(3) relu linear(4) | insert_fake_quant(weight_bits=1, weights='lsq', activations='pact')",
+        "conv(3) relu linear(4) | insert_fake_quant(weight_bits=1, weights='binary', activations='power_of_two')",
         'conv(2) relu | insert_fake_quant(inputs={"*"={scale=0.25, bits=4, signed=true}}, quantize_outputs=false)',
     ),
     refuses={

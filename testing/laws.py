@@ -12,6 +12,7 @@ from ..api import passes
 from ..compiler.contract import Close, CloseAbove, Exact, ExactIntegers, OnGrid
 from ..compiler.facts import Fact
 from ..compiler.graph import Graph, arguments, origin
+from ..compiler.layers import is_transform
 from ..compiler.masks.schedule import is_criterion
 from ..compiler.modes import evaluated
 from ..compiler.sketches.trial import advance
@@ -150,18 +151,24 @@ def _on_grid(old: Graph, new: Graph) -> None:
         assert float(codes.max()) <= hi, f"{node.name} gives values above its grid"
         assert lo < zero or float(x.min()) >= 0, f"{node.name} is unsigned and meets negative values"
         clipped = ((codes == lo) & (x < y)) | ((codes == hi) & (x > y))
-        near = clipped | ((x - y).abs() <= scale / 2 * (1 + 2**-40))
+        odd = arguments(node)["odd"]
+        assert not odd or bool((codes.remainder(2) == 1).all()), f"{node.name} gives even values of an odd grid"
+        near = clipped | ((x - y).abs() <= scale / (1 if odd else 2) * (1 + 2**-40))
         assert bool(near.all()), f"{node.name} does not give the nearest value of its grid"
         assert _only_readers(arguments(node)["x"]), f"not all readers of {arguments(node)['x'].name} read its grid"
 
 
 def _only_readers(edge: fx.Node) -> bool:
-    """Whether everything that reads an edge reads it through its grid; penalties and masks read it as it is.
+    """Whether everything that reads an edge reads it through its grid; penalties, masks and scales read it as it is.
 
     What is on a grid already may be read as it is, and through a second one.
     """
     own = (_own.fake_quantize.default, _own.msqe.default, _own.partial_l2.default)
-    return edge.target is own[0] or all(reader.target in own or is_criterion(reader) for reader in edge.users)
+
+    def as_it_is(reader: fx.Node) -> bool:
+        return reader.target in own or is_criterion(reader) or is_transform(reader)
+
+    return edge.target is own[0] or all(map(as_it_is, edge.users))
 
 
 def gradient(line: str) -> None:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import fx, nn
 
 from ..contract import OptionsFor
 from ..errors import UserError
-from ..graph import Graph, layer, origin
+from ..graph import Graph, arguments, layer, origin
 from ..grid import Grid
-from ..layers import weight_of, weights_read
-from ..operators import GRIDS, JOINS
-from ..quantizer import Edge, Quantizer, quantizers
+from ..layers import MASKS, weight_of, weights_read
+from ..operators import GRIDS, JOINS, aten
+from ..quantizer import Edge, Quantizer
+from ..quantizing import quantizer
 from .declared import Integers
 from .edges import Ends, is_product
 from .sharing import Group, carried, floating, readers
@@ -104,9 +106,9 @@ def _fixed_edge(node: fx.Node, given: Integers) -> Edge:
 
 def _quantizer(known: Known, members: list[fx.Node], signed: bool) -> Quantizer:
     """That of the first member; inputs, outputs and what can be negative need one for any values."""
-    chosen = quantizers()[known.options(layer(members[0])).activations]
+    chosen = quantizer(known.options(layer(members[0])).activations)
     hidden = not any(node.op == "placeholder" or node in known.ends.outputs for node in members)
-    return chosen if chosen.signed or (hidden and not signed) else quantizers()["learned"]
+    return chosen if chosen.signed or (hidden and not signed) else quantizer("learned")
 
 
 def _edge(known: Known, quantizer: Quantizer, name: str, node: fx.Node, grid: Grid) -> Edge:
@@ -172,8 +174,43 @@ def _weight_edge(known: Known, weight: fx.Node, calls: list[tuple[fx.Node, int |
     ends = [chosen.first_bits] * any(call in known.ends.first for call, _ in calls)
     ends += [chosen.last_bits] * any(call in known.ends.last for call, _ in calls)
     bits = max((bits for bits in ends if bits is not None), default=chosen.weight_bits)
-    quantizer = quantizers()[chosen.weights]
-    grid = quantizer.weight_grid(bits)
-    scale = quantizer.start(known.graph.evaluate(weight), grid, axis)
+    how = quantizer(chosen.weights)
+    grid = how.weight_grid(bits)
+    _check(weight, how, chosen, grid, calls[0][0])
+    scale = how.start(known.graph.evaluate(weight), grid, axis)
     name = f"{SCALES}.weights.{source.target}"
-    return Edge(name, scale, grid, quantizer, chosen, axis=axis, owned=True, straight=quantizer.straight)
+    return Edge(name, scale, grid, how, chosen, axis=axis, owned=True, straight=how.straight)
+
+
+def _check(weight: fx.Node, how: Quantizer, chosen: Any, grid: Grid, call: fx.Node) -> None:
+    """Raises UserError for a grid that the quantizer, or what the weight is multiplied by, does not go with."""
+    where = str(origin(call))
+    if not how.least <= grid.bits <= how.most:
+        what = f"'{chosen.weights}' quantizes weights to {_span(how)}, not {grid.bits}"
+        raise UserError(what, where=where, fix="choose another width, or another quantizer")
+    factors = list(_factors(weight))
+    if grid.odd and any(str(factor.target).startswith(MASKS) for factor in factors):
+        raise UserError(
+            "a pruned weight is on a grid without a zero",
+            where=where,
+            why=f"'{chosen.weights}' at {grid.bits} bits has -1 and 1 but nothing between them",
+            fix="choose another quantizer of weights for the layer, more bits, or pruned = false",
+        )
+    if any(not str(factor.target).startswith(MASKS) for factor in factors) and not how.keeps_size(chosen):
+        raise UserError(
+            "the simulated fold of a batch norm is undone",
+            where=where,
+            why=f"'{chosen.weights}' brings every weight into [-1, 1], whatever it was multiplied by",
+            fix='say weight_range = "max", or leave simulate_fold out: the norm is folded after training in any case',
+        )
+
+
+def _span(how: Quantizer) -> str:
+    return f"{how.least} bits" if how.least == how.most else f"{how.least} to {how.most} bits"
+
+
+def _factors(weight: fx.Node) -> Iterator[fx.Node]:
+    """What a weight is multiplied by before its grid: masks and factors of norms."""
+    while weight.target is aten.mul.Tensor:
+        weight, factor = arguments(weight)["self"], arguments(weight)["other"]
+        yield factor

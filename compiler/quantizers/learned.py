@@ -13,12 +13,12 @@ from torch import fx
 
 from ..edit import Edit
 from ..grid import best_scale
-from ..grids.scales import parameter
+from ..grids.scales import exponent
 from ..quantizer import Edge, Quantizer
 
 
 def _scale(edit: Edit, x: fx.Node, edge: Edge) -> fx.Node:
-    return edit.call(torch.ops.aten.exp2.default, parameter(edit, edge, torch.log2(edge.start)))
+    return edit.call(torch.ops.aten.exp2.default, exponent(edit, edge))
 
 
 QUANTIZER = Quantizer(_scale, start=best_scale)

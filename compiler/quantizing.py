@@ -1,0 +1,48 @@
+"""Which quantizer weights and activations get, and its settings: options of the pass that puts grids on edges."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from msgspec import Meta
+
+from .contract import Options
+from .quantizer import FOLDER, Quantizer
+from .registry import members, names
+
+if TYPE_CHECKING:
+    Name = str
+else:
+    Name = Literal[tuple(names(FOLDER))]
+
+
+class Quantizing(Options, frozen=True):
+    """weights, activations: how their values come onto a grid, see `compiler/quantizers`; where a quantizer of
+    activations is for hidden values alone that are never negative, the others are "learned".   weight_range: dorefa and
+    wrpn bring weights into [-1, 1], as in the papers ("unit"), or multiply max|w| back ("max"), as a model needs that
+    comes trained, or that has no batch norm behind its layers.   sigma: squantizer makes weights zero that are smaller
+    than the mean of |w| and sigma standard deviations.
+    """
+
+    weights: Name = "learned"
+    activations: Name = "learned"
+    weight_range: Literal["unit", "max"] = "unit"
+    sigma: Annotated[float, Meta(ge=-4, le=8)] = 0.0
+
+    def __post_init__(self) -> None:
+        if not quantizer(self.weights).weights:
+            raise ValueError(f"'{self.weights}' quantizes no weights: {_those('weights')} do")
+        if not quantizer(self.activations).activations:
+            raise ValueError(f"'{self.activations}' quantizes no activations: {_those('activations')} do")
+
+
+BY_LAYER = frozenset({"weights", "activations", "weight_range", "sigma"})
+
+
+def quantizer(name: str) -> Quantizer:
+    """The quantizer of that name."""
+    return members(FOLDER, Quantizer)[name]
+
+
+def _those(kind: str) -> str:
+    return ", ".join(name for name, one in members(FOLDER, Quantizer).items() if getattr(one, kind))
