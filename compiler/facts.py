@@ -68,6 +68,11 @@ weights_in_float = Fact(
     lambda graph: _first(graph, _weight_on_grid),
     "put it under [[prepare]], before the pass that puts weights on grids",
 )
+folds_alone = Fact(
+    "no simulated fold yet",
+    lambda graph: _first(graph, lambda node: node.target is own.norm_factor.default),
+    "put it before simulate_fold",
+)
 weights_frozen = Fact(
     "no trainable grid",
     lambda graph: _first(

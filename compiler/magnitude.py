@@ -20,6 +20,11 @@ def check_shares(shares: Iterable[float], scope: str) -> None:
         )
 
 
+def cubic(first: float, last: float, progress: float) -> float:
+    """A share on its way from the first to the last, fast in the beginning: `progress` 0..1 of the way is over."""
+    return first + (last - first) * (1 - (1 - progress) ** 3)
+
+
 def threshold(weights: Sequence[Tensor], share: float, samples: int = 0) -> Tensor:
     """The magnitude, a scalar, that `share` (0..1) of all the weights together do not exceed; -1 for a share of 0.
 

@@ -59,7 +59,7 @@ def _has_part(match: Match) -> str:
 def fold_codes(match: Match, edit: Edit) -> fx.Node:
     change: Change = match.plan.layers[match.root.name]
     codes, scale, name = match.tensor("codes"), match.tensor("scale"), _inside(layer(match.node("codes")))
-    grid, factor = match.node("grid"), change.factor
+    grid, factor = match.node("grid"), _of_some(match, codes, change.factor)
     if factor is not None and bool((factor != 1).any()):
         signs = along_outputs(match.root, torch.where(factor < 0, -1, 1).to(codes.dtype))
         turned = edit.buffer(f"{name}folded_codes", codes * signs)
@@ -77,6 +77,14 @@ def fold_float(match: Match, edit: Edit) -> fx.Node:
         scaled = scaled * along_inputs(match.root, change.before.k)
     weight = edit.parameter(f"{name}folded_weight", scaled.to(w.dtype))
     return edit.like(match.root, weight=weight, bias=edit.parameter(f"{name}folded_bias", _bias(match, change)))
+
+
+def _of_some(match: Match, codes: Tensor, factor: Tensor | None) -> Tensor | None:
+    """The factors, and 1 where a channel has no weight but zeros: those of a masked one may differ, and need not."""
+    axis = output_axis(match.root)
+    if factor is None or axis is None:
+        return factor
+    return torch.where(codes.movedim(axis, 0).flatten(1).any(1), factor, 1)
 
 
 def _bias(match: Match, change: Change) -> Tensor:
@@ -158,6 +166,7 @@ PASS = Pass(
         "conv(3) bn | schedule_pruning | eval | fold_batch_norm",
         "conv(3) bn linear(2) bn | simulate_fold | eval | fold_batch_norm",
         "conv(4) bn | simulate_fold | insert_fake_quant(weight_bits=4) | eval | freeze | fold_batch_norm",
+        "conv(4,dead=1) bn conv(2) | prune_units | simulate_fold | insert_fake_quant | eval | freeze | fold_batch_norm",
         "conv(4) bn relu | simulate_fold(freeze_statistics=0.5) | insert_fake_quant | eval | freeze | fold_batch_norm",
     ),
     refuses={

@@ -19,7 +19,7 @@ from torch import Tensor, fx
 from ..compiler.contract import Exact, OptionsFor, Pass
 from ..compiler.edit import Edit
 from ..compiler.graph import Graph
-from ..compiler.magnitude import check_shares, largest
+from ..compiler.magnitude import check_shares, cubic, largest
 from ..compiler.masks.placement import Plan, placed, scheduled
 from ..compiler.masks.schedule import Schedule, criterion
 from ..compiler.rule import Match
@@ -48,8 +48,7 @@ def pruning_masks(
     weights: list[Tensor], masks: list[Tensor], progress: float, first: list[float], last: list[float], scope: str
 ) -> list[Tensor]:
     """All but the smallest."""
-    done = 1 - (1 - progress) ** 3
-    return largest(weights, [a + (b - a) * done for a, b in zip(first, last, strict=True)], scope)
+    return largest(weights, [cubic(a, b, progress) for a, b in zip(first, last, strict=True)], scope)
 
 
 def plan(graph: Graph, options: OptionsFor) -> Plan:

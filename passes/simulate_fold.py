@@ -31,7 +31,7 @@ from ..compiler.contract import Close, Options, OptionsFor, Pass
 from ..compiler.edit import Edit
 from ..compiler.facts import weights_in_float
 from ..compiler.graph import Graph, arguments, shape
-from ..compiler.layers import channel_axis, factor_of, output_axis
+from ..compiler.layers import channel_axis, factor_of, output_axis, weight_of
 from ..compiler.norms.movement import NOBODY
 from ..compiler.norms.norm import forms
 from ..compiler.norms.takers import Search, Taker, norms
@@ -88,8 +88,8 @@ def plan(graph: Graph, options: OptionsFor) -> Plan:
 
 def _planned(norm: fx.Node, taker: Taker) -> Factor | None:
     given = arguments(norm)
-    g, var = given["weight"], given["running_var"]
-    if var.op != "get_attr" or (g is not None and g.op != "get_attr"):
+    g, var = weight_of(given["weight"]), given["running_var"]  # k cancels, so a mask on g need not be in it
+    if var.op != "get_attr" or (g is None) != (given["weight"] is None):
         return None
     return Factor(None if g is None else str(g.target), str(var.target), given["eps"], taker.channels)
 
@@ -204,6 +204,7 @@ PASS = Pass(
         "input(4,8,8) tconv(4,groups=2) bn(eval) tconv(3,nobias) bn(noaffine) | simulate_fold",
         "conv(4) shuffle(2) [ conv(4) ] cat bn(tiny) rows mix(3) swap bn(huge) | simulate_fold",
         "conv(4) bn | schedule_pruning | simulate_fold",
+        "conv(4) bn relu conv(3) bn | prune_units | simulate_fold",
         "[ conv(3) bn ] twice | simulate_fold",
         "conv(3) bn relu [ conv(3) bn ] twice linear(2) bn(noaffine) | simulate_fold(freeze_statistics=0.5)",
     ),

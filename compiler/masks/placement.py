@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import torch
@@ -49,10 +49,14 @@ Given: TypeAlias = Callable[[Match, Edit, list[fx.Node]], Sequence[Any]]
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """By name of a weight, or of its product with the masks before: the options of its layer, or why it stays whole."""
+    """By name of a weight, or of its product with the masks before: the options of its layer, or why it stays whole.
+
+    shapes: those of masks that have another shape than the weight, and broadcast against it.
+    """
 
     chosen: Mapping[str, Any]
     kept: Mapping[str, str]
+    shapes: Mapping[str, torch.Size] = field(default_factory=dict)
 
     def __contains__(self, name: str) -> bool:
         return name in self.chosen or name in self.kept
@@ -69,7 +73,7 @@ def placed(criterion: Any, refuses: Refuses = lambda calls, own: "") -> Callable
         chosen: dict[str, Any] = {}
         kept: dict[str, str] = {}
         for weight, calls in layers_of(graph).items():
-            own, end = options(layer(weight)), _end(graph, weight, criterion).name
+            own, end = options(layer(weight)), end_of(graph, weight, criterion).name
             reason = refuses(calls, own) if own.pruned else "the recipe leaves it out"
             if reason:
                 kept[end] = reason
@@ -102,7 +106,17 @@ def mask_of(product: fx.Node) -> fx.Node | None:
     return factor if isinstance(factor, fx.Node) and str(factor.target).startswith(MASKS) else None
 
 
-def _end(graph: Graph, weight: fx.Node, criterion: Any) -> fx.Node:
+def masks_behind(value: fx.Node) -> list[fx.Node]:
+    """The masks of a weight, on the way from its parameter to this value."""
+    found = []
+    while weight_of(value) is not None and value.op != "get_attr":
+        mask = mask_of(value)
+        found += [] if mask is None else [mask]
+        value = value.args[0]  # type: ignore[assignment]
+    return found
+
+
+def end_of(graph: Graph, weight: fx.Node, criterion: Any) -> fx.Node:
     """The weight behind all its masks; before the one of this criterion, which then refuses another."""
     end = weight
     while (product := product_of(end)) is not None and _setter(graph, product) is not criterion:
@@ -131,9 +145,10 @@ def mask(match: Match, edit: Edit) -> fx.Node:
     """w -> w * mask, for every reader of w on the way to a layer; penalties go on reading w itself."""
     weight: fx.Node = weight_of(match.root)  # type: ignore[assignment]  # what is planned has one
     for reader in match.root.users:
-        if not is_layer(reader) and weight_of(reader) is not weight:
+        if not (is_layer(reader) or reader.target is _aten.batch_norm.default or weight_of(reader) is weight):
             edit.keep(reader)
-    ones = torch.ones_like(match.graph.tensor(weight))
+    value = match.graph.tensor(weight)
+    ones = value.new_ones(match.plan.shapes.get(match.root.name, value.shape))
     product = _own.masked.default if match.options.gradient == "straight" else _aten.mul.Tensor
     return edit.call(product, match.root, edit.buffer(f"{MASKS}{weight.target}", ones))
 

@@ -5,7 +5,7 @@ A unit is what a row of a weight computes, wherever it is read: through activati
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -22,9 +22,10 @@ from .flow import Flow, flow
 
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """A layer whose weight is integers, as `weights_of` finds it.
+    """A layer whose weight is constant, integers in a frozen graph, as `weights_of` finds it.
 
-    call: the layer.   grid: the dequantize call that is its weight.   blocks: int32 (groups, outputs, inputs, taps).
+    call: the layer.   grid: the dequantize call, or in training the parameter, that is its weight.
+    blocks: (groups, outputs, inputs, taps).
     """
 
     call: fx.Node
@@ -99,14 +100,18 @@ class _Draft:
         self.places.append((ids, np.repeat(np.arange(blocks), len(ids) // blocks)))
 
 
-def units(graph: Graph) -> Units:
-    """The units of a frozen graph, in time linear in its nodes and channels."""
+def units(graph: Graph, layer_of: Callable[[Graph, fx.Node], Layer | None] | None = None) -> Units:
+    """The units of a graph, in time linear in its nodes and channels.
+
+    layer_of: the layer of a call, or None where its units are not to be known; `weights_of` for a frozen graph.
+    """
+    layer_of = layer_of or weights_of
     draft = _Draft()
     shared: dict[fx.Node, tuple[Integers, Integers]] = {}
     for node in graph.fx.nodes:
         if node.op == "output":
             _pin_readers(draft, node, "it is an output of the model")
-        elif is_layer(node) and (layer := weights_of(graph, node)) is not None:
+        elif is_layer(node) and (layer := layer_of(graph, node)) is not None:
             _take_layer(draft, layer, shared)
         elif (found := flow(node, draft.axes)) is not None:
             _take_flow(draft, node, found)

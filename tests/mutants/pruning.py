@@ -8,8 +8,10 @@ SCHEDULE, PLACES, MAGNITUDE = "compiler/masks/schedule.py", "compiler/masks/plac
 TESTS = "tests/test_schedule.py"
 
 MUTANTS: list[Mutant] = [
-    Mutant("the cubic is a square", AGP, ") ** 3", ") ** 2", f"{TESTS}::test_masks_follow_the_cubic"),
-    Mutant("it begins at zero", AGP, "[a + (b - a)", "[(b - a)", f"{TESTS}::test_masks_follow_the_cubic"),
+    Mutant("the cubic is a square", MAGNITUDE, ") ** 3", ") ** 2", f"{TESTS}::test_masks_follow_the_cubic"),
+    Mutant(
+        "it begins at zero", MAGNITUDE, "return first + (last", "return (last", f"{TESTS}::test_masks_follow_the_cubic"
+    ),
     Mutant("masks move behind the end", SCHEDULE, "now > end or ", "", f"{TESTS}::test_masks_follow_the_cubic"),
     Mutant(
         "the largest weights are masked",
