@@ -52,7 +52,7 @@ def read_recipe(source: str | Path | Recipe) -> Recipe:
     _check_recipe(source)
     path = shipped().get(str(source), Path(source))
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # some editors begin a file with a byte order mark
     except (OSError, UnicodeDecodeError) as error:
         known = ", ".join(shipped())
         raise UserError(f"no recipe '{source}'", why=str(error), fix=f"a path, or one of: {known}") from None

@@ -183,8 +183,9 @@ def _check_by_layer(kind: type[Options], own: Mapping[str, Any], place: str) -> 
     known = {field.name for field in msgspec.structs.fields(kind)}
     for key in own:
         if key in known - kind.by_layer:
-            allowed = ", ".join(sorted(kind.by_layer))
-            raise UserError(f"'{key}' holds for all layers", where=f"{place}.{key}", fix=f"by layer: {allowed}")
+            allowed = f", or set by layer: {', '.join(sorted(kind.by_layer))}" if kind.by_layer else ""
+            fix = f"write it below `use`{allowed}"
+            raise UserError(f"'{key}' holds for all layers", where=f"{place}.{key}", fix=fix)
 
 
 def configured(kind: type[Options], given: Mapping[str, Any], place: str) -> Options:

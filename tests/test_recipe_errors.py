@@ -48,6 +48,11 @@ WRONG = {
     "bits of text": (GRID + 'weight_bits = "4"\n', "prepare[0].weight_bits", "Expected `int`"),
     "bits of a layer": (GRID + 'layers."a.*" = {weight_bits = 1}\n', 'prepare[0].layers."a.*".weight_bits', ">= 2"),
     "layers of text": (GRID + 'layers = "a"\n', "prepare[0].layers", "must map patterns"),
+    "for all layers": (
+        '[[prepare]]\nuse = "equalize"\nlayers.a = {rounds = 2}\n',
+        'prepare[0].layers."a".rounds',
+        "'rounds' holds for all layers",
+    ),
     "in lower": ('[[lower]]\nuse = "freeze"\nhard = true\n', "lower[0].hard", "unknown option"),
 }
 
@@ -69,6 +74,11 @@ def test_the_file_is_named(case: str, tmp_path: Path) -> None:
     with pytest.raises(UserError) as caught:
         read_recipe(tmp_path / "mine.toml")
     assert caught.value.where == f"{tmp_path / 'mine.toml'}: {place}"
+
+
+def test_a_byte_order_mark_is_no_part_of_a_recipe(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text(GRID, encoding="utf-8-sig")
+    assert read_recipe(tmp_path / "mine.toml") == parse(GRID, passes())
 
 
 def test_what_cleans_up_behind_others_may_stand_twice() -> None:

@@ -84,6 +84,10 @@ def test_what_calibration_sets_is_refused_behind_it(name: str) -> None:
     assert error.fix == "put it under [[prepare]]"
 
 
+def test_what_leaves_the_grids_alone_may_stand_before_freeze() -> None:
+    assert lowbit.lower(prepared([GRID], ["normalize", "freeze", FOLD])) == lowbit.lower(prepared([GRID]))
+
+
 def test_grids_are_not_frozen_before_they_are_calibrated() -> None:
     error = refusal([FOLD, GRID, "freeze"], (), POST)
     assert error.what == "'freeze' freezes grids before they are calibrated"

@@ -1,6 +1,6 @@
 """Every `step`-th element along each axis, from `start` and before `stop` (axes without the batch).
 
-    y[i, j, ...] = x[start[0] + step[0] i, start[1] + step[1] j, ...]     for all places below stop
+y[i, j, ...] = x[start[0] + step[0] i, start[1] + step[1] j, ...]     for all places below stop
 """
 
 from __future__ import annotations
