@@ -18,11 +18,11 @@ _RECURRENT = (aten.lstm.input, aten.gru.input, aten.rnn_tanh.input, aten.rnn_rel
 
 def placed(graph: Graph, device: torch.device) -> Graph:
     """The graph for a model that has moved to that device: calls that name the device of the capture name this one."""
-    home = _home(graph)
-    if device == home:
+    before = home(graph.fx)
+    if device == before:
         return graph
     moved, _ = graph.copy()
-    _replace(moved, home, device)
+    _replace(moved, before, device)
     return replace(moved, evaluation=graph.evaluation and placed(graph.evaluation, device))
 
 
@@ -31,7 +31,7 @@ def portable(graph: Graph) -> Graph:
     freed, _ = graph.copy()
     with freed.fx.inserting_before(freed.nodes[0]):
         device = freed.fx.placeholder("device")
-    _replace(freed, _home(graph), device)
+    _replace(freed, home(graph.fx), device)
     for node in freed.nodes:
         if node.target in _RECURRENT:
             _start_alike(freed, node)
@@ -43,9 +43,9 @@ def is_literal(name: str) -> bool:
     return name.startswith(f"{OWN}.constants.") or name.rpartition(".")[2].startswith("lifted_tensor_")
 
 
-def _home(graph: Graph) -> torch.device | None:
+def home(graph: fx.Graph) -> torch.device | None:
     """Where the model was at capture; None if nothing says so."""
-    for node in graph.fx.nodes:
+    for node in graph.nodes:
         value = node.meta.get("val")
         if node.op in ("placeholder", "get_attr") and isinstance(value, torch.Tensor):
             return value.device

@@ -13,6 +13,7 @@ from torch import fx
 from torch._dispatch.python import enable_python_dispatcher
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
+from .autocast import Autocast
 from .graph import Graph, Origin, arguments, call, origin, stamp
 from .penalty import Penalty, plain
 
@@ -27,6 +28,7 @@ class Edit:
         what goes by the same name is the same tensor.
     made: the nodes made by this builder (and those kept): readers of the root that the engine leaves alone.
     diverted: readers of the root -> what they read from now on.
+    autocasts: the blocks that new calls run in.
     """
 
     graph: Graph
@@ -36,6 +38,7 @@ class Edit:
     shared: set[str] = field(default_factory=set)
     made: list[fx.Node] = field(default_factory=list)
     diverted: dict[fx.Node, fx.Node] = field(default_factory=dict)
+    autocasts: tuple[Autocast, ...] = ()
 
     def __post_init__(self) -> None:
         self._next = self.root if self.root.op == "output" else self.root.next
@@ -111,7 +114,7 @@ class Edit:
     def _stamp(self, node: fx.Node, value: Any) -> fx.Node:
         source = origin(self.root)
         layer = source.layer or (str(self.root.target).rpartition(".")[0] if self.root.op == "get_attr" else "")
-        stamp(node, Origin(layer, source.source, (*source.trail, self.label)), value)
+        stamp(node, Origin(layer, source.source, (*source.trail, self.label), self.autocasts), value)
         self.made.append(node)
         return node
 

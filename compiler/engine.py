@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import fx
 
+from .autocast import Autocast
 from .edit import Edit
 from .errors import Broken
 from .graph import Graph, is_effect, layer, origin
@@ -106,11 +107,21 @@ def _try(graph: Graph, state: dict[str, torch.Tensor], node: fx.Node, rule: Rule
         if reason:
             return Event(label, name, str(origin(node)), reason)
     event = Event(label, name, str(origin(node)))
-    replacement = rule.build(match, edit := Edit(graph, state, node, label, context.shared))
+    replacement = rule.build(match, edit := Edit(graph, state, node, label, context.shared, autocasts=_blocks(match)))
     for reader, value in edit.diverted.items():
         reader.replace_input_with(node, value)
     _splice(node, replacement, edit.made)
     return event
+
+
+def _blocks(match: Match) -> tuple[Autocast, ...]:
+    """The blocks of autocast that all calls of a match stand in.
+
+    None where they differ: a new call may read what one of them read, in a type that only an autocast makes fit.
+    """
+    bound = [node for node in match.bindings.by_pattern.values() if isinstance(node, fx.Node)]
+    found = {origin(node).autocasts for node in (match.root, *bound) if node.op == "call_function"}
+    return found.pop() if len(found) == 1 else ()
 
 
 def _splice(root: fx.Node, replacement: fx.Node, made: Sequence[fx.Node]) -> None:

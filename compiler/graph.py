@@ -14,6 +14,7 @@ from torch.fx import GraphModule, Node, map_arg
 from torch.utils._pytree import TreeSpec, tree_leaves, tree_unflatten
 
 from .assumptions import Assumptions
+from .autocast import Autocast, without_autocast
 from .errors import Broken
 from .penalty import Penalty, named, plain
 
@@ -24,11 +25,12 @@ OWN = "lowbit"
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a node comes from: the user's module path, the user's source line, and the rules that made it since."""
+    """Where a node comes from: the user's module path and line, the rules that made it, the autocasts around it."""
 
     layer: str = ""
     source: str = ""
     trail: tuple[str, ...] = ()
+    autocasts: tuple[Autocast, ...] = ()
 
     def __str__(self) -> str:
         return ", ".join(part for part in (self.layer, self.source) if part) or "the model"
@@ -156,7 +158,7 @@ class Graph:
     def evaluate(self, node: Node) -> torch.Tensor:
         """The value of a node that no input reaches, computed from the present state without gradient."""
         values: dict[Node, Any] = {}
-        with torch.no_grad():
+        with torch.no_grad(), without_autocast():
             for needed in _before(node):
                 values[needed] = self._value(needed, values)
         if not isinstance(values[node], torch.Tensor):

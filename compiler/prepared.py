@@ -20,6 +20,7 @@ from .modes import evaluated
 from .part import grow, switch
 from .penalty import Penalty, named
 from .pipeline import Entry
+from .protect import protected
 from .recipe import Recipe
 
 _ONE = pytree.tree_structure(0)
@@ -214,4 +215,5 @@ def _function(graph: Graph) -> Any:
     """The graph as a plain function of (module tree, device, *flat inputs), so that several can share one tree."""
     tree = nn.Module()
     graph.install(tree)
-    return type(fx.GraphModule(tree, portable(graph).fx)).forward
+    ready = portable(graph)
+    return type(fx.GraphModule(tree, protected(ready, ready.inputs[0]).fx)).forward

@@ -10,7 +10,7 @@ from torch import fx
 from torch.fx.experimental.symbolic_shapes import free_unbacked_symbols
 from torch.utils import _pytree as pytree
 
-from ..graph import Graph, is_effect
+from ..graph import Graph, is_effect, origin
 from .branches import is_decision
 
 Pair = tuple[fx.Node, fx.Node]
@@ -33,7 +33,8 @@ def _same_target(a: fx.Node, b: fx.Node, ours: Graph, theirs: Graph) -> bool:
     if is_decision(a) and is_decision(b):
         return a.args[2] == b.args[2]  # its number is another where one before it was not met
     (flat, form), (other, other_form) = _flat(a), _flat(b)
-    return a.target == b.target and form == other_form and all(map(_same_argument, flat, other))
+    there = a.target == b.target and origin(a).autocasts == origin(b).autocasts
+    return there and form == other_form and all(map(_same_argument, flat, other))
 
 
 def same_kind(a: fx.Node, b: fx.Node) -> bool:

@@ -15,17 +15,10 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from ..autocast import Autocast, innermost
+
 _INSIDE = -1
 """Stands for a tensor that is no input of the call."""
-
-
-@dataclass(frozen=True)
-class Autocast:
-    """One block, as the arguments of torch.autocast."""
-
-    device: str
-    dtype: torch.dtype | None
-    enabled: bool
 
 
 @dataclass(frozen=True)
@@ -38,7 +31,7 @@ class Casts:
 
 def active(blocks: Sequence[Autocast]) -> bool:
     """Whether any cast can happen within these nested blocks; for each device the innermost one counts."""
-    return any({block.device: block.enabled for block in blocks}.values())
+    return any(block.enabled for block in innermost(blocks))
 
 
 def casts_of(target: Any, flat: Sequence[Any], spec: pytree.TreeSpec, blocks: Sequence[Autocast]) -> Casts | None:

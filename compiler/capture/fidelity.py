@@ -17,6 +17,7 @@ from torch.utils import _pytree as pytree
 from ..errors import UserError
 from ..graph import Graph, fixed
 from ..modes import evaluated
+from ..protect import protected
 from .asides import drawing_alike, holds_both_sides
 from .copies import copied, restorer
 from .example import Example
@@ -44,7 +45,7 @@ class Fidelity:
         """Raises UserError for NaN anywhere, and for infinity; attention masks may have the negative one."""
         _refuse_unreal(model, example)
         self._example = example
-        self._theirs, self._ours = copied(model), copy.deepcopy(drawing_alike(graph).module())
+        self._theirs, self._ours = copied(model), copy.deepcopy(protected(drawing_alike(graph)).module())
         self._names = _first_names(_named_parameters(model))
         self._buffer_names = _first_names(_named_buffers(model))
         self._both_sides = holds_both_sides(graph)
@@ -90,7 +91,7 @@ class Fidelity:
         """What differs in eval mode, after the training steps before: an output or a buffer; empty if nothing does."""
         trained = {**_named_parameters(self._theirs), **_named_parameters(self._ours), **_named_buffers(self._ours)}
         # A copy, or the model's own buffers would change below.
-        module = copy.deepcopy(drawing_alike(evaluated(graph)).module()).eval()
+        module = copy.deepcopy(protected(drawing_alike(evaluated(graph))).module()).eval()
         for name, tensor in {**_named_parameters(module), **_named_buffers(module)}.items():
             tensor.data = trained.get(name, tensor).data.clone()
         restore, buffers = restorer(self._theirs), self._buffers(self._theirs)

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import inspect
 import os
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import fx, nn
 
+from ..autocast import Autocast
+from ..devices import home
 from ..errors import UserError
 from ..graph import Graph, Origin, Signature, must_stay, stamp
 from .leaves import NONE, Opaque, called
 from .refusal import TORCH, place_of, recorded_frames
-from .regions import inlined
+from .regions import BLOCKS, inlined
 
 _OTHERS = (TORCH, os.path.dirname(__file__) + os.sep, "<eval_with_key>")
 """Where code lies that is not the user's."""
@@ -31,9 +34,10 @@ def plain(exported: fx.GraphModule, model: nn.Module, leaves: Opaque = NONE) -> 
     graph.output_node().args = ((tuple(x for x in results if isinstance(x, fx.Node)), {}, {}),)
     graph.eliminate_dead_code(must_stay)
     _refuse_objects(exported, graph)
+    here = home(graph)
     for node in graph.nodes:
         if node.op != "output":
-            stamp(node, _origin(node), node.meta["val"])
+            stamp(node, replace(_origin(node), autocasts=_blocks(node, here)), node.meta["val"])
     state, transient = _state(exported, graph, leaves)
     constants = {i: x for i, x in enumerate(results) if not isinstance(x, fx.Node)}
     takes: Any = exported._in_spec
@@ -85,6 +89,12 @@ def _origin(node: fx.Node) -> Origin:
     frames = [frame for frame in recorded_frames(node) if not frame[0].startswith(_OTHERS)]
     source = f"{os.path.basename(frames[-1][0])}:{frames[-1][1]}  {frames[-1][2]}" if frames else ""
     return Origin(str(node.target) if node.op == "call_module" else path.split("@")[0], source)
+
+
+def _blocks(node: fx.Node, here: torch.device | None) -> tuple[Autocast, ...]:
+    """The blocks of autocast around a call; those for the device of the model are for it wherever it moves."""
+    blocks: tuple[Autocast, ...] = node.meta.get(BLOCKS, ())
+    return tuple(replace(one, device="") if here and one.device == here.type else one for one in blocks)
 
 
 def _refuse_objects(exported: nn.Module, graph: fx.Graph) -> None:

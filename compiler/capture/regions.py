@@ -15,8 +15,9 @@ from torch import fx
 from torch.fx import Node, map_arg
 from torch.utils import _pytree as pytree
 
+from ..autocast import Autocast, innermost
 from ..graph import is_arithmetic
-from .autocast import Autocast, Casts, active, casts_of, returned, unfolded
+from .autocast import Casts, active, casts_of, returned, unfolded
 from .cond import COND, Inline, chosen
 from .refusal import refusal_of_call
 
@@ -25,6 +26,8 @@ _NO_GRAD = torch.ops.higher_order.wrap_with_set_grad_enabled
 _AUTOCAST = torch.ops.higher_order.wrap_with_autocast
 
 _ENTER, _EXIT = torch.amp.autocast_mode._enter_autocast, torch.amp.autocast_mode._exit_autocast
+BLOCKS = "lowbit.autocasts"
+"""Where in the meta of a call the blocks of autocast stand that it ran in."""
 _PASSES = ("replace_set_grad_with_hop_pass", "replace_autocast_with_hop_pass")
 
 
@@ -167,6 +170,10 @@ class _Flat:
         same = () if region.grad else returned(node.target, _values(flat), spec)
         if same and None not in same:
             given = tuple(flat[position] for position in same if position is not None)
+            if (
+                getattr(node.target, "overloadpacket", None) is _aten.to
+            ):  # under an autocast around the graph it may have to convert
+                return self.emit(node.target, args, kwargs, node, replace(region, grad=True), node.name)
             return given if isinstance(node.meta["val"], list | tuple) else given[0]
         if casts is None:
             return self.unfold(node, flat, spec, region)
@@ -228,6 +235,7 @@ class _Flat:
         new = self.graph.create_node("call_function", target, args, kwargs, name=name)
         place = region.chosen.meta if region.chosen else {}  # torch names lines of its own making in there
         new.meta = {**like.meta, **place, "val": like.meta.get("val") if value is None else value}
+        new.meta[BLOCKS] = innermost(region.autocasts)
         written, viewed = _aliases(target, args, kwargs)
         if target is _aten.detach.default:
             return new

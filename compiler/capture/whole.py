@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import fx, nn
 
+from ..autocast import without_autocast
 from ..errors import UserError
 from ..graph import OWN, Graph
 from ..modes import in_mode
@@ -50,7 +51,7 @@ def captured(model: nn.Module, example: Example, verify: bool, wanted: Wanted) -
     _refuse_names(model)
     refuse_kinds(model, example.args, example.kwargs)
     frozen = model.training and not all(module.training for module in model.modules())
-    with contextlib.nullcontext() if frozen else in_mode(model, True):
+    with contextlib.nullcontext() if frozen else in_mode(model, True), without_autocast():
         try:
             graph, seen = traced(model, example, wanted)
             if verify:
