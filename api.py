@@ -91,7 +91,7 @@ def prepare(
     graph = capture_graph(copied(model), example_inputs, kwargs, leaves=chosen.leaves)
     result = run(chosen.first(graph), chosen.prepare, steps, stage=chosen.stage)
     prepared = Prepared(result.graph, chosen, result.ledger)
-    calibrate_graph(prepared.graph, [prepared.flat(tuple(example_inputs), kwargs or {})])
+    calibrate_graph(prepared.graph, [prepared.flat(tuple(example_inputs), kwargs or {})], method=chosen.calibration)
     if graph.leaves:
         what = f"the model trains, but stays float in part and cannot be lowered: {', '.join(graph.leaves)}"
         warnings.warn(what, stacklevel=2)
@@ -160,7 +160,7 @@ def _placed(model: nn.Module, found: Islands, recipe: Recipe, steps: int | None 
     for path, graph in found.graphs.items():
         result = run(recipe.first(graph), recipe.prepare, steps, stage=recipe.stage)
         prepared[path] = Island(result.graph, recipe, result.ledger, model.get_submodule(path))
-        calibrate_graph(prepared[path].graph, [found.examples[path].flat])
+        calibrate_graph(prepared[path].graph, [found.examples[path].flat], method=recipe.calibration)
     return Archipelago(model, prepared, found.left).train(training)
 
 
@@ -168,20 +168,23 @@ def calibrate(
     prepared: Prepared | Archipelago,
     examples: Iterable[Any],
     report: Callable[[str, int], None] = lambda stage, done: None,
+    method: str | None = None,
 ) -> None:
-    """Set the activation scales to the least mean square error over the examples, and the corrections of biases.
+    """Set the activation scales from the examples, and the corrections of biases.
 
     Each is one input, a tuple or list of a forward's arguments, or a dict of them by name.
-    report: told the stage and the number of examples done.
-    Raises UserError when there are none, or one does not fit the model.
+    report: told the stage and the number of examples done.   method: "mse", for the least mean square error, "minmax",
+    "percentile" or "moving_average"; by default as the recipe says.
+    Raises UserError when there are no examples, or one does not fit the model.
     """
     _check_prepared(prepared)
     given = forwards(examples)
     if isinstance(prepared, Archipelago):
         for path, met in prepared.met(given).items():
-            calibrate_graph(prepared.islands[path].graph, met, report)
+            island = prepared.islands[path]
+            calibrate_graph(island.graph, met, report, method or island.recipe.calibration)
     else:
-        calibrate_graph(prepared.graph, _flat(prepared, given), report)
+        calibrate_graph(prepared.graph, _flat(prepared, given), report, method or prepared.recipe.calibration)
 
 
 def _flat(prepared: Prepared, given: Iterable[tuple[tuple[Any, ...], dict[str, Any]]]) -> Iterator[list[Any]]:

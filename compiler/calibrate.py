@@ -15,30 +15,33 @@ from .callers import batch
 from .correction import clear, correct, corrections
 from .errors import UserError
 from .graph import Graph, arguments, fixed, origin, shape
-from .grid import Grid, best_scale
+from .grid import Grid
 from .grids.scales import trained, value
 from .grids.unrounded import Unrounded
 from .modes import evaluated, in_mode
-
-SAMPLES = 1 << 16
-"""Values kept of an edge for each batch; more change the scale by less than its step."""
+from .observers import Method, chosen
 
 own = torch.ops.lowbit
 
 
 def calibrate(
-    graph: Graph, batches: Iterable[list[Tensor]], report: Callable[[str, int], None] = lambda stage, done: None
+    graph: Graph,
+    batches: Iterable[list[Tensor]],
+    report: Callable[[str, int], None] = lambda stage, done: None,
+    method: str = "mse",
 ) -> None:
-    """Set the scale of every activation grid to the least mean square error over the batches, then correct biases.
+    """Set the scale of every activation grid from what arrives there over the batches, then correct biases.
 
     batches: flat inputs each; a graph with corrections keeps them, and runs each three times.
+    method: see `observers`; "mse" gives the least mean square error.
     report: told the stage and the number of batches done.   Raises UserError when there is no batch, or one without
     an example.
     """
     derived = evaluated(graph)
     clear(derived)
     kept: list[list[Tensor]] | None = [] if corrections(derived) else None
-    _scales(graph, derived, _counted(batches, kept, lambda done: report("calibrating", done)))
+    counted = _counted(batches, kept, lambda done: report("calibrating", done))
+    _scales(graph, derived, counted, chosen(method, "method"))
     if kept is not None:
         with in_mode(nn.ModuleList(graph.leaves.values()), False):
             correct(derived, kept, lambda done: report("correcting biases", done))
@@ -64,11 +67,11 @@ def _counted(
         report(done)
 
 
-def _scales(graph: Graph, derived: Graph, batches: Iterable[list[Tensor]]) -> None:
+def _scales(graph: Graph, derived: Graph, batches: Iterable[list[Tensor]], method: Method) -> None:
     edges: dict[Tensor, list[fx.Node]] = {}
-    recorders = [_recorder(derived, edges)]
+    recorders = [_recorder(derived, edges, method.keep)]
     if graph.evaluation is not None:  # there may be edges that only training has
-        recorders.append(_recorder(evaluated(replace(graph, evaluation=None)), edges))
+        recorders.append(_recorder(evaluated(replace(graph, evaluation=None)), edges, method.keep))
     count = 0
     for count, given in enumerate(batches, 1):
         with in_mode(nn.ModuleList(graph.leaves.values()), False), batch(count, partial(_forms, graph, given)):
@@ -76,11 +79,10 @@ def _scales(graph: Graph, derived: Graph, batches: Iterable[list[Tensor]]) -> No
                 recorder.run(*given)
     if not count:
         raise UserError("there is no data to calibrate with", fix="pass an iterable with at least one batch")
-    samples = {node: taken for recorder in recorders for node, taken in recorder.samples.items()}
+    kept = {node: taken for recorder in recorders for node, taken in recorder.kept.items()}
     with torch.no_grad():
         for parameter, nodes in edges.items():
-            taken = torch.cat([values for node in nodes for values in samples[node]])
-            scale = best_scale(taken, _grid(arguments(nodes[0])))
+            scale = method.scale([kept[node] for node in nodes], _grid(arguments(nodes[0])))
             parameter.copy_(value(nodes[0], scale))
 
 
@@ -96,7 +98,7 @@ def _type(tensor: Tensor) -> str:
     return str(tensor.dtype).removeprefix("torch.")
 
 
-def _recorder(graph: Graph, edges: dict[Tensor, list[fx.Node]]) -> _Recorder:
+def _recorder(graph: Graph, edges: dict[Tensor, list[fx.Node]], keep: Callable[[Tensor], Tensor]) -> _Recorder:
     """A recorder of the graph's activation grids whose scales no other graph has; they join the edges, by scale."""
     fixed = graph.constants()
     new: dict[Tensor, list[fx.Node]] = {}
@@ -105,7 +107,7 @@ def _recorder(graph: Graph, edges: dict[Tensor, list[fx.Node]]) -> _Recorder:
         if name and (scale := graph.state[name]) not in edges:
             new.setdefault(scale, []).append(node)
     edges.update(new)
-    return _Recorder(graph, [node for nodes in new.values() for node in nodes])
+    return _Recorder(graph, [node for nodes in new.values() for node in nodes], keep)
 
 
 def _grid(given: Mapping[str, Any]) -> Grid:
@@ -114,19 +116,18 @@ def _grid(given: Mapping[str, Any]) -> Grid:
 
 
 class _Recorder(Unrounded):
-    """Runs the graph in float and samples what arrives at the chosen grids."""
+    """Runs the graph in float and keeps something of what arrives at the chosen grids."""
 
-    def __init__(self, graph: Graph, edges: Iterable[fx.Node]) -> None:
+    def __init__(self, graph: Graph, edges: Iterable[fx.Node], keep: Callable[[Tensor], Tensor]) -> None:
         super().__init__(graph.module())
-        self._names = {node.name: node for node in edges}
-        self.samples: dict[fx.Node, list[Tensor]] = {node: [] for node in edges}
+        self._keep, self._names = keep, {node.name: node for node in edges}
+        self.kept: dict[fx.Node, list[Tensor]] = {node: [] for node in edges}
 
     def met(self, grid: fx.Node, x: Tensor) -> None:
         if grid.name not in self._names:
             return
-        flat = x.reshape(-1)
-        taken = flat[:: max(1, flat.numel() // SAMPLES)].clone()
+        taken = self._keep(x)
         if not torch.isfinite(taken).all():
             fix = "clean the data, or look for an overflow in the model"
             raise UserError("calibration met infinity or not-a-number", where=str(origin(grid)), fix=fix)
-        self.samples[self._names[grid.name]].append(taken)
+        self.kept[self._names[grid.name]].append(taken)

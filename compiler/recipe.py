@@ -4,6 +4,7 @@ name = "mine"
 summary = "4-bit weights"
 leaves = ["head.sampler"]        # modules that stay opaque, by pattern
 post_training = false            # true: the model comes trained, and the passes begin at its graph of eval mode
+calibration = "mse"              # how activation scales come from data: or minmax, percentile, moving_average
 
 [[prepare]]                      # passes before training
 use = "insert_fake_quant"
@@ -32,11 +33,12 @@ from .contract import Options, Pass
 from .errors import UserError
 from .graph import Graph
 from .modes import evaluated
+from .observers import chosen as method
 from .pipeline import Use
 from .plugins import chosen
 from .stage import POST_TRAINING, TRAINING, Stage
 
-KEYS = ("name", "summary", "leaves", "post_training")
+KEYS = ("name", "summary", "leaves", "post_training", "calibration")
 DEFAULT_LOWER = tuple({"use": name} for name in ("freeze", "fold_batch_norm", "remove_dead_units", "reorder_units"))
 
 
@@ -47,6 +49,7 @@ class Recipe:
     leaves: patterns of module paths that capture keeps opaque; a model with such a part trains, but cannot be lowered.
     post_training: the model comes trained. The passes begin at its graph of eval mode, and what they make computes the
         same in both modes.
+    calibration: how activation scales are set from data, see `observers`.
     Raises UserError for a pass that stands twice where once is enough, and for `post_training` with `leaves`.
     """
 
@@ -56,10 +59,12 @@ class Recipe:
     lower: tuple[Use, ...]
     leaves: tuple[str, ...] = ()
     post_training: bool = False
+    calibration: str = "mse"
 
     def __post_init__(self) -> None:
         _check_twice(self.prepare, "prepare")
         _check_twice(self.lower, "lower")
+        method(self.calibration, "calibration")
         if self.post_training and self.leaves:
             why = "an opaque part has a train mode of its own, and cannot be lowered"
             what = "post_training does not go with leaves"
@@ -89,6 +94,7 @@ def parse(text: str, passes: Mapping[str, Pass]) -> Recipe:
         _uses(table.get("lower", list(DEFAULT_LOWER)), "lower", passes),
         _patterns(table.get("leaves", [])),
         _post_training(table.get("post_training", False)),
+        table.get("calibration", "mse"),
     )
 
 
@@ -126,6 +132,7 @@ def dump(recipe: Recipe) -> str:
     tables = {key: [_table(use) for use in uses] for key, uses in sections.items()}
     given: dict[str, Any] = {"leaves": list(recipe.leaves)} if recipe.leaves else {}
     given |= {"post_training": True} if recipe.post_training else {}
+    given |= {"calibration": recipe.calibration} if recipe.calibration != "mse" else {}
     return tomli_w.dumps({"name": recipe.name, "summary": recipe.summary, **given, **tables})
 
 
