@@ -13,7 +13,6 @@ import gzip
 import os
 import platform
 import statistics
-import time
 from pathlib import Path
 
 import lowbit
@@ -21,6 +20,7 @@ import numpy as np
 import torch
 from lowbit.backends.compiled import zeros
 from lowbit.compiler.training import accuracy, batches, train
+from progress import show
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
@@ -78,19 +78,6 @@ def compress(seed: int, args: argparse.Namespace, data: lowbit.Data) -> Path:
     print(f"seed {seed}: fake-quant error {100 * (1 - accuracy(prepared.eval(), data.test)):.2f} %", flush=True)
     lowbit.lower(prepared.cpu()).save(file)
     return file
-
-
-def show(stage: str):  # type: ignore[no-untyped-def]
-    """A report that prints a line every few seconds."""
-    last = [time.monotonic()]
-
-    def report(progress: lowbit.Progress) -> None:
-        if time.monotonic() - last[0] > 10 or progress.step == progress.steps:
-            last[0] = time.monotonic()
-            loss, penalty = progress.loss, progress.penalty
-            print(f"{stage}: step {progress.step}/{progress.steps} loss {loss:.4f} penalty {penalty:.4f}", flush=True)
-
-    return report
 
 
 def arguments() -> argparse.Namespace:
