@@ -25,6 +25,7 @@ class Edge:
     quantizer: None where the scale is given, as of an input of integers.   start: the first value of the scale.
     axis: along which each channel has a scale of its own; None: one for all.   owned: the scale is this edge's alone,
     not of a group.   straight: the gradient passes where a value is clipped.   options: of the layer.
+    freeze_at: the step from which a trained width stays as it is; None: never.
     narrow: a second grid for those `readers`.
     """
 
@@ -37,6 +38,7 @@ class Edge:
     axis: int | None = None
     owned: bool = False
     straight: bool = False
+    freeze_at: int | None = None
     narrow: Edge | None = None
     readers: frozenset[str] = frozenset()
 

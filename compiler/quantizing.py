@@ -21,13 +21,15 @@ class Quantizing(Options, frozen=True):
     activations is for hidden values alone that are never negative, the others are "learned".   weight_range: dorefa and
     wrpn bring weights into [-1, 1], as in the papers ("unit"), or multiply max|w| back ("max"), as a model needs that
     comes trained, or that has no batch norm behind its layers.   sigma: squantizer makes weights zero that are smaller
-    than the mean of |w| and sigma standard deviations.
+    than the mean of |w| and sigma standard deviations.   freeze_bits: the share of the training after which waveq keeps
+    its widths; 1: never.
     """
 
     weights: Name = "learned"
     activations: Name = "learned"
     weight_range: Literal["unit", "max"] = "unit"
     sigma: Annotated[float, Meta(ge=-4, le=8)] = 0.0
+    freeze_bits: Annotated[float, Meta(ge=0, le=1)] = 1.0
 
     def __post_init__(self) -> None:
         if not quantizer(self.weights).weights:
@@ -36,7 +38,7 @@ class Quantizing(Options, frozen=True):
             raise ValueError(f"'{self.activations}' quantizes no activations: {_those('activations')} do")
 
 
-BY_LAYER = frozenset({"weights", "activations", "weight_range", "sigma"})
+BY_LAYER = frozenset({"weights", "activations", "weight_range", "sigma", "freeze_bits"})
 
 
 def quantizer(name: str) -> Quantizer:

@@ -15,6 +15,7 @@ read along two axes and the table of an embedding have one scale in any case.
 from __future__ import annotations
 
 from collections.abc import Mapping, Set
+from dataclasses import replace
 from typing import Annotated
 
 import torch
@@ -118,6 +119,8 @@ def _already(match: Match) -> str:
 def put(match: Match, edit: Edit) -> fx.Node:
     """x -> fake_quantize(x, scale, zero, lo, hi, axis), and for some readers a second one behind it."""
     edge: Edge = match.plan[match.root.name]
+    if (share := getattr(edge.options, "freeze_bits", 1.0)) < 1:
+        edge = replace(edge, freeze_at=match.step_at(share, "insert_fake_quant.freeze_bits"))
     rounded = quantized(edit, match.root, edge)
     if edge.narrow is not None:
         narrow = quantized(edit, rounded, edge.narrow)
