@@ -16,13 +16,14 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
+from ..compiler.attachment import grids, on, summed, unless_attached
 from ..compiler.coefficient import Coefficient, penalize
 from ..compiler.contract import Exact, OptionsFor, Pass
 from ..compiler.edit import Edit
 from ..compiler.facts import weights_on_grid
-from ..compiler.graph import Graph, arguments, layer
+from ..compiler.graph import Graph
 from ..compiler.grid import along, centred, reduce_to
-from ..compiler.layers import weight_of
+from ..compiler.grids.scales import trained
 from ..compiler.pattern import Whole
 from ..compiler.rule import Match, rule
 
@@ -93,51 +94,41 @@ class Plan:
 
 def plan(graph: Graph, options: OptionsFor) -> Plan:
     """Weights count by their number, activation edges alike; a scale that is given has nothing to learn."""
-    weights, edges = {}, []
-    for node in graph.nodes:
-        if node.target is not _own.fake_quantize.default:
-            continue
-        source = weight_of(node)
-        given = arguments(node)["scale"].op == "get_attr"
-        if source is None and not given and options(layer(node)).activations:
-            edges.append(node.name)
-        elif source is not None and options(layer(source)).weights:
-            weights[node.name] = graph.tensor(source).numel()
-    total = sum(weights.values())
-    return Plan({name: n / total for name, n in weights.items()}, {name: 1 / len(edges) for name in edges})
-
-
-def _attached(match: Match, to_weights: bool) -> str:
-    for node in match.graph.nodes:
-        if node.target is _own.msqe.default and (weight_of(arguments(node)["x"]) is not None) == to_weights:
-            return "the penalty is attached already"
-    return ""
+    weights = grids(graph, lambda path: options(path).weights)
+    edges = grids(graph, lambda path: options(path).activations)
+    sizes = {grid.name: graph.tensor(weight).numel() for grid, weight in weights.items() if weight is not None}
+    learned = [grid.name for grid, weight in edges.items() if weight is None and trained(grid)]
+    shares = {name: size / sum(sizes.values()) for name, size in sizes.items()}
+    return Plan(shares, {name: 1 / len(learned) for name in learned})
 
 
 def _attach(match: Match, edit: Edit, kind: str, shares: Mapping[str, float]) -> fx.Node:
     """Add the penalty sum(share * msqe(edge)), weighted by its coefficient."""
-    total = None
+    terms = []
     for grid in [node for node in match.graph.nodes if node.name in shares]:
-        given = {name: arguments(grid)[name] for name in ("x", "scale", "zero", "lo", "hi", "axis")}
-        given |= {"odd": True} if arguments(grid)["odd"] else {}
-        if kind == "weights":
-            error = edit.call(_own.msqe.default, **given, samples=0)
-        else:
-            given["x"] = edit.call(_aten.detach.default, given["x"])
-            error = edit.call(_own.msqe.default, **given, samples=SAMPLES)
-        term = edit.call(_aten.mul.Tensor, error, shares[grid.name])
-        total = term if total is None else edit.call(_aten.add.Tensor, total, term)
-    if total is not None:
-        penalize(match, edit, f"msqe_{kind}", total)
+        given, samples = on(grid), 0
+        if kind == "activations":
+            given["x"], samples = edit.call(_aten.detach.default, given["x"]), SAMPLES
+        error = edit.call(_own.msqe.default, **given, samples=samples)
+        terms.append(edit.call(_aten.mul.Tensor, error, shares[grid.name]))
+    penalize(match, edit, f"msqe_{kind}", summed(edit, terms))
     return match.root
 
 
-@rule(Whole(), lambda match: _attached(match, True) or ("" if match.plan.weights else "no weight is on a grid"))
+def _no_weight(match: Match) -> str:
+    return "" if match.plan.weights else "no weight is on a grid"
+
+
+@rule(Whole(), _no_weight, unless_attached("msqe_weights"))
 def weights(match: Match, edit: Edit) -> fx.Node:
     return _attach(match, edit, "weights", match.plan.weights)
 
 
-@rule(Whole(), lambda match: _attached(match, False) or ("" if match.plan.activations else "no activation is chosen"))
+def _no_activation(match: Match) -> str:
+    return "" if match.plan.activations else "no activation is chosen"
+
+
+@rule(Whole(), _no_activation, unless_attached("msqe_activations"))
 def activations(match: Match, edit: Edit) -> fx.Node:
     return _attach(match, edit, "activations", match.plan.activations)
 

@@ -15,6 +15,7 @@ import torch
 from msgspec import Meta
 from torch import Tensor, fx
 
+from ..compiler.attachment import unless_attached
 from ..compiler.coefficient import Coefficient, penalize
 from ..compiler.contract import Exact, OptionsFor, Pass
 from ..compiler.edit import Edit
@@ -26,6 +27,7 @@ from ..compiler.rule import Match, rule
 
 _own = torch.ops.lowbit
 
+NAME = "partial_l2"
 SAMPLES = 1 << 16
 """Weights looked at for the percentile, which is taken anew every step: its share is right to about 0.2 points."""
 
@@ -81,17 +83,15 @@ def plan(graph: Graph, options: OptionsFor) -> dict[str, float]:
     return shares
 
 
-def _refuses(match: Match) -> str:
-    if any(node.target is _own.partial_l2.default for node in match.graph.nodes):
-        return "the penalty is attached already"
+def _no_weight(match: Match) -> str:
     return "" if match.plan else "no layer has a weight to attach to"
 
 
-@rule(Whole(), _refuses)
+@rule(Whole(), _no_weight, unless_attached(NAME))
 def attach(match: Match, edit: Edit) -> fx.Node:
     weights = [node for node in match.graph.nodes if node.name in match.plan]
     both = edit.call(_own.partial_l2.default, weights, list(match.plan.values()), match.options.scope)
-    penalize(match, edit, "partial_l2", edit.item(both, 0))
+    penalize(match, edit, NAME, edit.item(both, 0))
     return match.root
 
 

@@ -1,0 +1,253 @@
+"""Penalties: one suite over all attach passes, each with any quantizer; gradients, and learnable coefficients."""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+
+import pytest
+import torch
+from lowbit.api import passes
+from lowbit.compiler.coefficient import Coefficient
+from lowbit.compiler.quantizer import FOLDER, Quantizer
+from lowbit.compiler.registry import members
+from lowbit.testing import graph
+from lowbit.testing.laws import legal, meaning
+from lowbit.testing.observed import Watched
+from lowbit.testing.trials import result
+from prepared import batch, prepared
+from torch import Tensor
+
+_own = torch.ops.lowbit
+
+ATTACH = sorted(name for name in passes() if name.startswith("attach_"))
+SKETCH = "conv(3) bn relu [ conv(3) relu ] + gap linear(3)"
+every_penalty = pytest.mark.parametrize("name", ATTACH)
+every_quantizer = pytest.mark.parametrize("quantizer", members(FOLDER, Quantizer))
+scoped = {"attach_waveq": "waveq"}
+"""Penalties that need a quantizer of their own; the others take any."""
+
+
+def grids(quantizer: str) -> str:
+    """The stage that puts edges on the grids of a quantizer: of weights, of hidden activations, or of both."""
+    made = members(FOLDER, Quantizer)[quantizer]
+    bits = min(max(3, made.least), made.most)
+    names = [f"{kind}='{quantizer}'" for kind in ("weights", "activations") if getattr(made, kind)]
+    return f"insert_fake_quant({', '.join(names)}, weight_bits={bits}, activation_bits=4)"
+
+
+def stages(name: str, quantizer: str, options: str = "") -> str:
+    return f"{SKETCH} | {grids(quantizer)} | {name}({options})"
+
+
+def home(name: str) -> str:
+    """A quantizer that the penalty goes with."""
+    return scoped.get(name, "learned")
+
+
+@cache
+def _runner(line: str) -> Watched:
+    """Its parameters a little away from where they were made, where R is zero of scales that are not calibrated."""
+    runner = Watched(graph(line), ties=False)
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for p in runner.module.parameters():
+            p.add_(torch.rand(p.shape, generator=generator, dtype=p.dtype), alpha=2.0**-4)
+    return runner
+
+
+def measured(line: str) -> tuple[list[str], dict[str, tuple[Tensor, ...]], dict[str, Tensor]]:
+    """Names of the penalties that the last stage added; of each the term, R and lambda of a run; the parameters."""
+    runner = _runner(line)
+    old = graph(line.rpartition("|")[0]).penalties
+    torch.manual_seed(0)
+    run = {name: tuple(map(torch.as_tensor, parts)) for name, parts in runner.run(*runner.given)[1].items()}
+    return [name for name in run if name not in old], run, dict(runner.module.named_parameters())
+
+
+@every_penalty
+@every_quantizer
+def test_it_goes_with_any_quantizer(name: str, quantizer: str) -> None:
+    """It is attached, changes no output by a bit, is a number above zero and pulls something finite."""
+    line = stages(name, quantizer, "coefficient='fixed', initial=2.0")
+    if scoped.get(name, quantizer) != quantizer:
+        assert not result(line).ledger[0].fired
+        return
+    assert result(line).ledger[0].fired
+    legal(line)
+    meaning(line)
+    added, run, parameters = measured(line)
+    at_rest = name == f"attach_{quantizer}"  # scales that are powers of two whatever they learn
+    assert added
+    for term, measure, factor in (run[one] for one in added):
+        assert (0 if at_rest else 1e-30) <= measure.item() < math.inf
+        assert term.item() == pytest.approx(factor.item() * measure.item(), rel=1e-12)
+    pulls = torch.autograd.grad(sum(run[one][0] for one in added), list(parameters.values()), allow_unused=True)
+    found = [pull for pull in pulls if pull is not None]
+    assert all(bool(pull.isfinite().all()) for pull in found)
+    assert any(bool((pull != 0).any()) for pull in found) != at_rest
+
+
+@every_penalty
+def test_it_has_the_options_of_a_coefficient(name: str) -> None:
+    assert issubclass(passes()[name].options, Coefficient)
+
+
+@every_penalty
+def test_a_step_downhill_lowers_it(name: str) -> None:
+    line = stages(name, home(name), "coefficient='fixed'")
+    added, run, parameters = measured(line)
+    trained = [p for p in parameters.values() if p.requires_grad]
+    pulls = torch.autograd.grad(sum(run[one][1] for one in added), trained, allow_unused=True)
+    before = [p.detach().clone() for p in trained]
+    with torch.no_grad():
+        for p, pull in zip(trained, pulls, strict=True):
+            if pull is not None:
+                p.sub_(pull, alpha=1e-6)
+        _, lower, _ = measured(line)
+        for p, old in zip(trained, before, strict=True):
+            p.copy_(old)
+    assert sum(lower[one][1].item() for one in added) < sum(run[one][1].item() for one in added)
+
+
+@every_penalty
+@pytest.mark.parametrize("alpha", [0.01, 0.5])
+def test_a_learnable_coefficient_at_rest_is_a_logarithm(name: str, alpha: float) -> None:
+    """At omega = log(alpha / R) nothing pulls omega, and all else is pulled as by alpha log R."""
+    line = stages(name, home(name), f"coefficient='learnable', alpha={alpha}, limit=1e12")
+    added, run, parameters = measured(line)
+    penalty = added[0]
+    omega = parameters[f"lowbit.coefficients.{penalty}"]
+    others = [p for key, p in parameters.items() if "coefficients" not in key and p.requires_grad]
+    error = run[penalty][1]
+    with torch.no_grad():
+        omega.fill_(math.log(alpha / error.item()))
+    _, rest, _ = measured(line)
+    term, measure, factor = rest[penalty]
+    assert factor.item() == pytest.approx(alpha / measure.item(), rel=1e-12)
+    assert term.item() == pytest.approx(alpha * (1 - math.log(alpha)) + alpha * math.log(measure.item()), rel=1e-9)
+    pull, *pulls = torch.autograd.grad(term, [omega, *others], retain_graph=True, allow_unused=True)
+    expected = torch.autograd.grad(alpha * measure.log(), others, allow_unused=True)
+    assert abs(pull.item()) <= alpha * 1e-12
+    for ours, theirs in zip(pulls, expected, strict=True):
+        assert (ours is None) == (theirs is None)
+        assert ours is None or torch.allclose(ours, theirs, rtol=1e-9, atol=1e-15)
+
+
+def test_a_learnable_coefficient_follows_alpha_over_r() -> None:
+    """While weights go to their grid, lambda grows with 1 / R over more than four orders of magnitude."""
+    options = "activations = false, alpha = 0.1, limit = 1e12"
+    ours = prepared("conv(3) relu gap linear(3)", recipe(f'{{use = "attach_msqe", {options}}}'), torch.float64)
+    groups = ours.parameter_groups(lr=1.0)
+    omega = ours.get_parameter("lowbit.coefficients.msqe_weights")
+    weights = next(group["params"] for group in groups if group["name"] == "weights")
+    first, ratios = ours.penalties()["msqe_weights"], []
+    for _ in range(40):
+        for _ in range(60):  # omega by its own gradient alone until it rests
+            (pull,) = torch.autograd.grad(ours.regularization(), omega)
+            with torch.no_grad():
+                omega.sub_(pull.clamp(-0.1, 0.1), alpha=10)
+        ratios.append(ours.coefficients()["msqe_weights"] * ours.penalties()["msqe_weights"] / 0.1)
+        pulls = torch.autograd.grad(ours.regularization(), weights, allow_unused=True)
+        error, share = ours.penalties()["msqe_weights"], 0.2
+        squares = sum(float(pull.square().sum()) for pull in pulls if pull is not None)
+        with torch.no_grad():  # a step of gradient descent that lowers alpha log R by about that share of alpha
+            for weight, pull in zip(weights, pulls, strict=True):
+                weight.sub_(0 if pull is None else pull, alpha=share * 0.1 / squares)
+        assert error > 0
+    assert ours.penalties()["msqe_weights"] < 1e-3 * first
+    assert ratios == pytest.approx([1.0] * len(ratios), rel=1e-6)
+
+
+def recipe(*uses: str) -> str:
+    return f'\nprepare = [{{use = "insert_fake_quant", weight_bits = 3}}, {", ".join(uses)}]'
+
+
+def test_one_penalty_beside_another_each_has_its_name() -> None:
+    names = ["msqe", "partial_l2", "sinreq", "power_of_two", "range_l2"]
+    uses = [f'{{use = "attach_{name}", coefficient = "fixed"}}' for name in names]
+    ours = prepared("conv(3) relu gap linear(3)", recipe(*uses))
+    ours(batch("conv(3) relu gap linear(3)")[0])
+    told = ours.penalties()
+    assert told.keys() == ours.coefficients().keys() == {"msqe_weights", "msqe_activations", *names[1:]}
+    total = sum(told[name] * ours.coefficients()[name] for name in told)
+    assert ours.regularization().item() == pytest.approx(total, rel=1e-5)
+
+
+grid = pytest.mark.parametrize(("odd", "lo", "hi"), [(False, -7, 7), (True, -7, 7)])
+channels = pytest.mark.parametrize("channels", [1, 4])
+
+
+def edge(channels: int, axis: int = 1) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(channels)
+    x = torch.randn(3, 4, 5, generator=generator, dtype=torch.float64).requires_grad_()
+    scale = torch.rand(channels, generator=generator, dtype=torch.float64).add(0.2).requires_grad_()
+    return x, scale
+
+
+@grid
+@channels
+def test_gradients_by_finite_differences(channels: int, odd: bool, lo: int, hi: int) -> None:
+    """Of every operator of a penalty, in float64, in the values and in the scale."""
+    x, scale = edge(channels)
+    assert torch.autograd.gradcheck(lambda x, s: _own.sine(x, s, 1, odd), (x, scale))
+    assert torch.autograd.gradcheck(lambda x, s: _own.msqe(x, s, 0, lo, hi, 1, 0, odd), (x, scale))
+    pair = scale, scale.detach().exp().requires_grad_()
+    for distance in ("absolute", "log"):
+        assert torch.autograd.gradcheck(lambda a, b, d=distance: _own.power_of_two([a, b], d), pair)
+    for scope in ("layer", "global"):
+        assert torch.autograd.gradcheck(
+            lambda a, b, s=scope: _own.partial_l2([a, b], [0.5, 0.5], s)[0], (x, x.sin().detach().requires_grad_())
+        )
+
+
+@grid
+@channels
+def test_the_sine_is_its_definition(channels: int, odd: bool, lo: int, hi: int) -> None:
+    """mean sin^2(pi x / d) or cos^2(pi x / (2 d)); its zeros are the levels of the grid, its peaks lie between them."""
+    x, scale = edge(channels)
+    d = scale.reshape(1, -1, 1)
+    wave = (math.pi * x / (2 * d)).cos() if odd else (math.pi * x / d).sin()
+    torch.testing.assert_close(_own.sine(x, scale, 1, odd), wave.square().mean(), rtol=1e-12, atol=0)
+    levels = _own.fake_quantize(x, scale, 0, lo, hi, 1, False, odd)
+    assert _own.sine(levels, scale, 1, odd).item() < 1e-28
+    between = levels.detach() + (d if odd else d / 2)
+    assert _own.sine(between, scale, 1, odd).item() == pytest.approx(1, abs=1e-14)
+
+
+@pytest.mark.parametrize("bits", range(1, 9))
+def test_the_phase_is_that_of_the_grid(bits: int) -> None:
+    """As in the authors' code: sin^2(pi (w + shift) / step), DoReFa shifted by half a step and WRPN not at all."""
+    w = torch.linspace(-1, 1, 101, dtype=torch.float64)
+    step = 2 / (2**bits - 1)
+    theirs = (math.pi * (w + step / 2) / step).sin().square().mean()
+    ours = _own.sine(w, torch.tensor([1 / (2**bits - 1)], dtype=torch.float64), 0, True)
+    torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-12)
+    if bits > 1:
+        step = 1 / (2 ** (bits - 1) - 1)
+        theirs = (math.pi * w / step).sin().square().mean()
+        ours = _own.sine(w, torch.tensor([step], dtype=torch.float64), 0, False)
+        torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("distance", ["absolute", "log"])
+def test_powers_of_two_are_at_rest(distance: str) -> None:
+    powers = [torch.tensor([0.25, 8.0], dtype=torch.float64), torch.tensor([2.0**-9], dtype=torch.float64)]
+    assert _own.power_of_two(powers, distance).item() == 0
+    moved = _own.power_of_two([torch.tensor([0.25, 3.0], dtype=torch.float64)], distance).item()
+    assert moved == pytest.approx((math.log2(3) - 2) ** 2 / 2 if distance == "log" else 0.5)
+
+
+def test_the_range_of_an_edge() -> None:
+    """R is the sum of squares of the largest values that the edges can hold."""
+    ours = prepared("conv(3) relu gap linear(3)", recipe('{use = "attach_range_l2"}'))
+    ranges = {}
+    for node in ours.graph.nodes:
+        if node.target is _own.fake_quantize.default:
+            _, scale, zero, _, hi, *_ = node.args
+            name = str(next(iter(scale.all_input_nodes)).target)
+            if "activations" in name:
+                ranges[name] = float(ours.graph.evaluate(scale)) * (hi - zero)
+    assert len(ranges) >= 3
+    assert ours.penalties()["range_l2"] == pytest.approx(sum(a * a for a in ranges.values()), rel=1e-5)
+    assert ours.coefficients() == {"range_l2": pytest.approx(1e-4)}
