@@ -15,6 +15,7 @@ from lowbit.compiler.prepared import Prepared
 from lowbit.compiler.recipe import parse
 from lowbit.compiler.sketches.sketch import build, network
 from lowbit.compiler.stage import POST_TRAINING
+from lowbit.testing import graph, result, split
 
 NET = "conv(4) bn relu conv(4,k=1) relu gap linear(3)"
 POST = "post_training = true\n"
@@ -55,13 +56,13 @@ def test_what_acts_in_training_is_refused_where_none_follows(name: str) -> None:
 def test_what_acts_in_training_is_told_by_the_graph(name: str) -> None:
     """No list of names: whatever leaves a penalty or an update is refused, and nothing else."""
     line = passes()[name].fires[0]
-    graph = lowbit.testing.graph(lowbit.testing.split(line)[0])
-    use = lowbit.testing.result(line).ledger[0].use
-    after = lowbit.testing.graph(line)
-    acts = (len(after.penalties), len(after.updates)) != (len(graph.penalties), len(graph.updates))
+    before = graph(split(line)[0])
+    use = result(line).ledger[0].use
+    after = graph(line)
+    acts = (len(after.penalties), len(after.updates)) != (len(before.penalties), len(before.updates))
     refused = ""
     try:
-        run(graph, [use], 10, stage=POST_TRAINING)
+        run(before, [use], 10, stage=POST_TRAINING)
     except UserError as error:
         refused = error.what
     assert ("steps of a training" in refused) == acts
