@@ -4,7 +4,7 @@ PYTHON ?= $(firstword $(shell command -v python3.11 python3 python))
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 TYPING := build/typing
-MEMBERS := __init__.py api.py compilation.py compiler passes backends cli recipes testing
+MEMBERS := __init__.py api.py compilation.py compiler passes backends cli recipes testing integrations
 
 .PHONY: help demo test lint docs golden mutants clean
 

@@ -48,5 +48,6 @@ def training_options(command: Callable[..., Any]) -> Callable[..., Any]:
                      help="Save every N steps too.  [default: by time alone]"),
         click.option("--checkpoint-minutes", type=click.FloatRange(0, min_open=True), default=5.0, show_default=True,
                      help="Save so often, and at Ctrl-C."),
+        click.option("--log", metavar="DIR", help="Write scalars for TensorBoard into DIR."),
     )  # fmt: skip
     return functools.reduce(lambda made, option: option(made), reversed(given), command)

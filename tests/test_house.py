@@ -20,7 +20,7 @@ from lowbit.compiler.registry import members
 from lowbit.compiler.task import Task
 
 ROOT = Path(__file__).parents[1]
-FOLDERS = ("compiler", "passes", "backends", "cli", "recipes", "testing")
+FOLDERS = ("compiler", "passes", "backends", "cli", "recipes", "testing", "integrations")
 PACKAGE = sorted([*ROOT.glob("*.py"), *(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))])
 BESIDE = ("tests", "benchmarks", "docs")
 EVERYTHING = [*PACKAGE, *sorted(path for folder in BESIDE for path in (ROOT / folder).rglob("*.py"))]
@@ -33,7 +33,8 @@ MAY_IMPORT = {
     "recipes": set(),
     "api": {"compiler", "backends", "recipes"},
     "compilation": {"compiler", "backends", "api"},
-    "cli": {"compiler", "backends", "recipes", "api", "compilation", "cli", "lowbit"},
+    "cli": {"compiler", "backends", "recipes", "api", "compilation", "integrations", "cli", "lowbit"},
+    "integrations": {"compiler", "integrations"},
     "testing": {"compiler", "backends", "api", "testing"},
     "lowbit": {"compiler", "backends", "api", "compilation"},
 }

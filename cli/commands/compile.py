@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,13 +11,13 @@ import click
 
 from .. import source
 from ..options import WithPasses, training_options
-from ..render import Screen, Work
+from ..render import Screen
 
 if TYPE_CHECKING:
     from torch import nn
 
     from ...compilation import Effort
-    from ...compiler.training import Progress
+    from ...integrations.tensorboard import Log
 
 SMALL = 1_000_000
 """Parameters below which the threads of a step mostly wait for each other."""
@@ -31,10 +33,7 @@ SMALL = 1_000_000
 @click.option("-o", "--output", required=True, metavar="FILE", help="The .lowbit file to write.")
 @training_options
 @click.pass_obj
-def compile(
-    screen: Screen, /, model: str, recipe: str, data: str, test_data: str | None, given: tuple[str, ...],
-    weights: str | None, output: str, threads: int | None, seed: int, **training: Any,
-) -> int:  # fmt: skip
+def compile(screen: Screen, /, **given: Any) -> int:
     """Train SOURCE under a recipe, lower it to integers and write FILE.
 
     SOURCE is package.module:factory or file.py:factory, with the factory's arguments behind a question mark;
@@ -55,6 +54,13 @@ def compile(
       lowbit compile sr.py:make --task 'super_resolution?border=2' --recipe mine.toml --data sr.py:data -o sr.lowbit
       lowbit compile net.py:make --recipe mine.toml --data net.py:data --checkpoint net.ckpt -o net.lowbit
     """
+    return _compiled(screen, **given)
+
+
+def _compiled(
+    screen: Screen, model: str, recipe: str, data: str, test_data: str | None, given: tuple[str, ...],
+    weights: str | None, output: str, threads: int | None, seed: int, log: str | None, **training: Any,
+) -> int:  # fmt: skip
     from ...compiler.disk import check_writable
 
     check_writable(output)
@@ -62,13 +68,15 @@ def compile(
         work("loading torch")
         from ... import api, compilation
         from ...compiler.settings import override
+        from ..live import Live
         from ..result import ledger, measure
 
         chosen = override(api.read_recipe(recipe), given)
         effort = _effort(seed, **training)
         module, sets = source.model(model, seed, weights), source.data(data, test_data)
         _use(threads, module)
-        report = compilation.compile(module, sets, chosen, effort, lambda stage, at: _tell(work, stage, at))
+        with _logged(log) as told:
+            report = compilation.compile(module, sets, chosen, effort, Live(work, told))
         size = report.compiled.save(output)
         rows, equal = measure(output, size, report, sets, effort.task, work)
     ledger(screen, report)
@@ -92,6 +100,21 @@ def _effort(
     return Effort(first, second, source.task(task), kept)
 
 
+@contextmanager
+def _logged(folder: str | None) -> Iterator[Log | None]:
+    """A log for TensorBoard, where a folder is named for it."""
+    if folder is None:
+        yield None
+        return
+    from ...integrations.tensorboard import Log
+
+    log = Log(Path(folder))
+    try:
+        yield log
+    finally:
+        log.close()
+
+
 def _use(threads: int | None, module: nn.Module) -> None:
     """Threads by the user's word, or by the model alone: their number may change the last bits of a sum."""
     import torch
@@ -99,10 +122,3 @@ def _use(threads: int | None, module: nn.Module) -> None:
     small = sum(parameter.numel() for parameter in module.parameters()) < SMALL
     if threads or small:
         torch.set_num_threads(threads or 1)
-
-
-def _tell(work: Work, stage: str, at: Progress | None) -> None:
-    if at is None:
-        work(stage)
-    else:
-        work(stage, at.step, at.steps, f"loss {at.loss:.4f}  penalty {at.penalty:.4f}")

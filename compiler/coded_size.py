@@ -1,0 +1,64 @@
+"""How many bytes a model in training would be, cheaply: the entropy of its codes, and what a file adds to them.
+
+    bytes = sum over weights of (n H / 8 + symbols + 4) + 3/2 a bias + 7 a scale + 16 a layer + 64
+    H = -sum p log2 p of the codes of one weight tensor, in bits
+
+H is what an entropy coder needs that knows the frequencies; `symbols` is the table that tells them. The rest is what
+files of small networks were seen to hold beside their weights. Units that a later pass would remove still count.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .graph import Graph, arguments
+from .grid import quantize
+from .layers import weight_of
+from .operators import own
+
+TABLE, BIAS, SCALE, LAYER, FILE = 4, 1.5, 7, 16, 64
+
+
+@dataclass(frozen=True)
+class Size:
+    """Of the weights that are on a grid.   zeros, weights: how many.   bytes: the estimate for the whole file."""
+
+    zeros: int
+    weights: int
+    bytes: float
+
+
+@torch.no_grad()
+def size(graph: Graph) -> Size:
+    """What the model's weights would take now. The graph holds the present state, as that of a Prepared does."""
+    zeros = weights = 0
+    total = float(FILE)
+    for name, (codes, zero, scales) in _codes(graph).items():
+        counts = torch.unique(codes, return_counts=True)[1]
+        zeros, weights = zeros + int((codes == zero).sum()), weights + codes.numel()
+        biases = graph.state[name].shape[0]
+        total += entropy(counts) / 8 + len(counts) + TABLE + BIAS * biases + SCALE * scales + LAYER
+    return Size(zeros, weights, total)
+
+
+def entropy(counts: Tensor) -> float:
+    """Bits that an ideal coder needs for values that occur so often, together."""
+    counts = counts[counts > 0].double()
+    return float((counts * (counts.sum().log2() - counts.log2())).sum())
+
+
+def _codes(graph: Graph) -> dict[str, tuple[Tensor, int, int]]:
+    """Name of each weight on a grid -> its integers, their zero, and how many scales it has."""
+    found = {}
+    for node in graph.nodes:
+        weight = weight_of(node) if node.target is own.fake_quantize.default else None
+        if weight is None or str(weight.target) in found:
+            continue
+        given = arguments(node)
+        x, scale = graph.evaluate(given["x"]), graph.evaluate(given["scale"])
+        grid = {name: given[name] for name in ("zero", "lo", "hi", "axis", "odd")}
+        found[str(weight.target)] = quantize(x, scale, **grid), given["zero"], scale.numel()
+    return found

@@ -1,0 +1,1 @@
+"""lowbit in the training loops of other packages; each file needs its package, an extra of `lowbit`."""
