@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx
+from torch._dispatch.python import enable_python_dispatcher
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -116,10 +117,13 @@ def _watched(target: Any, flat: Sequence[Any], spec: pytree.TreeSpec, blocks: Se
 
 
 def _run(target: Any, flat: Sequence[Any], spec: pytree.TreeSpec) -> tuple[list[Any], Any]:
-    """The arguments given and the result. They are fresh: a call may change the shape of an argument in place."""
+    """The arguments given and the result. They are fresh: a call may change the shape of an argument in place.
+
+    Under torch's Python dispatcher, as in torch.export: some kernels in C++ take no symbolic size in torch 2.11.
+    """
     fresh = [x.detach() if isinstance(x, Tensor) else x for x in flat]
     args, kwargs = pytree.tree_unflatten(fresh, spec)
-    with torch.no_grad():
+    with torch.no_grad(), enable_python_dispatcher():
         return fresh, target(*args, **kwargs)
 
 

@@ -106,7 +106,12 @@ def _kernel(failure: Failure) -> tuple[str, str] | None:
 
 
 def _number_alone(failure: Failure) -> tuple[str, str] | None:
-    if not failure.says("SymIntArrayRef expected to contain only concrete integers"):
+    # The second is what torch 2.11 says of any generator.
+    words = (
+        "SymIntArrayRef expected to contain only concrete integers",
+        "argument of type: <class 'torch._C.Generator'>",
+    )
+    if not failure.says(*words):
         return None
     why = "torch takes numbers alone as sizes here, as where it draws with generator=, and the batch is none"
     return why, _around(failure, "draw without generator=, which torch.manual_seed governs")
@@ -129,11 +134,12 @@ def _batch(failure: Failure) -> tuple[str, str] | None:
 
 
 def _result(failure: Failure) -> tuple[str, str] | None:
-    found = re.search(r"Found <class '([^']*)'> in output", str(failure.error))
-    odd = re.search(r"^'(\w+)' object has no attribute 'meta'", str(failure.error))  # an Enum
+    found = re.search(r"Found <(?:class|enum) '([^']*)'> in output", str(failure.error))
+    # An Enum; and in torch 2.11 what has an __eq__ alone.
+    odd = re.search(r"^(?:'(\w+)' object has no attribute 'meta'|unhashable type: '(\w+)')", str(failure.error))
     if not found and not odd:
         return None
-    name = found.group(1) if found else odd.group(1) if odd else ""
+    name = found.group(1) if found else odd.group(odd.lastindex or 0) if odd else ""
     why = f"the model returns a {name}, of which torch does not know the tensors"
     short = name.rpartition(".")[2]
     change = f"return tensors in tuples, lists or plain dicts; if {short} is a dataclass"

@@ -15,6 +15,7 @@ from types import FrameType
 
 import torch
 from torch import fx, nn
+from torch._dynamo.exc import UncapturedHigherOrderOpError
 
 from ..errors import UserError
 from .causes import Failure, explained
@@ -46,7 +47,8 @@ def refusal(
     error: Exception, model: nn.Module, shapes: Sequence[tuple[int, ...]], alone: Exception | None = None
 ) -> UserError:
     """What to tell of a failed export.   alone: what the model itself raises on these inputs, without torch.export."""
-    if alone is not None:
+    # Torch 2.11 compiles a torch.cond that runs without export, and fails on it alike: that says more.
+    if alone is not None and not isinstance(alone, UncapturedHigherOrderOpError):
         shown = ", ".join(map(str, shapes)) or "none"
         return UserError(
             "the model itself fails on the example inputs",

@@ -117,8 +117,8 @@ MUTANTS: list[Mutant] = [
     Mutant(
         "the check trains the model",
         FIDELITY,
-        "= copied(model), copy.deepcopy(drawing_alike(graph)",
-        "= model, copy.deepcopy(drawing_alike(graph)",
+        "= copied(model), copy.deepcopy(protected(drawing_alike(graph)",
+        "= model, copy.deepcopy(protected(drawing_alike(graph)",
         f"{CAPTURE}::test_capture_leaves_the_model_as_it_was",
     ),
     Mutant(
@@ -159,8 +159,8 @@ MUTANTS: list[Mutant] = [
     Mutant(
         "parts in eval mode train",
         "compiler/capture/whole.py",
-        "with contextlib.nullcontext() if frozen else in_mode(model, True):",
-        "with in_mode(model, True):",
+        "with contextlib.nullcontext() if frozen else in_mode(model, True), ",
+        "with in_mode(model, True), ",
         f"{CAPTURE}::test_a_part_in_eval_mode_stays_frozen",
     ),
     Mutant(
