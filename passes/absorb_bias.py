@@ -172,7 +172,7 @@ PASS = Pass(
     needs=(one_graph, weights_in_float),
     fires=(
         "conv(8) bn relu conv(4,k=1) | eval | absorb_bias(deviations=0.5)",
-        "conv(8) bn relu6 maxpool conv(8,k=1,groups=2,nobias) bn relu avgpool flatten linear(3) relu6 | eval"
+        "conv(8) bn(large) relu6 maxpool conv(8,k=1,groups=2,nobias) bn relu avgpool flatten linear(3) relu6 | eval"
         " | absorb_bias(deviations=0.25)",
         "linear(8) bn relu linear(5) | eval | absorb_bias(deviations=0)",
     ),

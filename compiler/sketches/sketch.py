@@ -5,18 +5,19 @@
 Words: input(c,h,w) (first; default 3,8,8; input(c,l) and input(c,d,h,w) make what follows 1-D and 3-D),
 conv(channels,k=3,stride=1,groups=1,pad=k//2,same,valid,nobias,coarse,dead=0,deaf=0), tconv (transposed) alike,
 linear(n,nobias,coarse,dead=0,deaf=0) of the flattened input, mix(n) a linear over the last axis,
-bn(eval,noaffine,nostats,tiny,huge,eps=1e-5), relu(inplace), relu6, leaky, sigmoid, tanh, hardswish, hardsigmoid, silu,
-gelu, softmax, maxpool, avgpool, gap, upsample, pad, flatten, view, rows, swap, shuffle(groups), short(n), pixels(r),
-unpixels(r), halves, dropout, gain, id, spelt(NAME) for what has a name in `spellings`. `[ ... ] +` adds the bracketed
-branch to its input, `[ ... ] *` multiplies it, `[ ... ] cat` puts it behind the input's channels; `twice` applies the
-part before it once more; `tied`, anywhere, lets convolutions of one shape share their weight.
+bn(eval,noaffine,nostats,tiny,huge,large,eps=1e-5), relu(inplace), relu6, leaky, sigmoid, tanh, hardswish,
+hardsigmoid, silu, gelu, softmax, maxpool, avgpool, gap, upsample, pad, flatten, view, rows, swap, shuffle(groups),
+short(n), pixels(r), unpixels(r), halves, dropout, gain, id, spelt(NAME) for what has a name in `spellings`.
+`[ ... ] +` adds the bracketed branch to its input, `[ ... ] *` multiplies it, `[ ... ] cat` puts it behind the input's
+channels; `twice` applies the part before it once more; `tied`, anywhere, lets convolutions of one shape share their
+weight.
 
 same, valid: padding in words.   coarse: weights in eighths, so that many are equal.   eval: stays in eval mode.
 dead, deaf: so many outputs, or inputs, have zeros alone for weights.   nostats: always the batch's own statistics.
-tiny, huge: the variances.   rows: flattened from axis 2.   swap: the last two axes change places.   shuffle: the
-channels, as in ShuffleNet.   short: every second row and column, and n channels of zeros on each side.   pixels,
-unpixels: nn.PixelShuffle and nn.PixelUnshuffle.   halves: the sum of both halves of the channels.   gain: times a
-parameter.
+tiny, huge: the variances.   large: the affine parts.   rows: flattened from axis 2.   swap: the last two axes change
+places.   shuffle: the channels, as in ShuffleNet.   short: every second row and column, and n channels of zeros on each
+side.   pixels, unpixels: nn.PixelShuffle and nn.PixelUnshuffle.   halves: the sum of both halves of the channels.
+gain: times a parameter.
 """
 
 from __future__ import annotations

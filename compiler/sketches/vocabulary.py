@@ -95,8 +95,8 @@ def _norm(options: list[str], x: Tensor) -> nn.Module:
     kind, eps = getattr(nn, "BatchNorm" + _ending(x)), float(_named(options).get("eps", 1e-5))
     norm = kind(x.shape[1], eps, affine="noaffine" not in options, track_running_stats="nostats" not in options)
     if norm.affine:
-        nn.init.normal_(norm.weight)
-        nn.init.normal_(norm.bias)
+        nn.init.normal_(norm.weight, std=8.0 if "large" in options else 1.0)
+        nn.init.normal_(norm.bias, std=8.0 if "large" in options else 1.0)
     if norm.running_mean is not None and norm.running_var is not None:
         size = 1e-9 if "tiny" in options else 1e9 if "huge" in options else 1.0
         nn.init.normal_(norm.running_mean)
