@@ -1,0 +1,56 @@
+"""Two processes under torchrun train what one does at the same global batch, under every shipped recipe that trains."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import ranks
+import torch
+from torch import Tensor, distributed
+
+pytestmark = pytest.mark.skipif(
+    not (distributed.is_available() and distributed.is_gloo_available()), reason="this torch has no gloo"
+)
+SCRIPT = Path(ranks.__file__)
+WHOLE = ("masks", "step")
+"""Own tensors that hold whole numbers."""
+
+
+@pytest.fixture(scope="module")
+def processes(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    """Recipe -> state, of each process."""
+    folder = tmp_path_factory.mktemp("ranks")
+    paths = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), str(SCRIPT.parent)]))
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([*torchrun, str(SCRIPT), str(folder)], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return [torch.load(folder / f"{rank}.pt") for rank in range(2)]
+
+
+def whole(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: value for name, value in state.items() if name.startswith("lowbit.") and name.split(".")[1] in WHOLE}
+
+
+@pytest.mark.parametrize("recipe", ranks.TRAINED)
+def test_both_processes_hold_the_same(recipe: str, processes: list[dict[str, Any]]) -> None:
+    torch.testing.assert_close(processes[0][recipe], processes[1][recipe], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("recipe", ranks.TRAINED)
+def test_two_processes_train_what_one_does(recipe: str, processes: list[dict[str, Any]]) -> None:
+    """Masks and counts to the last bit; the rest as near as sums in another order.
+
+    A sum of n float64 numbers in another order differs by less than n 2^-53 of the sum of their magnitudes: here by
+    1e-13 or so of a gradient. Adam divides a gradient by its own size and adds 1e-8, so a gradient near zero may be
+    multiplied by up to lr / 1e-8 = 1e6: 1e-7 of what is summed, and less wherever gradients are not tiny.
+    """
+    alone, together = ranks.trained(recipe, 0, 1), processes[0][recipe]
+    assert alone.keys() == together.keys()
+    torch.testing.assert_close(whole(together), whole(alone), rtol=0, atol=0)
+    torch.testing.assert_close(together, alone, rtol=0, atol=1e-7)
