@@ -53,7 +53,7 @@ def _check_zeros(match: Match, codes: Tensor, zero: int) -> None:
     if masks and match.argument(grid, "odd"):
         why = "a mask sets weights to zero, and the grid of this layer has none"
         fix = "choose a quantizer with a zero, or leave the layer out of the pruning pass (pruned = false)"
-        raise UserError("a pruned weight does not fit its grid", where=place, why=why, fix=fix)
+        raise UserError("a pruned weight is on a grid without a zero", where=place, why=why, fix=fix)
     for mask in masks:
         gone = (match.graph.tensor(mask) == 0).expand(codes.shape)
         if bool((codes[gone] != zero).any()):

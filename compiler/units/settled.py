@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import NoneType
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from torch import fx
 
 from ..arrays import Floats, Integers
 from ..graph import Graph, arguments
-from ..operators import AVERAGES, CARRIERS, CONVERSIONS, RECTIFIERS, RESHAPES, TRANSPOSED, aten, own
+from ..operators import AVERAGES, CARRIERS, CLAMPS, CONVERSIONS, RECTIFIERS, RESHAPES, TRANSPOSED, aten, own
 from .flow import Flow
 from .groups import Layer, Units
 
@@ -34,6 +35,10 @@ _MOVES = RESHAPES | frozenset(
     | {aten.slice.Tensor, aten.narrow.default, aten.chunk.default, aten.split.Tensor, aten.split_with_sizes.default}
 )
 _CARRY = CARRIERS | RECTIFIERS | _MOVES | _SAME
+_ZERO_AT_ZERO = frozenset(
+    getattr(aten, name).default for name in ("tanh", "silu", "gelu", "hardswish", "elu", "leaky_relu", "neg")
+)
+"""Activations that give zero for zero."""
 _PADS = frozenset({aten.constant_pad_nd.default, aten.pad.default})
 
 
@@ -181,6 +186,8 @@ def _of_flow(
         return Settled(found.source([part.lo for part in read]), found.source([part.hi for part in read]))
     if node.target in RECTIFIERS:
         return Settled(np.maximum(x.lo, 0), np.maximum(x.hi, 0))
+    if node.target in _ZERO_AT_ZERO or (node.target in CLAMPS and _allows_zero(given)):
+        return x.zeros()
     if node.target in _MEANS:
         return x.zeros() if has_border(node) else x
     if node.target in _PADS and given.get("mode", "constant") == "constant" and not given["value"]:
@@ -190,6 +197,13 @@ def _of_flow(
     if node.target is own.fake_quantize.default and scales[node]:
         return _rounded(x, scales[node], given["lo"] - given["zero"], given["hi"] - given["zero"])
     return x.zeros() if node.target is own.fake_quantize.default else None
+
+
+def _allows_zero(given: Mapping[str, Any]) -> bool:
+    """Whether the limits of a clamp, its arguments by name, are numbers that have zero between them."""
+    limits = {name.partition("_")[0]: value for name, value in given.items() if name.startswith(("min", "max"))}
+    known = all(isinstance(value, (int, float, NoneType)) for value in limits.values())
+    return known and (limits.get("min") or 0) <= 0 <= (limits.get("max") or 0)
 
 
 def _sum(a: Settled, b: Settled) -> Settled:

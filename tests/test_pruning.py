@@ -1,0 +1,322 @@
+"""All pruning passes: zeros of masks are zeros of files, nothing revives a weight, each criterion to the letter."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from lowbit import Prepared, UserError, load, lower
+from lowbit.api import deployed, passes
+from lowbit.backends.compiled import zeros
+from lowbit.compiler import magnitude
+from lowbit.compiler.graph import Graph, arguments
+from lowbit.compiler.layers import MASKS, is_layer
+from lowbit.compiler.masks.placement import layers_of
+from lowbit.compiler.masks.schedule import Schedule
+from lowbit.compiler.pipeline import run
+from lowbit.compiler.sketches.sketch import build
+from lowbit.testing.costs import multiplications
+from prepared import batch, custom, prepared
+from torch import Tensor
+
+STEPS = 20
+SKETCH = "input(4,6,6) conv(8) bn relu [ conv(8) bn relu conv(8) bn ] + relu conv(8,groups=8) relu gap linear(3)"
+PRUNING = [name for name, found in passes().items() if issubclass(found.options, Schedule)]
+every_pass = pytest.mark.parametrize("name", PRUNING)
+REMOVED = '{use = "fold_batch_norm"}, {use = "remove_dead_units"}'
+GRIDS = '{use = "insert_fake_quant", weight_bits = 16}'
+
+
+def recipe(*uses: str, fold: bool = True) -> str:
+    """TOML of these passes, each `NAME KEY = VALUE, ...`, before the fold and the grids; no unit goes in the end."""
+    own = [
+        f'{{use = "{name}"{", " if options else ""}{options}}}' for name, _, options in (u.partition(" ") for u in uses)
+    ]
+    simulated = ['{use = "simulate_fold"}'] * fold
+    prepare = ", ".join([*own, *simulated, GRIDS])
+    return f'\nprepare = [{prepare}]\nlower = [{{use = "freeze"}}, {{use = "fold_batch_norm"}}]'
+
+
+def trained(ours: Prepared, last: int = STEPS, first: int = 0, each: Callable[[int], None] = lambda step: None) -> None:
+    """Steps with much momentum and weight decay, which move masked weights too."""
+    torch.manual_seed(first)
+    opt = torch.optim.SGD(ours.parameter_groups(lr=0.1, weight_decay=0.05), momentum=0.9)
+    ours.train()
+    for step in range(first, last):
+        x, y = batch(SKETCH, seed=step)
+        opt.zero_grad()
+        (F.cross_entropy(ours(x), y) + ours.regularization()).backward()
+        opt.step()
+        ours.step()
+        each(step + 1)
+
+
+def masks(ours: Prepared) -> dict[str, Tensor]:
+    return {name: mask for name, mask in ours.named_buffers() if name.startswith(MASKS)}
+
+
+def full(ours: Prepared) -> dict[str, Tensor]:
+    """Of each weight of a layer the product of its masks, in its own shape."""
+    found: dict[str, Tensor] = {}
+    for weight in layers_of(ours.graph):
+        own = [mask for name, mask in masks(ours).items() if name.startswith(f"{MASKS}{weight.target}")]
+        value = ours.get_parameter(str(weight.target))
+        found[str(weight.target)] = (
+            torch.stack([mask.expand(value.shape) for mask in own]).prod(0) if own else value * 0 + 1
+        )
+    return found
+
+
+def codes(graph: Graph) -> Iterator[Tensor]:
+    """The integers of the weights of a frozen graph, in its order."""
+    for node in graph.nodes:
+        if is_layer(node):
+            yield graph.tensor(arguments(arguments(node)["weight"])["codes"])
+
+
+@every_pass
+@pytest.mark.parametrize("fold", [False, True])
+def test_the_zeros_of_the_file_are_those_of_the_masks(name: str, fold: bool, tmp_path: Path) -> None:
+    """On a grid of 16 bits hardly anything else is rounded to zero."""
+    ours = prepared(SKETCH, recipe(name, fold=fold))
+    trained(ours)
+    wanted = full(ours)
+    assert any(bool((mask == 0).any()) for mask in wanted.values())
+    program = lower(ours)
+    frozen = list(codes(deployed(ours).graph))
+    for mask, integers in zip(wanted.values(), frozen, strict=True):
+        assert bool((integers[mask == 0] == 0).all())
+        assert int((integers[mask == 1] == 0).sum()) <= 2
+    assert program.save(tmp_path / "x.lowbit")
+    found = zeros(load(tmp_path / "x.lowbit").program)
+    assert found == (sum(int((i == 0).sum()) for i in frozen), sum(i.numel() for i in frozen))
+
+
+@every_pass
+def test_nothing_revives_a_masked_weight_once_the_schedule_is_over(name: str) -> None:
+    ours = prepared(SKETCH, recipe(f"{name} end = 0.5"))
+    trained(ours, STEPS // 2)
+    before = copy.deepcopy(masks(ours))
+    weights = copy.deepcopy({name: ours.get_parameter(name) for name in full(ours)})
+    trained(ours, STEPS, STEPS // 2)
+    assert all(torch.equal(mask, before[name]) for name, mask in masks(ours).items())
+    for name, mask in full(ours).items():
+        moved = ours.get_parameter(name)[mask == 0] != weights[name][mask == 0]
+        assert bool(moved.any()) or not len(moved)  # decay goes on, on values that the network does not see
+
+
+@every_pass
+def test_masks_survive_a_checkpoint_and_a_copy(name: str) -> None:
+    """What goes on from a state, or as a copy, ends with the weights and masks of what was never stopped."""
+    ours = prepared(SKETCH, recipe(f"{name} every = 3, begin = 0.1, end = 0.9"))
+    plain(ours, 0, 7)
+    twin, copied = prepared(SKETCH, recipe(f"{name} every = 3, begin = 0.1, end = 0.9")), copy.deepcopy(ours)
+    twin.load_state_dict(ours.state_dict())
+    for module in (ours, twin, copied):
+        plain(module, 7, STEPS)
+    for key, value in ours.state_dict().items():
+        assert torch.equal(value, twin.state_dict()[key]), key
+        assert torch.equal(value, copied.state_dict()[key]), key
+
+
+def plain(ours: Prepared, first: int, last: int) -> None:
+    """Steps of an optimizer that has no state."""
+    opt = torch.optim.SGD(ours.parameter_groups(lr=0.1))
+    ours.train()
+    for step in range(first, last):
+        x, y = batch(SKETCH, seed=step)
+        opt.zero_grad()
+        F.cross_entropy(ours(x), y).backward()
+        opt.step()
+        ours.step()
+
+
+def test_all_pruning_passes_at_once() -> None:
+    """Masks stand one behind another, and the zeros of each are in the file."""
+    ours = prepared(SKETCH, recipe(*PRUNING))
+    trained(ours)
+    for mask, integers in zip(full(ours).values(), codes(deployed(ours).graph), strict=True):
+        assert bool((integers[mask == 0] == 0).all())
+    kinds = {name.removeprefix(MASKS).rpartition("_")[2] for name in masks(ours) if "0.weight" in name}
+    assert {"2", "3", "4"} <= kinds
+
+
+@pytest.mark.parametrize("scope", ["layer", "global"])
+def test_a_later_pass_counts_the_zeros_of_an_earlier_one(scope: str) -> None:
+    uses = "prune_n_of_m n = 1, m = 4, every = 1", f'schedule_pruning sparsity = 0.8, scope = "{scope}", every = 1'
+    ours = prepared(SKETCH, recipe(*uses))
+    trained(ours)
+    wanted = full(ours)
+    total, zero = sum(m.numel() for m in wanted.values()), sum(int((m == 0).sum()) for m in wanted.values())
+    assert abs(zero - 0.8 * total) <= (1 if scope == "global" else len(wanted))
+
+
+def test_equal_weights_are_pruned_to_the_number() -> None:
+    weights = [torch.ones(10), torch.tensor([1.0, 2.0, 0.0, -1.0])]
+    stay = magnitude.largest(weights, [0.5], "global")
+    assert [int((~s).sum()) for s in stay] == [6, 1]
+    assert stay[1].tolist() == [True, True, False, True]
+    assert stay[0].tolist() == [False] * 6 + [True] * 4
+
+
+def test_no_weight_is_sorted_between_two_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def counting(weights: list[Tensor], share: float) -> Tensor:
+        asked.append(share)
+        return torch.tensor(0.0)
+
+    monkeypatch.setattr(magnitude, "threshold", counting)
+    ours = prepared(SKETCH, recipe("schedule_pruning every = 4, end = 0.8"))
+    for _ in range(STEPS):
+        ours.step()
+    assert len(asked) == 16 // 4
+
+
+def test_n_of_m_stay_along_the_input_channels() -> None:
+    sketch = "input(8,6,6) conv(6,groups=2) relu tconv(8,groups=2) relu gap linear(3)"
+    asked = custom(recipe("prune_n_of_m n = 1", fold=False))
+    ours = Prepared(run(build(sketch), asked.prepare, STEPS).graph, asked)
+    for _ in range(STEPS):
+        ours.step()
+    conv, turned, last = (mask for mask in full(ours).values())
+    weights = [ours.get_parameter(name) for name in full(ours)]
+    for mask, weight, blocks in zip((conv, last), (weights[0], weights[2]), ((6, 1, 4, 9), (3, 2, 4, 1)), strict=True):
+        kept, size = mask.reshape(blocks), weight.detach().abs().reshape(blocks)
+        assert torch.equal(kept.sum(2), torch.ones_like(kept.sum(2)))
+        assert torch.equal((kept * size).sum(2), size.amax(2))
+    assert bool((turned == 1).all())  # 3 input channels a group
+
+
+def test_sparsity_follows_the_weights_behind_its_delay() -> None:
+    ours = prepared(SKETCH, recipe("sparsify sigma = 0.25, begin = 0.25"))
+    returned = []
+    held: dict[str, Tensor] = {}
+
+    def look(step: int) -> None:
+        for name, mask in full(ours).items():
+            size = ours.get_parameter(name).detach().abs()
+            limit = size.mean() + 0.25 * ((size - size.mean()).square().mean()).sqrt()
+            assert torch.equal(mask, (size >= limit).float() if step >= 5 else torch.ones_like(mask))
+            returned.append(bool((mask > held.get(name, mask)).any()))
+            held[name] = mask
+
+    trained(ours, each=look)
+    assert any(returned)
+
+
+def test_surgery_has_two_thresholds_taken_once() -> None:
+    ours = prepared(
+        SKETCH, recipe("prune_by_surgery every = 1, begin = 0.1, end = 0.8, sigma = 0.5, low = 0.8, high = 1.2")
+    )
+    held = full(ours)
+    spreads: dict[str, float] = {}
+    between = []
+
+    def look(step: int) -> None:
+        for name, mask in full(ours).items():
+            size = ours.get_parameter(name).detach().abs()
+            if step == 2:
+                spreads[name] = float(size.mean() + 0.5 * size.std(correction=0))
+            if 2 <= step <= 16:
+                below, above = size < 0.8 * spreads[name], size >= 1.2 * spreads[name]
+                assert torch.equal(mask, torch.where(above, 1.0, torch.where(below, 0.0, held[name])))
+                between.append((held[name][~below & ~above] == 0).any())
+            else:
+                assert torch.equal(mask, held[name])
+            held[name] = mask
+
+    trained(ours, each=look)
+    assert any(between)
+
+
+@pytest.mark.parametrize("name", ["prune_by_surgery", "sparsify"])
+def test_a_threshold_above_all_weights_leaves_the_largest(name: str) -> None:
+    ours = prepared(SKETCH, recipe(f"{name} sigma = 10.0, begin = 0.0"))
+    trained(ours, 10)
+    assert all(int(mask.sum()) == 1 for mask in full(ours).values())
+
+
+@pytest.mark.parametrize("gradient", ["masked", "straight"])
+def test_what_a_masked_weight_learns_from(gradient: str) -> None:
+    ours = prepared(SKETCH, recipe(f'schedule_pruning gradient = "{gradient}", end = 0.0', fold=False))
+    ours.step()
+    x, y = batch(SKETCH)
+    F.cross_entropy(ours.train()(x), y).backward()
+    for name, mask in full(ours).items():
+        slope = ours.get_parameter(name).grad
+        assert slope is not None
+        assert bool((slope[mask == 0] != 0).any()) is (gradient == "straight")
+        assert bool((slope[mask == 1] != 0).any())
+
+
+@pytest.mark.parametrize(("begin", "end", "initial", "sparsity"), [(0.0, 1.0, 0.0, 0.7), (0.2, 0.6, 0.25, 0.5)])
+@pytest.mark.parametrize("scope", ["layer", "global"])
+def test_units_follow_the_cubic(scope: str, begin: float, end: float, initial: float, sparsity: float) -> None:
+    """Coupled channels of one set: 8 units of three layers, and 8 within the block; each set, or all, to the number."""
+    options = f'scope = "{scope}", begin = {begin}, end = {end}, initial = {initial}, sparsity = {sparsity}, every = 1'
+    ours = prepared(SKETCH, recipe(f"prune_units {options}"))
+    first, last = round(begin * STEPS), round(end * STEPS)
+
+    def look(step: int) -> None:
+        share = 0.0
+        if step >= first:
+            done = 1 - (1 - min(1.0, (step - first) / (last - first))) ** 3
+            share = initial + (sparsity - initial) * done
+        gone = [int((masks(ours)[f"{MASKS}{name}"] == 0).sum()) for name in ("0.weight", "3.branch.0.weight")]
+        assert gone == [round(share * 8)] * 2 if scope == "layer" else sum(gone) == round(share * 16)
+        assert _whole(ours)
+
+    trained(ours, each=look)
+
+
+def _whole(ours: Prepared) -> bool:
+    """Whether the parameters of a unit live or die together: weights, biases, norm scales and shifts."""
+    vectors = {name.removeprefix(MASKS): mask.flatten() for name, mask in masks(ours).items()}
+    first = "3.branch.0.", "3.branch.1."
+    stream = [vector for name, vector in vectors.items() if not name.startswith(first)]
+    inside = [vector for name, vector in vectors.items() if name.startswith(first)]
+    return all(torch.equal(group[0], vector) for group in (stream, inside) for vector in group)
+
+
+RESNET = "conv(8,nobias) bn relu [ conv(8,nobias) bn relu conv(8,nobias) bn ] + relu gap linear(4)"
+MOBILE = "conv(8,nobias) bn relu6 conv(24,k=1,nobias) bn relu6 conv(24,groups=24,nobias) bn relu6 conv(8,k=1,nobias) bn"
+NARROW = [
+    (f"input(3,8,8) {RESNET}", 0.4),
+    (f"input(3,8,8) {MOBILE} gap linear(4)", 0.4),
+    (
+        "input(3,8,8) conv(8) relu conv(8,groups=8) relu6 conv(6,k=1) relu maxpool flatten linear(8) relu linear(4)",
+        0.45,
+    ),
+]
+
+
+@pytest.mark.parametrize("scope", ["layer", "global"])
+@pytest.mark.parametrize("fold", [False, True])
+@pytest.mark.parametrize(("sketch", "most"), NARROW)
+def test_pruned_units_leave_the_program(sketch: str, most: float, fold: bool, scope: str, tmp_path: Path) -> None:
+    """With half of the units gone, multiplications and file shrink, and graph and program still agree."""
+    own = recipe(f'prune_units sparsity = 0.5, scope = "{scope}", end = 0.0', fold=fold)
+    ours = prepared(sketch, own.replace('{use = "fold_batch_norm"}', REMOVED)).eval()
+    whole, before = multiplications(deployed(ours).graph), lower(ours).save(tmp_path / "whole.lowbit")
+    ours.step()
+    narrow = deployed(ours).graph
+    assert multiplications(narrow) < most * whole
+    assert lower(ours).save(tmp_path / "narrow.lowbit") < 0.6 * before
+    assert not any(bool((rows == 0).flatten(1).all(1).any()) for rows in codes(narrow))
+    x = batch(sketch)[0]
+    given, integers = ours(x).detach(), torch.as_tensor(lower(ours).run(x)[0])
+    assert float((given - integers).abs().max()) < 0.02 * float(given.abs().max())
+
+
+@pytest.mark.parametrize("name", ["schedule_pruning", "prune_units"])
+@pytest.mark.parametrize("behind", [False, True])
+def test_a_mask_on_a_grid_without_a_zero_is_refused(name: str, behind: bool) -> None:
+    uses = [f'{{use = "{name}"}}', '{use = "insert_fake_quant", weights = "binary", weight_bits = 1}']
+    with pytest.raises(UserError, match="a pruned weight is on a grid without a zero") as caught:
+        prepared(SKETCH, f"\nprepare = [{', '.join(uses[::-1] if behind else uses)}]")
+    assert "pruned = false" in caught.value.fix
