@@ -1,0 +1,143 @@
+"""ResNet-20 on CIFAR-10 under each recipe: top-1 of the integer program and bytes of its file, from trained weights.
+
+    python benchmarks/resnet20_cifar10.py --data DIR                   # every run, three seeds: many hours
+    python benchmarks/resnet20_cifar10.py --data DIR --runs 'dorefa 3/8,dorefa 3/8 sinreq' --seeds 0 --epochs 2
+    python benchmarks/resnet20_cifar10.py --list
+
+DIR holds `cifar10` and `weights/resnet_cifar10`. A run is a recipe with some of its options set, trained with Adam and
+a cosine on augmented images. Results are lines of OUT/results.jsonl, and every step is kept: a run that was stopped
+goes on where it was. All runs of a comparison have the same schedule.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+from pathlib import Path
+from typing import Any
+
+import lowbit
+import torch
+from cifar10 import Augmented, cifar10
+from lowbit.backends.compiled import zeros
+from lowbit.compiler.settings import override
+from lowbit.compiler.training import accuracy, batches, train
+from networks.resnet20 import ResNet20, trained
+from progress import show
+
+WEIGHTS, ACTIVATIONS = "insert_fake_quant.weight_bits={}", "insert_fake_quant.activation_bits={}"
+
+
+def _widths(weights: int, activations: int) -> list[str]:
+    return [WEIGHTS.format(weights), ACTIVATIONS.format(activations)]
+
+
+RUNS: dict[str, tuple[str, list[str]]] = {
+    **{f"{q} {k}/{a}": (q, _widths(k, a)) for a in (8, 4) for k in (4, 3, 2) for q in ("dorefa", "wrpn")},
+    **{
+        f"{q} {k}/{a} sinreq": (f"sinreq_{q}", _widths(k, a))
+        for a in (8, 4)
+        for k in (4, 3, 2)
+        for q in ("dorefa", "wrpn")
+    },
+    "choi2020 4/8": (
+        "choi2020",
+        [*_widths(4, 8), "schedule_pruning.sparsity=0.0", "attach_partial_l2.sparsity=0.0"],
+    ),
+    "choi2020 4/8 sparse": ("choi2020", [*_widths(4, 8)]),
+    "squantizer 4": ("squantizer", [WEIGHTS.format(4)]),
+}
+"""Name -> recipe, and what it sets."""
+
+Row = dict[str, Any]
+PARAMETERS = sum(parameter.numel() for parameter in ResNet20().parameters())
+
+
+def run(name: str, seed: int, args: argparse.Namespace, data: lowbit.Data) -> Row:
+    """One run, from the trained weights to the integers."""
+    recipe = override(lowbit.read_recipe(RUNS[name][0]), RUNS[name][1])
+    plan = lowbit.Plan(args.epochs, args.batch_size, args.lr, weight_decay=1e-4, seed=seed)
+    some = next(batches(data.test, 128))[0]
+    prepared = lowbit.prepare(trained(args.data), (some[:2],), recipe, steps=plan.steps(data.train))
+    lowbit.calibrate(prepared, [some])
+    stem = f"{name.replace('/', '-').replace(' ', '_')}.{args.images}x{args.epochs}.seed{seed}"
+    train(prepared, data.train, plan, show(f"{name}, seed {seed}"), args.out / f"{stem}.checkpoint")
+    fake = accuracy(prepared.eval(), data.test)
+    compiled = lowbit.lower(prepared)
+    size = compiled.save(args.out / f"{stem}.lowbit")
+    program = lowbit.load(args.out / f"{stem}.lowbit")
+    integers = accuracy(lambda x: program.run(x)[0], data.test)
+    none, weights = zeros(program.program)
+    schedule = {"epochs": args.epochs, "images": args.images, "lr": args.lr, "batch": args.batch_size}
+    found = {"fake-quant": fake, "integers": integers, "bytes": size, "zeros": none / weights}
+    return {"run": name, "seed": seed, **schedule, **found}
+
+
+def table(rows: list[Row], floats: float) -> str:
+    """A line for each run and schedule: mean and worst of its seeds."""
+    head = [
+        "| run | epochs x images | seeds | fake-quant | integers, mean | worst | - float | bytes | float32 / file |"
+    ]
+    lines = [*head, "| --- " * 9 + "|"]
+    for name, epochs, images in dict.fromkeys((row["run"], row["epochs"], row["images"]) for row in rows):
+        own = [row for row in rows if (row["run"], row["epochs"], row["images"]) == (name, epochs, images)]
+        fake, integers, size = (
+            statistics.fmean(row[key] for row in own) for key in ("fake-quant", "integers", "bytes")
+        )
+        seeds, worst = ", ".join(str(row["seed"]) for row in own), min(row["integers"] for row in own)
+        lines.append(
+            f"| {name} | {epochs} x {images:,} | {seeds} | {100 * fake:.2f} % | {100 * integers:.2f} % |"
+            f" {100 * worst:.2f} % | {100 * (integers - floats):+.2f} | {size:,.0f} | {4 * PARAMETERS / size:.1f} |"
+        )
+    return "\n".join(lines)
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=os.environ.get("LOWBIT_DATA"), help="default: $LOWBIT_DATA")
+    parser.add_argument("--runs", default=",".join(RUNS), help="default: all, see --list")
+    parser.add_argument("--list", action="store_true", help="the runs and what they set")
+    parser.add_argument("--seeds", default="0,1,2")
+    parser.add_argument("--out", type=Path, default=Path("runs/resnet20"))
+    parser.add_argument("--images", type=int, default=50_000, help="train on the first so many")
+    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--batch-size", type=int, default=128)
+    parser.add_argument("--lr", type=float, default=1e-3)
+    args = parser.parse_args()
+    if args.data is None and not args.list:
+        parser.error("--data or LOWBIT_DATA must name the folder of CIFAR-10")
+    args.data = Path(args.data or ".")
+    return args
+
+
+def main() -> None:
+    args = arguments()
+    if args.list:
+        print("\n".join(f"{name}: {recipe}, {', '.join(sets)}" for name, (recipe, sets) in RUNS.items()))
+        return
+    args.out.mkdir(parents=True, exist_ok=True)
+    data = lowbit.Data(Augmented(cifar10(args.data, "train", args.images)), cifar10(args.data, "test"))
+    floats = accuracy(trained(args.data), data.test)
+    file = args.out / "results.jsonl"
+    rows = _results(file)
+    done = {(row["run"], row["seed"], row["epochs"], row["images"]) for row in rows}
+    for name in args.runs.split(","):
+        for seed in map(int, args.seeds.split(",")):
+            if (name, seed, args.epochs, args.images) not in done:
+                rows.append(run(name, seed, args, data))
+                with file.open("a") as lines:
+                    lines.write(json.dumps(rows[-1]) + "\n")
+                print(rows[-1], flush=True)
+    print(f"torch {torch.__version__}, Python {platform.python_version()}; float {100 * floats:.2f} %\n")
+    print(table(rows, floats))
+
+
+def _results(file: Path) -> list[Row]:
+    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+
+
+if __name__ == "__main__":
+    main()
