@@ -12,6 +12,7 @@ t is the number of steps done. All four begin at `initial` and come to `final`, 
 from __future__ import annotations
 
 import math
+from functools import reduce
 from typing import Annotated, Literal, TypeAlias
 
 import torch
@@ -21,7 +22,7 @@ from torch import Tensor, fx
 from .clock import step_ending
 from .edit import Edit
 
-_own = torch.ops.lowbit
+_aten, _own = torch.ops.aten, torch.ops.lowbit
 
 Share = Annotated[float, Meta(ge=0, le=1)]
 Shape: TypeAlias = Literal["constant", "ramp", "exponential", "tanh"]
@@ -52,9 +53,10 @@ def _(step: Tensor, shape: str, begin: int, end: int, initial: float, final: flo
     return torch.empty_like(step, dtype=torch.float64)
 
 
-def scheduled(edit: Edit, name: str, dtype: torch.dtype, span: Span) -> fx.Node:
-    """The buffer of that name, which `step()` sets to the number that the next step shall see."""
-    first: Tensor = schedule(torch.zeros((), dtype=torch.int64), *span)
-    buffer = edit.buffer(name, first.to(dtype))
-    edit.update(buffer, edit.call(_own.schedule.default, step_ending(edit), *span))
+def scheduled(edit: Edit, name: str, dtype: torch.dtype, *spans: Span) -> fx.Node:
+    """The buffer of that name, which `step()` sets to the number that the next step shall see: the sum of the spans."""
+    first: Tensor = sum(schedule(torch.zeros((), dtype=torch.int64), *span) for span in spans)
+    buffer, now = edit.buffer(name, first.to(dtype)), step_ending(edit)
+    numbers = [edit.call(_own.schedule.default, now, *span) for span in spans]
+    edit.update(buffer, reduce(lambda a, b: edit.call(_aten.add.Tensor, a, b), numbers))
     return buffer

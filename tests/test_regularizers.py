@@ -15,7 +15,7 @@ from lowbit.testing import graph
 from lowbit.testing.laws import legal, meaning
 from lowbit.testing.observed import Watched
 from lowbit.testing.trials import result
-from prepared import batch, prepared
+from prepared import STEPS, batch, optimizer, prepared, train
 from torch import Tensor
 
 _own = torch.ops.lowbit
@@ -77,7 +77,9 @@ def test_it_goes_with_any_quantizer(name: str, quantizer: str) -> None:
     legal(line)
     meaning(line)
     added, run, parameters = measured(line)
-    at_rest = name == f"attach_{quantizer}"  # scales that are powers of two whatever they learn
+    at_rest = (
+        name == "attach_power_of_two" == f"attach_{quantizer}"
+    )  # scales that are powers of two whatever they learn
     assert added
     for term, measure, factor in (run[one] for one in added):
         assert (0 if at_rest else 1e-30) <= measure.item() < math.inf
@@ -114,7 +116,7 @@ def test_a_step_downhill_lowers_it(name: str) -> None:
 @pytest.mark.parametrize("alpha", [0.01, 0.5])
 def test_a_learnable_coefficient_at_rest_is_a_logarithm(name: str, alpha: float) -> None:
     """At omega = log(alpha / R) nothing pulls omega, and all else is pulled as by alpha log R."""
-    line = stages(name, home(name), f"coefficient='learnable', alpha={alpha}, limit=1e12")
+    line = stages(name, home(name), f"coefficient='learnable', initial=1.0, alpha={alpha}, limit=1e12")
     added, run, parameters = measured(line)
     penalty = added[0]
     omega = parameters[f"lowbit.coefficients.{penalty}"]
@@ -192,6 +194,8 @@ def test_gradients_by_finite_differences(channels: int, odd: bool, lo: int, hi: 
     x, scale = edge(channels)
     assert torch.autograd.gradcheck(lambda x, s: _own.sine(x, s, 1, odd), (x, scale))
     assert torch.autograd.gradcheck(lambda x, s: _own.msqe(x, s, 0, lo, hi, 1, 0, odd), (x, scale))
+    bits = torch.tensor([3.3], dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda x, b: _own.width_wave(x, scale.detach(), b, 1, 6), (x, bits))
     pair = scale, scale.detach().exp().requires_grad_()
     for distance in ("absolute", "log"):
         assert torch.autograd.gradcheck(lambda a, b, d=distance: _own.power_of_two([a, b], d), pair)
@@ -230,12 +234,45 @@ def test_the_phase_is_that_of_the_grid(bits: int) -> None:
         torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.parametrize("beta", [2.0, 2.5, 4.0, 5.75])
+def test_the_wave_of_a_width_is_its_definition(beta: float) -> None:
+    """mean sin^2(pi w (2^(beta-1) - 1) / max|w|) / 2^beta: at a whole width zero on the levels of that grid."""
+    w = edge(1)[0].detach()
+    bits = torch.tensor([beta], dtype=torch.float64)
+    scale = _own.width_scale(w, bits, None, 8)
+    wave = (math.pi * w * (2 ** (beta - 1) - 1) / w.abs().max()).sin().square().mean() / 2**beta
+    torch.testing.assert_close(_own.width_wave(w, scale, bits, 0, 8), wave, rtol=1e-9, atol=0)
+    levels = (w / scale).round() * scale
+    assert (_own.width_wave(levels, scale, bits, 0, 8).item() < 1e-28) == (beta == int(beta))
+
+
 @pytest.mark.parametrize("distance", ["absolute", "log"])
 def test_powers_of_two_are_at_rest(distance: str) -> None:
     powers = [torch.tensor([0.25, 8.0], dtype=torch.float64), torch.tensor([2.0**-9], dtype=torch.float64)]
     assert _own.power_of_two(powers, distance).item() == 0
     moved = _own.power_of_two([torch.tensor([0.25, 3.0], dtype=torch.float64)], distance).item()
     assert moved == pytest.approx((math.log2(3) - 2) ** 2 / 2 if distance == "log" else 0.5)
+
+
+def test_waveq_has_three_phases() -> None:
+    """Neither coefficient; both, and widths fall; and the sine alone, while widths stay whole numbers of bits."""
+    uses = '{use = "insert_fake_quant", weights = "waveq", freeze_bits = 0.55}, {use = "attach_waveq", bits = 3.0}'
+    sketch = "conv(4) bn relu gap linear(3)"
+    ours = prepared(sketch, f"\nprepare = [{uses}]")
+    told: list[tuple[float, float, float]] = []
+
+    def look(step: int) -> None:
+        factors = ours.coefficients()
+        told.append((factors["waveq"], factors["waveq_bits"], ours.penalties()["waveq_bits"]))
+
+    train(ours, sketch, 0, STEPS, optimizer(ours), look)
+    early, middle, late = told[1], told[STEPS * 3 // 8], told[-1]
+    assert early[:2] == (0, 0)
+    assert middle[:2] == pytest.approx((1, 3))
+    assert middle[2] < early[2] - 0.25
+    assert late[:2] == pytest.approx((1, 0), abs=1e-6)
+    assert late[2] == told[STEPS * 3 // 4][2] == int(late[2])
+    assert late[2] <= middle[2] + 2
 
 
 def test_the_range_of_an_edge() -> None:

@@ -4,7 +4,7 @@
 
 (WaveQ: Elthakeb et al., arXiv 2003.00146.) The gradient in beta is that of s, with b taken as a real number: the task
 asks for bits, and the penalty of `attach_waveq` for fewer. b stays between 2 and `weight_bits`. From the share
-`freeze_bits` of the training on, beta is read as it was then.
+`freeze_bits` of the training on, beta is read as the whole number of bits that it had then.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def _bits(edit: Edit, edge: Edge) -> fx.Node:
         return beta
     frozen = edit.buffer(f"lowbit.frozen_bits.{weight}", first)
     still = edit.call(_aten.gt.Scalar, step_ending(edit), edge.freeze_at)
-    edit.update(frozen, edit.call(_aten.where.self, still, frozen, beta))
+    edit.update(frozen, edit.call(_aten.where.self, still, frozen, edit.call(_aten.ceil.default, beta)))
     return edit.call(_aten.where.self, edit.call(_aten.ge.Scalar, steps_done(edit), edge.freeze_at), frozen, beta)
 
 
