@@ -62,8 +62,8 @@ MUTANTS: list[Mutant] = [
     Mutant(
         "a taken name is used again",
         EDIT,
-        "while unique in self.state and not self._is_shared(unique, value):",
-        "while False:",
+        "lambda taken: taken in self.state and not self._is_shared(taken, value)",
+        "lambda taken: False",
         f"{LAW}[meaning-fold_batch_norm]",
     ),
     Mutant(
@@ -83,8 +83,8 @@ MUTANTS: list[Mutant] = [
     Mutant(
         "clipped values keep their gradient",
         GRID,
-        ".logical_or_(steps > hi - zero)",
-        "",
+        "return grad if straight else inside,",
+        "return grad,",
         f"{GRIDS}::test_gradients_of_rounding",
     ),
     Mutant("ties go to even", GRID, "steps.add_(0.5).floor_()", "steps.round_()", f"{GRIDS}::test_ties_go_up"),
@@ -147,8 +147,8 @@ MUTANTS: list[Mutant] = [
     Mutant(
         "scales decay",
         "compiler/prepared.py",
-        '"scales": (10 * lr, 0.0)',
-        '"scales": (10 * lr, weight_decay)',
+        '("scales", "bits", "coefficients"), (10 * lr, 0.0)',
+        '("scales", "bits", "coefficients"), (10 * lr, weight_decay)',
         f"{RECIPES}::test_parameter_groups_are_a_partition",
     ),
     Mutant(

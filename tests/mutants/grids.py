@@ -5,7 +5,7 @@ from mutant import Mutant
 LAW = "tests/test_pass_laws.py::test_law"
 EDGES, SHARING = "compiler/grids/edges.py", "compiler/grids/sharing.py"
 PLACEMENT, DECLARED, LAYERS = "compiler/grids/placement.py", "compiler/grids/declared.py", "compiler/layers.py"
-PASS = "passes/insert_fake_quant.py"
+PASS, QUANTIZER = "passes/insert_fake_quant.py", "compiler/quantizer.py"
 GRIDS, GRAPHS, INPUTS = "tests/test_grids.py", "tests/test_grid_graphs.py", "tests/test_grid_inputs.py"
 WIDTHS, READS = f"{GRIDS}::test_widths_and_signs", f"{GRIDS}::test_what_computes_reads_grids"
 
@@ -98,9 +98,9 @@ MUTANTS: list[Mutant] = [
     ),
     Mutant(
         "channels of a transposed convolution lie first",
-        PLACEMENT,
-        "axis=axis or 0",
-        "axis=0",
+        QUANTIZER,
+        "edge.axis or 0, edge.straight",
+        "0, edge.straight",
         f"{GRIDS}::test_one_scale_for_each_output_channel",
     ),
     Mutant(
@@ -113,8 +113,8 @@ MUTANTS: list[Mutant] = [
     Mutant(
         "the last edge of a group is calibrated",
         "compiler/calibrate.py",
-        "for node in nodes for values in",
-        "for node in nodes[-1:] for values in",
+        "[kept[node] for node in nodes]",
+        "[kept[node] for node in nodes[-1:]]",
         f"{GRIDS}::test_shared_scales_are_calibrated_on_all_that_share",
     ),
     Mutant(
@@ -126,16 +126,16 @@ MUTANTS: list[Mutant] = [
     ),
     Mutant(
         "given scales are trained",
-        PLACEMENT,
-        "given.zero, fixed=True)",
-        "given.zero)",
+        QUANTIZER,
+        "scale = edit.buffer(edge.name, edge.start)",
+        "scale = edit.parameter(edge.name, edge.start)",
         f"{INPUTS}::test_given_scales_are_not_calibrated_nor_trained",
     ),
     Mutant(
         "a declared zero is forgotten",
         PLACEMENT,
-        "given.grid, given.zero, fixed",
-        "given.grid, fixed",
+        "None, given, given.zero)",
+        "None, given)",
         f"{INPUTS}::test_declared_integers_go_in_as_they_are",
     ),
     Mutant(

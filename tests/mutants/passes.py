@@ -23,8 +23,8 @@ MUTANTS: list[Mutant] = [
     Mutant(
         "codes are frozen along another axis",
         "passes/freeze.py",
-        "quantize(w, scale, zero, lo, hi, axis)",
-        "quantize(w, scale[:1], zero, lo, hi, axis)",
+        "quantize(w, scale, zero, lo, hi, axis, odd)",
+        "quantize(w, scale[:1], zero, lo, hi, axis, odd)",
         f"{LAW}[meaning-freeze]",
     ),
     Mutant(
