@@ -1,15 +1,19 @@
-"""Writes docs/passes.md, what the files of the passes say of them: `make docs`, or python docs/generate.py."""
+"""Writes docs/passes.md and docs/recipes.md from what the files say of themselves: `make docs`."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from lowbit.compiler.contract import Pass
 from lowbit.compiler.registry import explanation, members
 from lowbit.compiler.settings import explained, settings
+from lowbit.recipes import described, shipped
 
-PAGE = Path(__file__).parent / "passes.md"
+HERE = Path(__file__).parent
+PAGE, RECIPES = HERE / "passes.md", HERE / "recipes.md"
+RESULTS = HERE.parent / "benchmarks" / "RESULTS.md"
 PACKAGE = "lowbit.passes"
 TABLE = ("| option | type | bounds | default |", "| --- | --- | --- | --- |")
 HEAD = """# The passes
@@ -18,6 +22,50 @@ Written by `make docs` from the files in `passes/`; change those. `lowbit passes
 other packages too. A trial, such as `conv(3) bn | eval | fold_batch_norm`, is a network in a line and the passes that
 it goes through.
 """
+RECIPES_HEAD = """# The recipes
+
+Written by `make docs` from the files in `recipes/` and the tables in `benchmarks/RESULTS.md`; change those.
+`lowbit recipes NAME` prints a recipe, to be changed; `lowbit passes NAME` tells the options of a pass, which
+`lowbit compile --set PASS.OPTION=VALUE` sets anew.
+"""
+
+
+def recipes_page() -> str:
+    """The whole page of recipes: a list, then a section for each."""
+    names = shipped()
+    lines = [f"* [`{name}`](#{name}): {described(name).summary}" for name in names]
+    sections = ["\n".join(recipe_section(name)) for name in names]
+    return "\n".join([RECIPES_HEAD, *lines, "", "\n\n".join(sections), ""])
+
+
+def recipe_section(name: str) -> Iterator[str]:
+    """What a recipe is, where it comes from, its passes and options, and what was measured of it."""
+    own = described(name)
+    number = re.search(r"arXiv (\S+)$", own.paper)
+    link = f"[{own.paper}](https://arxiv.org/abs/{number[1]})" if number else own.paper
+    yield from (f"## {name}", "", f"{own.summary}. Paper: {link}.", "")
+    if own.notes:
+        yield from (own.notes, "")
+    body = "\n".join(line for line in own.text.splitlines() if not line.startswith("#"))
+    yield from ("```toml", body.strip(), "```", "")
+    yield from (measured(name) or ["Not measured under this name yet."])
+
+
+def measured(name: str) -> list[str]:
+    """The rows of the results that begin with the recipe's name, each table with its head and title."""
+    found: list[str] = []
+    title, head = "", []
+    for line in RESULTS.read_text(encoding="utf-8").splitlines():
+        if line.startswith("## "):
+            title = line[3:]
+        if not line.startswith("|"):
+            head = []
+        elif len(head) < 2:
+            head = [*head, line]
+        elif line.startswith(f"| `{name}` |"):
+            known = f"Measured, {title} (benchmarks/RESULTS.md):"
+            found += [line] if known in found else [*([""] if found else []), known, "", *head, line]
+    return found
 
 
 def page() -> str:
@@ -50,3 +98,4 @@ def section(name: str, found: Pass) -> Iterator[str]:
 
 if __name__ == "__main__":
     PAGE.write_text(page(), encoding="utf-8")
+    RECIPES.write_text(recipes_page(), encoding="utf-8")

@@ -76,6 +76,10 @@ def test_the_page_of_the_passes_is_what_their_files_say() -> None:
     assert (ROOT / "docs" / "passes.md").read_text(encoding="utf-8") == GENERATOR.page(), "run `make docs`"
 
 
+def test_the_page_of_the_recipes_is_what_their_files_and_the_results_say() -> None:
+    assert (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8") == GENERATOR.recipes_page(), "run `make docs`"
+
+
 def test_the_shipped_recipes_parse() -> None:
     from lowbit.recipes import shipped
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import tomllib
-
 import click
 
 from ...compiler.errors import UserError
-from ...recipes import shipped
+from ...recipes import described, shipped
 from ..render import Screen
 
 
@@ -22,11 +20,10 @@ def recipes(screen: Screen, name: str | None) -> None:
       lowbit recipes
       lowbit recipes choi2020 > mine.toml
     """
-    files = shipped()
     if name is None:
-        summaries = {key: tomllib.loads(path.read_text(encoding="utf-8"))["summary"] for key, path in files.items()}
-        screen.table(("recipe", "what it does"), list(summaries.items()))
+        told = {key: described(key) for key in shipped()}
+        screen.table(("recipe", "what it does", "paper"), [(key, own.summary, own.paper) for key, own in told.items()])
         return
-    if name not in files:
-        raise UserError(f"no recipe is called '{name}'", fix=f"one of: {', '.join(files)}")
-    screen.text(files[name].read_text(encoding="utf-8").rstrip())
+    if name not in shipped():
+        raise UserError(f"no recipe is called '{name}'", fix=f"one of: {', '.join(shipped())}")
+    screen.text(described(name).text.rstrip())
