@@ -22,6 +22,7 @@ from .modes import evaluated, in_mode
 from .observers import Method, chosen
 
 own = torch.ops.lowbit
+_BATCH_NORM = torch.ops.aten.batch_norm.default
 
 
 def calibrate(
@@ -115,6 +116,13 @@ def _grid(given: Mapping[str, Any]) -> Grid:
     return Grid(bits, signed=given["lo"] < 0, narrow=given["lo"] == -given["hi"])
 
 
+def _is_new(norm: Mapping[str, Any]) -> bool:
+    """Whether the running statistics of a norm in inference are still those it was made with."""
+    x, mean, var = (norm[name] for name in ("input", "running_mean", "running_var"))
+    several = x.numel() > x.shape[1]  # values a channel, without which there are no statistics
+    return not norm["training"] and several and not bool(mean.any()) and bool((var == 1).all())
+
+
 class _Recorder(Unrounded):
     """Runs the graph in float and keeps something of what arrives at the chosen grids."""
 
@@ -122,6 +130,16 @@ class _Recorder(Unrounded):
         super().__init__(graph.module())
         self._keep, self._names = keep, {node.name: node for node in edges}
         self.kept: dict[fx.Node, list[Tensor]] = {node: [] for node in edges}
+
+    def call_function(self, target: Any, args: Any, kwargs: Any) -> Any:
+        """A norm that has met no data yet takes the statistics of the batch, as it will in training."""
+        if target is not _BATCH_NORM:
+            return super().call_function(target, args, kwargs)
+        names = [argument.name for argument in target._schema.arguments]
+        given = {**dict(zip(names, args, strict=False)), **kwargs}
+        if _is_new(given):
+            given.update(training=True, momentum=0.0)  # which leaves the running ones as they are
+        return target(**given)
 
     def met(self, grid: fx.Node, x: Tensor) -> None:
         if grid.name not in self._names:

@@ -136,3 +136,18 @@ def test_an_unknown_method_is_refused() -> None:
         lowbit.calibrate(prepared(), batches(), method="best")
     with pytest.raises(UserError, match="no method of calibration is called 3"):
         parse(RECIPE.format(key="calibration = 3", quantizer="learned"), passes())
+
+
+def test_norms_that_met_no_data_take_the_statistics_of_the_batch() -> None:
+    """A new network is calibrated to what it will train on: in eval mode its deep layers would be next to nothing."""
+    torch.manual_seed(0)
+    blocks = [part for _ in range(8) for part in (nn.Conv2d(4, 4, 3, bias=False), nn.BatchNorm2d(4), nn.ReLU())]
+    model = nn.Sequential(*blocks).double()
+    x = 1e-3 * torch.randn(8, 4, 20, 20, dtype=torch.float64)
+    ours = lowbit.prepare(model, (x,), "choi2020", steps=10)
+    last = [parameter for name, parameter in ours.named_parameters() if ".scales.activations." in name][-1]
+    trained = model.train()(x)
+    assert 0.5 * trained.max() < 2**16 * torch.exp2(last) < 2 * trained.max()
+    means = [buffer for name, buffer in ours.named_buffers() if name.endswith("running_mean")]
+    assert len(means) == 8
+    assert not any(bool(mean.any()) for mean in means)
