@@ -156,7 +156,7 @@ def within(grad: Tensor, x: Tensor, lo: float, hi: float) -> Tensor:
 
     One pass and no mask: on CPUs `masked_fill` and `where` take thirty times as long as the arithmetic around them.
     """
-    kept = torch.ops.aten.hardtanh_backward(grad, x, -_above(-lo, x.dtype), _above(hi, x.dtype))
+    kept: Tensor = torch.ops.aten.hardtanh_backward(grad, x, -_above(-lo, x.dtype), _above(hi, x.dtype))
     return kept.to(grad.dtype)  # x is wider where its scales are
 
 
