@@ -21,6 +21,7 @@ PLACE = "lowbit.passes.freeze:PASS"
 WRONG = {
     "bad TOML": ("[[prepare]\n", "line 1: [[prepare]", "not valid TOML"),
     "bad value": (GRID + "weight_bits =\n", "line 3: weight_bits =", "not valid TOML"),
+    "bad line": ("name = \n" + GRID, "line 1: name =", "not valid TOML"),
     "no end": ('name = "a', 'line 1: name = "a', "not valid TOML"),
     "nothing ends": ('a = """', 'line 1: a = """', "not valid TOML"),
     "unknown key": ("colour = 1\n", "colour", "unknown recipe key 'colour'"),
