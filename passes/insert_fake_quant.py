@@ -47,9 +47,10 @@ class Settings(Quantizing, frozen=True):
 
     weight_bits, activation_bits, input_bits, output_bits: of weights, hidden values, what comes in and what goes out.
     first_bits, last_bits: weights of layers that an input reaches, or that reach an output, through no other layer;
-    the latter also of the activations that only such layers read.   residual_bits: sums of two activations of one
-    shape, and their terms; layers read them through a second grid of activation_bits.   per_channel: one weight scale
-    for each output channel instead of one a layer.   share_add: the terms of a sum lie on one grid.
+    the latter also of the activations that only such layers read; where the quantizer of weights has no such width they
+    are "learned".   residual_bits: sums of two activations of one shape, and their terms; layers read them through a
+    second grid of activation_bits.   per_channel: one weight scale for each output channel instead of one a layer.
+    share_add: the terms of a sum lie on one grid.
     quantize_outputs: false leaves outputs in float, for training alone.   inputs: pattern of input names -> what their
     integers stand for, such as inputs.image = { scale = 0.00392 } of an image in 0..255; they are not trained.
     """

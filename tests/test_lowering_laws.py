@@ -85,7 +85,7 @@ def _slack(graph: Graph, grid: fx.Node) -> float:
         return 0.0
     weight, read = arguments(arguments(node)["weight"]), arguments(node)["input"]
     while read.target is not _own.fake_quantize.default:
-        read = read.args[0]
+        read = read.all_input_nodes[0]
     unit = graph.tensor(weight["scale"]).max() * graph.tensor(arguments(read)["scale"])
     return float(unit / graph.tensor(arguments(grid)["scale"]) / 2)
 

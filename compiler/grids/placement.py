@@ -175,6 +175,8 @@ def _weight_edge(known: Known, weight: fx.Node, calls: list[tuple[fx.Node, int |
     ends += [chosen.last_bits] * any(call in known.ends.last for call, _ in calls)
     bits = max((bits for bits in ends if bits is not None), default=chosen.weight_bits)
     how = quantizer(chosen.weights)
+    if any(ends) and not how.least <= bits <= how.most:
+        how = quantizer("learned")
     grid = how.weight_grid(bits)
     _check(weight, how, chosen, grid, calls[0][0])
     scale = how.start(known.graph.evaluate(weight), grid, axis)
