@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,69 +12,16 @@ from lowbit import Prepared, UserError, load, lower
 from lowbit.api import deployed, passes
 from lowbit.backends.compiled import zeros
 from lowbit.compiler import magnitude
-from lowbit.compiler.graph import Graph, arguments
-from lowbit.compiler.layers import MASKS, is_layer
-from lowbit.compiler.masks.placement import layers_of
+from lowbit.compiler.layers import MASKS
 from lowbit.compiler.masks.schedule import Schedule
 from lowbit.compiler.pipeline import run
 from lowbit.compiler.sketches.sketch import build
-from lowbit.testing.costs import multiplications
+from masked import SKETCH, STEPS, codes, full, masks, recipe, trained
 from prepared import batch, custom, prepared
 from torch import Tensor
 
-STEPS = 20
-SKETCH = "input(4,6,6) conv(8) bn relu [ conv(8) bn relu conv(8) bn ] + relu conv(8,groups=8) relu gap linear(3)"
 PRUNING = [name for name, found in passes().items() if issubclass(found.options, Schedule)]
 every_pass = pytest.mark.parametrize("name", PRUNING)
-REMOVED = '{use = "fold_batch_norm"}, {use = "remove_dead_units"}'
-GRIDS = '{use = "insert_fake_quant", weight_bits = 16}'
-
-
-def recipe(*uses: str, fold: bool = True) -> str:
-    """TOML of these passes, each `NAME KEY = VALUE, ...`, before the fold and the grids; no unit goes in the end."""
-    own = [
-        f'{{use = "{name}"{", " if options else ""}{options}}}' for name, _, options in (u.partition(" ") for u in uses)
-    ]
-    simulated = ['{use = "simulate_fold"}'] * fold
-    prepare = ", ".join([*own, *simulated, GRIDS])
-    return f'\nprepare = [{prepare}]\nlower = [{{use = "freeze"}}, {{use = "fold_batch_norm"}}]'
-
-
-def trained(ours: Prepared, last: int = STEPS, first: int = 0, each: Callable[[int], None] = lambda step: None) -> None:
-    """Steps with much momentum and weight decay, which move masked weights too."""
-    torch.manual_seed(first)
-    opt = torch.optim.SGD(ours.parameter_groups(lr=0.1, weight_decay=0.05), momentum=0.9)
-    ours.train()
-    for step in range(first, last):
-        x, y = batch(SKETCH, seed=step)
-        opt.zero_grad()
-        (F.cross_entropy(ours(x), y) + ours.regularization()).backward()
-        opt.step()
-        ours.step()
-        each(step + 1)
-
-
-def masks(ours: Prepared) -> dict[str, Tensor]:
-    return {name: mask for name, mask in ours.named_buffers() if name.startswith(MASKS)}
-
-
-def full(ours: Prepared) -> dict[str, Tensor]:
-    """Of each weight of a layer the product of its masks, in its own shape."""
-    found: dict[str, Tensor] = {}
-    for weight in layers_of(ours.graph):
-        own = [mask for name, mask in masks(ours).items() if name.startswith(f"{MASKS}{weight.target}")]
-        value = ours.get_parameter(str(weight.target))
-        found[str(weight.target)] = (
-            torch.stack([mask.expand(value.shape) for mask in own]).prod(0) if own else value * 0 + 1
-        )
-    return found
-
-
-def codes(graph: Graph) -> Iterator[Tensor]:
-    """The integers of the weights of a frozen graph, in its order."""
-    for node in graph.nodes:
-        if is_layer(node):
-            yield graph.tensor(arguments(arguments(node)["weight"])["codes"])
 
 
 @every_pass
@@ -254,67 +200,6 @@ def test_what_a_masked_weight_learns_from(gradient: str) -> None:
         assert bool((slope[mask == 1] != 0).any())
 
 
-@pytest.mark.parametrize(("begin", "end", "initial", "sparsity"), [(0.0, 1.0, 0.0, 0.7), (0.2, 0.6, 0.25, 0.5)])
-@pytest.mark.parametrize("scope", ["layer", "global"])
-def test_units_follow_the_cubic(scope: str, begin: float, end: float, initial: float, sparsity: float) -> None:
-    """Coupled channels of one set: 8 units of three layers, and 8 within the block; each set, or all, to the number."""
-    options = f'scope = "{scope}", begin = {begin}, end = {end}, initial = {initial}, sparsity = {sparsity}, every = 1'
-    ours = prepared(SKETCH, recipe(f"prune_units {options}"))
-    first, last = round(begin * STEPS), round(end * STEPS)
-
-    def look(step: int) -> None:
-        share = 0.0
-        if step >= first:
-            done = 1 - (1 - min(1.0, (step - first) / (last - first))) ** 3
-            share = initial + (sparsity - initial) * done
-        gone = [int((masks(ours)[f"{MASKS}{name}"] == 0).sum()) for name in ("0.weight", "3.branch.0.weight")]
-        assert gone == [round(share * 8)] * 2 if scope == "layer" else sum(gone) == round(share * 16)
-        assert _whole(ours)
-
-    trained(ours, each=look)
-
-
-def _whole(ours: Prepared) -> bool:
-    """Whether the parameters of a unit live or die together: weights, biases, norm scales and shifts."""
-    vectors = {name.removeprefix(MASKS): mask.flatten() for name, mask in masks(ours).items()}
-    first = "3.branch.0.", "3.branch.1."
-    stream = [vector for name, vector in vectors.items() if not name.startswith(first)]
-    inside = [vector for name, vector in vectors.items() if name.startswith(first)]
-    return all(torch.equal(group[0], vector) for group in (stream, inside) for vector in group)
-
-
-RESNET = "conv(8,nobias) bn relu [ conv(8,nobias) bn relu conv(8,nobias) bn ] + relu gap linear(4)"
-MOBILE = "conv(8,nobias) bn relu6 conv(24,k=1,nobias) bn relu6 conv(24,groups=24,nobias) bn relu6 conv(8,k=1,nobias) bn"
-NARROW = [
-    (f"input(3,8,8) {RESNET}", 0.4),
-    (f"input(3,8,8) {MOBILE} gap linear(4)", 0.4),
-    (
-        "input(3,8,8) conv(8) relu conv(8,groups=8) relu6 conv(6,k=1) relu maxpool flatten linear(8) relu linear(4)",
-        0.46,
-    ),
-]
-
-
-@pytest.mark.parametrize("scope", ["layer", "global"])
-@pytest.mark.parametrize("fold", [False, True])
-@pytest.mark.parametrize(("sketch", "most"), NARROW)
-def test_pruned_units_leave_the_program(sketch: str, most: float, fold: bool, scope: str, tmp_path: Path) -> None:
-    """With half of the units gone, multiplications and file shrink, and graph and program still agree."""
-    own = recipe(f'prune_units sparsity = 0.5, scope = "{scope}", end = 0.0', fold=fold)
-    ours = prepared(sketch, own.replace('{use = "fold_batch_norm"}', REMOVED)).eval()
-    whole, before = multiplications(deployed(ours).graph), lower(ours).save(tmp_path / "whole.lowbit")
-    ours.step()
-    narrow = deployed(ours).graph
-    assert multiplications(narrow) < most * whole
-    assert lower(ours).save(tmp_path / "narrow.lowbit") < 0.6 * before
-    assert not any(bool((rows == 0).flatten(1).all(1).any()) for rows in codes(narrow))
-    scales = [tensor.numel() for name, tensor in narrow.state.items() if name.endswith("_scale")]
-    assert not fold or set(scales) == {1}  # what is dead asks for no scale of its own
-    x = batch(sketch)[0]
-    given, integers = ours(x).detach(), torch.as_tensor(lower(ours).run(x)[0])
-    assert float((given - integers).abs().max()) < 0.02 * float(given.abs().max())
-
-
 @pytest.mark.parametrize("name", ["schedule_pruning", "prune_units"])
 @pytest.mark.parametrize("behind", [False, True])
 def test_a_mask_on_a_grid_without_a_zero_is_refused(name: str, behind: bool) -> None:
@@ -322,11 +207,3 @@ def test_a_mask_on_a_grid_without_a_zero_is_refused(name: str, behind: bool) -> 
     with pytest.raises(UserError, match="a pruned weight is on a grid without a zero") as caught:
         prepared(SKETCH, f"\nprepare = [{', '.join(uses[::-1] if behind else uses)}]")
     assert "pruned = false" in caught.value.fix
-
-
-@pytest.mark.parametrize("scope", ["layer", "global"])
-def test_one_unit_of_each_set_stays(scope: str) -> None:
-    sketch = "input(3,8,8) conv(2) relu conv(3) relu conv(2) relu gap linear(4)"
-    ours = prepared(sketch, recipe(f'prune_units sparsity = 0.99, scope = "{scope}", end = 0.0', fold=False))
-    ours.step()
-    assert [int(mask.sum()) for name, mask in masks(ours).items() if name.endswith("weight")] == [1, 1, 1]
