@@ -38,6 +38,12 @@ class Pairs(Dataset):
 def number():
     return 7
 
+class Noisy(Pairs):
+    def __getitem__(self, i):
+        import random, numpy
+        x, y = super().__getitem__(i)
+        return x + 0.1 * random.random() + 0.1 * float(numpy.random.rand()) + 0.1 * torch.rand(()), y
+
 def data():
     return lowbit.Data(Pairs(), Pairs(seed=1))
 """
@@ -165,6 +171,15 @@ def test_the_command_refuses(case: str, here: Path, capsys: pytest.CaptureFixtur
     err = capsys.readouterr().err
     assert message in err
     assert "bug" not in err
+
+
+def test_the_seed_is_of_all_random_numbers_that_a_dataset_draws(here: Path) -> None:
+    given = compiling("--task", "super_resolution", "--test-data", "sr.py:Pairs", data="sr.py:Noisy")
+    files = []
+    for _ in range(2):
+        assert main(given) == 0
+        files.append((here / "sr.lowbit").read_bytes())
+    assert files[0] == files[1]
 
 
 def test_a_stopped_command_goes_on(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -73,6 +73,7 @@ def _compiled(
 
         chosen = override(api.read_recipe(recipe), given)
         effort = _effort(seed, **training)
+        _seed(seed)
         module, sets = source.model(model, seed, weights), source.data(data, test_data)
         _use(threads, module)
         with _logged(log) as told:
@@ -113,6 +114,16 @@ def _logged(folder: str | None) -> Iterator[Log | None]:
         yield log
     finally:
         log.close()
+
+
+def _seed(seed: int) -> None:
+    """Of the random numbers that a dataset may draw from; those of torch are seeded where they are used."""
+    import random
+
+    import numpy as np
+
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
 
 
 def _use(threads: int | None, module: nn.Module) -> None:
