@@ -18,8 +18,8 @@ MUTANTS: list[Mutant] = [
     Mutant(
         "a schedule is a step late",
         SCHEDULE,
-        "edit.buffer(name, first.to(dtype)), step_ending(edit)",
-        "edit.buffer(name, first.to(dtype)), steps_done(edit)",
+        "t = step.double()",
+        "t = step.double() - 1",
         f"{SCHEDULES}::test_it_follows_the_steps_of_a_training",
     ),
     Mutant(
