@@ -92,6 +92,13 @@ def test_the_threshold_of_squantizer(seed: int, sigma: float) -> None:
     near(found.y, squantizer(found.w.detach(), 4, sigma))
 
 
+def test_the_deviation_of_squantizer_is_that_of_all_its_weights() -> None:
+    """mean 3, deviation sqrt(14 / 4): half of it below the mean is 2.06."""
+    w = torch.tensor([1.0, -2.0, 3.0, -6.0], dtype=torch.float64)
+    assert torch.ops.lowbit.above_spread(w, None, -0.5).tolist() == [0, 0, 3, -6]
+    assert torch.ops.lowbit.above_spread(w, None, 8.0).tolist() == [0, 0, 0, -6]
+
+
 def test_values_that_can_be_negative_get_a_learned_grid() -> None:
     """So do inputs and outputs; a quantizer of all values takes these too."""
     for name, count in (("pact", 1), ("dorefa", 1), ("lsq", 5)):
