@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from lowbit import prepare, read_recipe
+from lowbit import Prepared, prepare, read_recipe
 from lowbit.compiler.sketches.sketch import network
 from lowbit.recipes import shipped
 from torch import Tensor, distributed
@@ -28,19 +30,30 @@ def batch(step: int) -> tuple[Tensor, Tensor]:
     return x, torch.randint(3, (GLOBAL,), generator=drawn)
 
 
-def trained(recipe: str, rank: int, world: int) -> dict[str, Tensor]:
-    """The state after all steps on this process's share. In float64, so that only sums in another order differ."""
-    model = network(SKETCH)[0].double()
-    module = prepare(model, (batch(0)[0],), recipe, steps=STEPS).train()
-    call = DistributedDataParallel(module, find_unused_parameters=False) if world > 1 else module
-    optimizer = torch.optim.Adam(module.parameter_groups(0.01, 1e-4))
-    for step in range(STEPS):
-        x, y = (part.chunk(world)[rank] for part in batch(step))
-        optimizer.zero_grad()
-        (F.cross_entropy(call(x), y) + module.regularization()).backward()
-        optimizer.step()
-        module.step()
-    return dict(module.state_dict())
+def begun(recipe: str) -> tuple[Prepared, torch.optim.Optimizer]:
+    """A prepared module in float64, so that only sums in another order differ, and its optimizer."""
+    module = prepare(network(SKETCH)[0].double(), (batch(0)[0],), recipe, steps=STEPS).train()
+    return module, torch.optim.Adam(module.parameter_groups(0.01, 1e-4))
+
+
+def advance(
+    module: Prepared, call: Any, optimizer: torch.optim.Optimizer, share: tuple[Tensor, Tensor]
+) -> dict[str, Any]:
+    """One training step as in the README, and the state behind it."""
+    x, y = share
+    optimizer.zero_grad()
+    (F.cross_entropy(call(x), y) + module.regularization()).backward()
+    optimizer.step()
+    module.step()
+    return copy.deepcopy({"module": dict(module.state_dict()), "optimizer": optimizer.state_dict()})
+
+
+def trained(recipe: str, rank: int, world: int) -> list[dict[str, Any]]:
+    """The state behind each step on this process's share of the global batches."""
+    module, optimizer = begun(recipe)
+    call = DistributedDataParallel(module)
+    shares = [tuple(part.chunk(world)[rank] for part in batch(step)) for step in range(STEPS)]
+    return [advance(module, call, optimizer, (x, y)) for x, y in shares]
 
 
 def main(folder: Path) -> None:
