@@ -1,9 +1,10 @@
 """How many bytes a model in training would be, cheaply: the entropy of its codes, and what a file adds to them.
 
-    bytes = sum over weights of (n H / 8 + symbols + 4) + 3/2 a bias + 7 a scale + 16 a layer + 64
-    H = -sum p log2 p of the codes of one weight tensor, in bits
+    bytes = sum over weights of min(n H / 8 + symbols, n b / 8) + 4, + 2 a bias + 3 a scale + 20 a layer + 64
+    H = -sum p log2 p of the codes of one weight tensor, in bits;   b = the bits of max - min
 
-H is what an entropy coder needs that knows the frequencies; `symbols` is the table that tells them. The rest is what
+H is what an entropy coder needs that knows the frequencies; `symbols` is the table that tells them; b is for those that
+packing serves better. The rest is what
 files of small networks were seen to hold beside their weights. Units that a later pass would remove still count.
 """
 
@@ -19,7 +20,7 @@ from .grid import quantize
 from .layers import weight_of
 from .operators import own
 
-TABLE, BIAS, SCALE, LAYER, FILE = 4, 1.5, 7, 16, 64
+HEAD, BIAS, SCALE, LAYER, FILE = 4, 2, 3, 20, 64
 
 
 @dataclass(frozen=True)
@@ -37,10 +38,11 @@ def size(graph: Graph) -> Size:
     zeros = weights = 0
     total = float(FILE)
     for name, (codes, zero, scales) in _codes(graph).items():
-        counts = torch.unique(codes, return_counts=True)[1]
+        values, counts = torch.unique(codes, return_counts=True)
+        packed = codes.numel() * int(values[-1] - values[0]).bit_length() / 8
         zeros, weights = zeros + int((codes == zero).sum()), weights + codes.numel()
         biases = graph.state[name].shape[0]
-        total += entropy(counts) / 8 + len(counts) + TABLE + BIAS * biases + SCALE * scales + LAYER
+        total += min(entropy(counts) / 8 + len(counts), packed) + HEAD + BIAS * biases + SCALE * scales + LAYER
     return Size(zeros, weights, total)
 
 

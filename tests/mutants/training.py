@@ -73,8 +73,8 @@ MUTANTS: list[Mutant] = [
     Mutant(
         "the estimate counts biases a hundred times",
         "compiler/coded_size.py",
-        "TABLE + BIAS * biases + SCALE",
-        "TABLE + 100 * BIAS * biases + SCALE",
+        "HEAD + BIAS * biases + SCALE",
+        "HEAD + 100 * BIAS * biases + SCALE",
         f"{WATCHING}::test_the_estimate_is_near_the_file",
     ),
     Mutant(
