@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 from msgspec import Meta
 
 from .contract import Options
 from .quantizer import FOLDER, Quantizer
-from .registry import members, names
+from .registry import members
+
+
+def quantizer(name: str) -> Quantizer:
+    """The quantizer of that name."""
+    return members(FOLDER, Quantizer)[name]
+
+
+def _those(kind: str) -> tuple[str, ...]:
+    return tuple(name for name, one in members(FOLDER, Quantizer).items() if getattr(one, kind))
+
 
 if TYPE_CHECKING:
-    Name = str
+    OfWeights: TypeAlias = str
+    OfActivations: TypeAlias = str
 else:
-    Name = Literal[tuple(names(FOLDER))]
+    OfWeights, OfActivations = Literal[_those("weights")], Literal[_those("activations")]
 
 
 class Quantizing(Options, frozen=True):
@@ -25,26 +36,11 @@ class Quantizing(Options, frozen=True):
     its widths; 1: never.
     """
 
-    weights: Name = "learned"
-    activations: Name = "learned"
+    weights: OfWeights = "learned"
+    activations: OfActivations = "learned"
     weight_range: Literal["unit", "max"] = "unit"
     sigma: Annotated[float, Meta(ge=-4, le=8)] = 0.0
     freeze_bits: Annotated[float, Meta(ge=0, le=1)] = 1.0
 
-    def __post_init__(self) -> None:
-        if not quantizer(self.weights).weights:
-            raise ValueError(f"'{self.weights}' quantizes no weights: {_those('weights')} do")
-        if not quantizer(self.activations).activations:
-            raise ValueError(f"'{self.activations}' quantizes no activations: {_those('activations')} do")
-
 
 BY_LAYER = frozenset({"weights", "activations", "weight_range", "sigma", "freeze_bits"})
-
-
-def quantizer(name: str) -> Quantizer:
-    """The quantizer of that name."""
-    return members(FOLDER, Quantizer)[name]
-
-
-def _those(kind: str) -> str:
-    return ", ".join(name for name, one in members(FOLDER, Quantizer).items() if getattr(one, kind))

@@ -203,12 +203,24 @@ def configured(kind: type[Options], given: Mapping[str, Any], place: str) -> Opt
         message, _, path = str(error).partition(" - at `$")
         unknown = re.search(r"unknown field `(\w+)`", message)
         where = f"{place}.{unknown[1]}" if unknown else place + path.rstrip("`")
-        raise UserError(_sentence(message), where=where, fix=_known(kind)) from None
+        raise UserError(_sentence(message), where=where, fix=_words(kind, path) or _known(kind)) from None
 
 
 def _sentence(message: str) -> str:
     message = re.sub(r"^Object contains unknown field", "unknown option", message)
     return re.sub(r"^Object missing required field", "missing option", message)
+
+
+def _words(kind: type[Options], path: str) -> str:
+    """The words that an option takes, where it takes nothing else."""
+    found = [field.type for field in _fields(kind) if f".{field.name}" == path.rstrip("`")]
+    words = [word for type_ in found if isinstance(type_, msgspec.inspect.LiteralType) for word in type_.values]
+    return f"one of: {', '.join(map(str, words))}" if words else ""
+
+
+def _fields(kind: type[Options]) -> Sequence[msgspec.inspect.Field]:
+    found: Sequence[msgspec.inspect.Field] = msgspec.inspect.type_info(kind).fields  # type: ignore[attr-defined]
+    return found
 
 
 def _known(kind: type[Options]) -> str:
