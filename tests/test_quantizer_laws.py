@@ -117,6 +117,7 @@ def refused(line: str) -> str:
 def test_what_does_not_go_together_is_refused() -> None:
     assert "without a zero" in refused('conv(3) | schedule_pruning | insert_fake_quant(weights="dorefa")')
     assert "without a zero" in refused("conv(3) | schedule_pruning | insert_fake_quant(weight_bits=1)")
+    assert "without a zero" in refused("conv(3) | sparsify(gradient='straight') | insert_fake_quant(weight_bits=1)")
     folded = 'conv(3) bn | simulate_fold | insert_fake_quant(weights="{}", weight_range="{}")'
     for name in ("dorefa", "wrpn"):
         assert "weight_range" in refused(folded.format(name, "unit"))

@@ -13,7 +13,7 @@ from ..contract import OptionsFor
 from ..errors import UserError
 from ..graph import Graph, arguments, layer, origin
 from ..grid import Grid
-from ..layers import MASKS, weight_of, weights_read
+from ..layers import MASKS, is_transform, weight_of, weights_read
 from ..operators import GRIDS, JOINS, aten
 from ..quantizer import Edge, Quantizer
 from ..quantizing import quantizer
@@ -213,6 +213,6 @@ def _span(how: Quantizer) -> str:
 
 def _factors(weight: fx.Node) -> Iterator[fx.Node]:
     """What a weight is multiplied by before its grid: masks and factors of norms."""
-    while weight.target is aten.mul.Tensor:
-        weight, factor = arguments(weight)["self"], arguments(weight)["other"]
-        yield factor
+    while weight.target is aten.mul.Tensor or is_transform(weight):
+        weight, *factors = (operand for operand in arguments(weight).values() if isinstance(operand, fx.Node))
+        yield from factors
