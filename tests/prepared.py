@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
 
 import torch
@@ -22,6 +22,14 @@ RESIDUAL = (
     "input(2,8,8) conv(4,nobias) bn relu short(1) [ conv(6) bn ] + relu gap linear(3)",
     "input(2,6,4) conv(8) bn relu shuffle(2) swap conv(4) relu pixels(2) unpixels(2) linear(3)",
 )
+
+
+def pairs(recipes: Iterable[str]) -> list[tuple[str, str]]:
+    """(network, recipe): each recipe on two networks, each network under two recipes or more, not all under all."""
+    first, *others = RESIDUAL
+    found = [(first, recipe) for recipe in recipes]
+    found += [(others[i % len(others)], recipe) for i, recipe in enumerate(recipes)]
+    return list(dict.fromkeys([*found, *((sketch, "choi2020") for sketch in others)]))
 
 
 def batch(sketch: str, size: int = 16, seed: int = 0) -> tuple[Tensor, Tensor]:

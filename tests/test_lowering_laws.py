@@ -19,12 +19,11 @@ from lowbit.compiler.operators import PRODUCERS
 from lowbit.compiler.pipeline import run
 from lowbit.recipes import shipped
 from lowbit.testing.observed import Watched
-from prepared import RESIDUAL, batch, optimizer, prepared, train
+from prepared import RESIDUAL, batch, optimizer, pairs, prepared, train
 from torch import Tensor, fx
 
 _own = torch.ops.lowbit
-every_recipe = pytest.mark.parametrize("recipe", shipped())
-every_net = pytest.mark.parametrize("sketch", RESIDUAL)
+every_pair = pytest.mark.parametrize(("sketch", "recipe"), pairs(shipped()))
 
 
 def trained(sketch: str, recipe: str, dtype: torch.dtype = torch.float32) -> Prepared:
@@ -90,8 +89,7 @@ def _slack(graph: Graph, grid: fx.Node) -> float:
     return float(unit / graph.tensor(arguments(grid)["scale"]) / 2)
 
 
-@every_recipe
-@every_net
+@every_pair
 def test_inputs_are_rounded_alike(sketch: str, recipe: str) -> None:
     """In float32, on both sides of a tie and on the tie."""
     ours = trained(sketch, recipe)
@@ -103,8 +101,7 @@ def test_inputs_are_rounded_alike(sketch: str, recipe: str) -> None:
         assert torch.equal(codes(evaluated(ours.graph), given)[0], program_codes(graph, given)[grids(graph)[0].name])
 
 
-@every_recipe
-@every_net
+@every_pair
 def test_freezing_and_folding_change_no_integer(sketch: str, recipe: str) -> None:
     """In float64, where no value of these lies so near to a tie."""
     ours, x = trained(sketch, recipe, torch.float64), batch(sketch, 64, seed=99)[0].double()
@@ -114,8 +111,7 @@ def test_freezing_and_folding_change_no_integer(sketch: str, recipe: str) -> Non
     assert all(torch.equal(old, new) for old, new in zip(before, after, strict=True))
 
 
-@every_recipe
-@every_net
+@every_pair
 def test_integers_are_those_of_the_graph(sketch: str, recipe: str) -> None:
     """From equal integers before it each grid gets the exact value, rounded.
 
@@ -147,8 +143,7 @@ def equal_integers(ours: Prepared, x: Tensor) -> None:
         assert bool(((least <= q) & (q <= most)).all())
 
 
-@every_recipe
-@every_net
+@every_pair
 def test_calibration_finds_the_best_scales(sketch: str, recipe: str) -> None:
     """Of what arrives at each grid while none of them rounds, and nothing makes up for rounding."""
     ours, x = prepared(sketch, recipe), batch(sketch)[0]

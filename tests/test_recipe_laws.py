@@ -10,11 +10,10 @@ import torch
 from lowbit import Prepared, lower, read_recipe
 from lowbit.compiler.sketches.sketch import network
 from lowbit.recipes import shipped
-from prepared import RESIDUAL, STEPS, batch, optimizer, prepared, train
+from prepared import STEPS, batch, optimizer, pairs, prepared, train
 
 TRAINED = [name for name in shipped() if not read_recipe(name).post_training]
-every_recipe = pytest.mark.parametrize("recipe", TRAINED)
-every_net = pytest.mark.parametrize("sketch", RESIDUAL)
+every_pair = pytest.mark.parametrize(("sketch", "recipe"), pairs(TRAINED))
 
 
 def trained(sketch: str, recipe: str, steps: int = 3) -> Prepared:
@@ -27,8 +26,7 @@ def equal(ours: Prepared, theirs: Prepared) -> None:
     torch.testing.assert_close(dict(ours.state_dict()), dict(theirs.state_dict()), rtol=0, atol=0)
 
 
-@every_recipe
-@every_net
+@every_pair
 def test_a_copy_trains_as_the_original(sketch: str, recipe: str) -> None:
     ours = prepared(sketch, recipe)
     ours(batch(sketch)[0])  # penalties measured by a forward do not stand in the way of a copy
@@ -38,8 +36,7 @@ def test_a_copy_trains_as_the_original(sketch: str, recipe: str) -> None:
     equal(ours, theirs)
 
 
-@every_recipe
-@every_net
+@every_pair
 def test_the_state_comes_back(sketch: str, recipe: str) -> None:
     ours, theirs = trained(sketch, recipe), prepared(sketch, recipe).eval()
     x = batch(sketch)[0]
@@ -49,8 +46,7 @@ def test_the_state_comes_back(sketch: str, recipe: str) -> None:
     assert lower(ours) == lower(theirs)
 
 
-@every_recipe
-@every_net
+@every_pair
 def test_modes_flip_and_flip_back(sketch: str, recipe: str) -> None:
     ours, x = trained(sketch, recipe), batch(sketch)[0]
     first = ours(x)
@@ -62,8 +58,7 @@ def test_modes_flip_and_flip_back(sketch: str, recipe: str) -> None:
     assert torch.equal(ours.eval()(x), first)
 
 
-@every_recipe
-@every_net
+@every_pair
 def test_a_float_checkpoint_loads(sketch: str, recipe: str) -> None:
     """Under the model's own names: what is missing is lowbit's, nothing is unexpected, and the values arrive."""
     model, ours = network(sketch, seed=7)[0], prepared(sketch, recipe)
@@ -74,8 +69,7 @@ def test_a_float_checkpoint_loads(sketch: str, recipe: str) -> None:
     assert all(torch.equal(ours.state_dict()[name], tensor) for name, tensor in model.state_dict().items())
 
 
-@every_recipe
-@every_net
+@every_pair
 def test_parameter_groups_are_a_partition(sketch: str, recipe: str) -> None:
     ours = prepared(sketch, recipe)
     grouped = list(chain.from_iterable(group["params"] for group in ours.parameter_groups(0.1, 0.01)))
@@ -87,8 +81,7 @@ def test_parameter_groups_are_a_partition(sketch: str, recipe: str) -> None:
     assert not own & {id(p) for p in decayed}
 
 
-@every_recipe
-@every_net
+@every_pair
 def test_stopped_and_resumed_is_never_stopped(sketch: str, recipe: str) -> None:
     """Through state dictionaries alone, in the middle of every schedule, to the last bit."""
     whole = prepared(sketch, recipe)

@@ -104,7 +104,9 @@ def test_what_changes_weights_comes_before_their_grids(name: str) -> None:
     assert "[[prepare]]" in lower.fix
 
 
-@pytest.mark.parametrize("fact", [fact for fact in vars(facts).values() if isinstance(fact, Fact)], ids=lambda fact: fact.name)
+@pytest.mark.parametrize(
+    "fact", [one for one in vars(facts).values() if isinstance(one, Fact)], ids=lambda one: one.name
+)
 def test_the_way_out_of_a_lacking_fact_names_the_pass_that_leaves_it(fact: Fact) -> None:
     leaving = [name for name, pass_ in passes().items() if fact in pass_.leaves]
     named = {name for name in passes() if f" {name} " in f"{fact.fix} "}
