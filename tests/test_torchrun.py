@@ -13,9 +13,11 @@ import ranks
 import torch
 from torch import Tensor, distributed
 
-pytestmark = pytest.mark.skipif(
-    not (distributed.is_available() and distributed.is_gloo_available()), reason="this torch has no gloo"
-)
+_GLOO = distributed.is_available() and distributed.is_gloo_available()
+pytestmark = [
+    pytest.mark.skipif(not _GLOO, reason="this torch has no gloo"),
+    pytest.mark.xdist_group("torchrun"),  # the processes run once
+]
 SCRIPT = Path(ranks.__file__)
 WHOLE = ("masks", "step")
 """Own tensors that hold whole numbers."""
