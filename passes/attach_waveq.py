@@ -35,7 +35,7 @@ NAME, BITS = "waveq", "waveq_bits"
 
 class Settings(Attached, frozen=True):
     """The coefficient is lambda_w.   bits: the largest lambda_beta, which rises as lambda_w does by default, between
-    `begin` and `end`, and falls to zero between these shares of the training: fall_begin, fall_end."""
+    `begin` and `end`.   fall_begin, fall_end: the shares of the training between which it falls to zero."""
 
     coefficient: Literal["fixed", "scheduled", "learnable"] = "scheduled"
     schedule: Shape = "tanh"

@@ -73,7 +73,7 @@ WRONG = {
     "insert_fake_quant.weight_bits": ("sets no option", "PASS.OPTION=VALUE"),
     "weight_bits=4": ("sets no option", "PASS.OPTION=VALUE"),
     "attach_msqe.alpha=1": ("does not use 'attach_msqe'", "it uses: insert_fake_quant, freeze"),
-    "insert_fake_quant.colour=4": ("unknown option", "the options are: weight_bits"),
+    "insert_fake_quant.colour=4": ("unknown option", "the options are: weights, activations, "),
     "insert_fake_quant.weight_bits=four": ("Expected `int`", "the options are"),
 }
 
