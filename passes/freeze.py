@@ -60,11 +60,12 @@ def _check_zeros(match: Match, codes: Tensor, zero: int) -> None:
             raise Broken("a masked weight is not zero in integers", where=place)
 
 
-masked = either(aten.mul(self=Anything(), other=Anything("mask")), own.masked(mask=Anything("mask")))
+masked = either(aten.mul.Tensor(self=Anything(), other=Anything("mask")), own.masked(mask=Anything("mask")))
 
 
 def _is_mask(match: Match) -> str:
-    return "" if mask_of(match.root) is not None else "it is no product with a mask"
+    masked = mask_of(match.root) is not None and weight_of(match.root) is not None
+    return "" if masked else "it is no parameter times a mask"
 
 
 def _stands_alone(match: Match) -> str:
@@ -100,7 +101,7 @@ PASS = Pass(
     refuses={
         "conv(3) | insert_fake_quant | eval | freeze": "it is an activation",
         "conv(3) relu linear(4) | schedule_pruning | insert_fake_quant | eval | freeze": "it is a weight",
-        "conv(3) [ conv(3) ] * | insert_fake_quant | eval | freeze": "it is no product with a mask",
+        "conv(3) [ conv(3) ] * | insert_fake_quant | eval | freeze": "it is no parameter times a mask",
         "conv(3) | insert_fake_quant | eval | freeze | freeze": "the scale is a constant already",
     },
 )

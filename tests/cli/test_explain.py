@@ -42,7 +42,8 @@ def test_a_node_is_told_on_one_screen_to_its_lowering(told: Callable[..., str]) 
 def test_rules_that_never_looked_share_a_line(told: Callable[..., str]) -> None:
     line = next(line for line in told("flatten").splitlines() if line.startswith("freeze"))
     assert " ".join(line.split()) == (
-        "freeze freeze_weight, freeze_scale never looked they look at lowbit.fake_quantize"
+        "freeze freeze_weight, freeze_scale, freeze_masked never looked"
+        " they look at lowbit.fake_quantize or lowbit.masked, mul.Tensor"
     )
 
 
