@@ -136,4 +136,18 @@ MUTANTS: list[Mutant] = [
         "if count > FREE:",
         f"{ENGINE}::test_a_rule_may_move_a_node_one_place_a_sweep",
     ),
+    Mutant(
+        "a refusal goes with its node",
+        "compiler/engine.py",
+        "if event.fired or event.node not in there]",
+        "if event.fired]",
+        "tests/test_engine.py::test_a_refusal_at_a_node_that_is_gone_stays_told",
+    ),
+    Mutant(
+        "a refusal is told in every sweep",
+        "compiler/engine.py",
+        "if event.fired or event.node not in there]",
+        "if event]",
+        "tests/test_engine.py::test_a_refusal_at_a_node_that_is_gone_stays_told",
+    ),
 ]
