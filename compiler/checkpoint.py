@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import pickle
 import random
 import signal
 import threading
@@ -11,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from difflib import ndiff
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -19,11 +19,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .disk import write
+from .disk import reason, write
 from .errors import UserError
 
 FORM = 1
 """Of the file; it is raised with what the file holds."""
+KEPT = frozenset({"about", "parts", "place", "random"})
+"""What the file has of each training."""
 FIX = "remove the file to begin again, or name another one"
 
 
@@ -74,10 +76,9 @@ class Stage:
         held = self.checkpoint._stages.get(self.name)
         if held is None:
             return Place()
-        changed = [f"{key} {held['about'].get(key)!r} there, {value!r} here" for key, value in about.items()
-                   if held["about"].get(key) != value]  # fmt: skip
-        if changed:
-            raise self._unfit(", ".join(changed))
+        changed = [_changed(key, held["about"].get(key), value) for key, value in about.items()]
+        if any(changed):
+            raise self._unfit(", ".join(filter(None, changed)))
         try:
             for name, part in parts.items():
                 if name in held["parts"]:
@@ -86,6 +87,11 @@ class Stage:
             return Place(*held["place"])
         except (KeyError, ValueError, RuntimeError, TypeError, UserError) as error:
             raise self._unfit(str(error)) from None
+
+    @property
+    def begun(self) -> bool:
+        """Whether the file holds something of this training."""
+        return self.name in self.checkpoint._stages
 
     def due(self, step: int) -> bool:
         """Whether it is time to save, after that step."""
@@ -117,17 +123,40 @@ class Stage:
         return UserError(what, where=str(self.checkpoint.path), why=why, fix=f"use the same settings; {FIX}")
 
 
+def _changed(key: str, there: Any, here: Any) -> str:
+    """How a setting differs, nothing where it does not; of a recipe, or another long text, the lines that differ."""
+    if there == here:
+        return ""
+    if isinstance(there, str) and isinstance(here, str) and "\n" in there:
+        lines = list(ndiff(there.splitlines(), here.splitlines()))
+        there, here = ([line[2:].strip() for line in lines if line[0] == side] for side in "-+")
+    return f"{key} {there!r} there, {here!r} here"
+
+
 def _read(path: Path) -> dict[str, Any]:
     if not path.exists():
         return {}
     try:
-        held = torch.load(path, map_location="cpu", weights_only=True)
-        if held["form"] == FORM:
-            return dict(held["stages"])
-        why = f"it has the form {held['form']}, and this lowbit reads {FORM}"
-    except (KeyError, ValueError, RuntimeError, EOFError, TypeError, OSError, pickle.UnpicklingError) as error:
-        why = (str(error).splitlines() or [type(error).__name__])[0]
-    raise UserError("the file is no checkpoint of lowbit", where=str(path), why=why, fix=FIX)
+        held = torch.load(io.BytesIO(path.read_bytes()), map_location="cpu", weights_only=True)
+        why = _wrong(held)
+    except OSError as error:
+        why = reason(error)
+    except Exception:  # torch raises whatever comes, and advises to run what lies in the file
+        why = "torch cannot read it"
+    if why:
+        raise UserError("the file is no checkpoint of lowbit", where=str(path), why=why, fix=FIX)
+    return dict(held["stages"])
+
+
+def _wrong(held: Any) -> str:
+    """Why what was read is no checkpoint; nothing if it is one."""
+    if not isinstance(held, dict) or not held.keys() >= {"form", "stages"}:
+        return "it holds something else"
+    if held["form"] != FORM:
+        return f"it has the form {held['form']}, and this lowbit reads {FORM}"
+    stages = held["stages"].values() if isinstance(held["stages"], dict) else [None]
+    whole = all(isinstance(stage, dict) and stage.keys() == KEPT for stage in stages)
+    return "" if whole else "a part of it is missing"
 
 
 def _random() -> dict[str, Any]:

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import torch
 from lowbit import Checkpoint, Plan, Progress, UserError
+from lowbit.compiler.settings import override
 from lowbit.compiler.training import train
 from torch import Tensor, nn
 
@@ -158,6 +159,44 @@ def test_another_model_is_refused(tmp_path: Path) -> None:
         train(other, interrupted.Noisy(), PLAN, checkpoint=tmp_path / "c")
 
 
+def test_another_recipe_is_refused_by_the_lines_that_differ(tmp_path: Path) -> None:
+    with pytest.raises(Stop):
+        trained("choi2020", tmp_path / "c", 2, fails)
+    recipe = override(lowbit.read_recipe("choi2020"), ["insert_fake_quant.weight_bits=3"])
+    other = lowbit.prepare(interrupted.net(), (torch.rand(4, 1, 4, 4),), recipe, steps=STEPS)
+    with pytest.raises(UserError, match="does not fit") as caught:
+        train(other, interrupted.Noisy(), PLAN, checkpoint=tmp_path / "c")
+    assert caught.value.why == "recipe ['weight_bits = 4'] there, ['weight_bits = 3'] here"
+
+
+def test_no_training_is_kept_as_one_and_another_is_refused(tmp_path: Path) -> None:
+    """A second training that began behind none must not be taken up behind one."""
+    kept = Checkpoint(tmp_path / "c")
+    train(model("float"), interrupted.Noisy(), Plan(0, 4), checkpoint=kept.stage("float"))
+    train(model("choi2020"), interrupted.Noisy(), PLAN, checkpoint=kept.stage("recipe"))
+    with pytest.raises(UserError, match="epochs 0 there, 3 here"):
+        train(model("float"), interrupted.Noisy(), PLAN, checkpoint=Checkpoint(tmp_path / "c").stage("float"))
+
+
+ELSE: dict[str, tuple[object, str]] = {
+    "a tensor": (torch.ones(3), "something else"),
+    "a list": ([1, 2], "something else"),
+    "weights": ({"a": torch.ones(3)}, "something else"),
+    "another form": ({"form": 2, "stages": {}}, "the form 2"),
+    "a number of trainings": ({"form": 1, "stages": 5}, "a part of it is missing"),
+    "half a training": ({"form": 1, "stages": {"training": {"about": {}}}}, "a part of it is missing"),
+}
+
+
+@pytest.mark.parametrize("case", ELSE)
+def test_what_else_torch_may_have_saved_is_refused(case: str, tmp_path: Path) -> None:
+    saved, why = ELSE[case]
+    torch.save(saved, tmp_path / "c")
+    with pytest.raises(UserError, match="no checkpoint") as caught:
+        Checkpoint(tmp_path / "c")
+    assert why in caught.value.why
+
+
 @pytest.mark.parametrize("damage", ["text", "empty", "half", "pickle"])
 def test_a_file_that_is_no_checkpoint_is_refused(damage: str, tmp_path: Path) -> None:
     path = tmp_path / "c"
@@ -173,6 +212,7 @@ def test_a_file_that_is_no_checkpoint_is_refused(damage: str, tmp_path: Path) ->
     with pytest.raises(UserError, match="no checkpoint") as caught:
         trained("float", path)
     assert str(path) in caught.value.where
+    assert caught.value.why == "torch cannot read it"  # not torch's advice, which is to run what lies in it
     assert path.read_bytes() == before
 
 

@@ -82,7 +82,7 @@ def train(
                 stage.save(run.parts, run.about, run.place)
             if stopped():
                 raise KeyboardInterrupt
-    if stage is not None and place.epoch < plan.epochs:
+    if stage is not None and (place.epoch < plan.epochs or not stage.begun):  # 0 epochs are a training, too
         stage.close(run.parts, run.about, Place(plan.epochs))
 
 

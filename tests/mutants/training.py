@@ -49,9 +49,16 @@ MUTANTS: list[Mutant] = [
     Mutant(
         "another training is taken up",
         CHECKPOINT,
-        "        if changed:\n",
+        "        if any(changed):\n",
         "        if False:\n",
         "tests/test_checkpoint.py::test_another_training_is_refused",
+    ),
+    Mutant(
+        "a training of no epochs leaves no trace",
+        LOOP,
+        "(place.epoch < plan.epochs or not stage.begun)",
+        "place.epoch < plan.epochs",
+        "tests/test_checkpoint.py::test_no_training_is_kept_as_one_and_another_is_refused",
     ),
     Mutant(
         "PSNR of the amplitude",
