@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from .api import calibrate, deployed, prepare, read_recipe
+from .api import calibrate, deployed, lower, prepare, read_recipe
 from .backends.compiled import Compiled
 from .backends.lowering.lower import lower as lower_graph
 from .compiler.checkpoint import Checkpoint, Stage
@@ -75,7 +75,9 @@ def compile(
     x, _ = example(data.train, 2, "training")
     chosen = read_recipe(recipe)
     report("preparing", None)
-    prepare(model, (x,), chosen, steps=1)  # whatever cannot be lowered is said before the first epoch
+    trial = prepare(model, (x,), chosen, steps=1)  # whatever cannot be lowered is said before the first epoch
+    if trial.graph.leaves:
+        lower(trial)  # which refuses: to train with leaves is for loops of one's own
     check_task(model, data, task)
     stage = effort.stage("float")
     train(model, data.train, effort.float_plan, lambda at: report("training in float", at), stage, task)

@@ -8,7 +8,9 @@ from typing import Any
 import lowbit
 import pytest
 import torch
-from lowbit import Data, Plan, UserError
+from lowbit import Data, Plan, Unsupported, UserError
+from lowbit.api import passes
+from lowbit.compiler.recipe import parse
 from lowbit.compiler.training import batches, train
 from torch import Tensor, nn
 from torch.utils.data import Dataset, IterableDataset, TensorDataset
@@ -82,6 +84,21 @@ def test_test_inputs_of_another_shape_are_refused() -> None:
 def test_a_model_that_is_no_classifier_is_refused(model: Callable[[], nn.Module], message: str) -> None:
     with pytest.raises(UserError, match=message):
         compiled(data(), data(), model)
+
+
+def test_a_model_of_which_a_part_stays_float_is_refused_before_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lowbit.compilation.train", lambda *given: pytest.fail("training began"))
+    recipe = parse('leaves = ["0"]\n[[prepare]]\nuse = "insert_fake_quant"\n', passes())
+    with pytest.warns(match="cannot be lowered: 0"), pytest.raises(Unsupported, match="no integer form"):
+        lowbit.compile(net(), Data(data(), data()), recipe, ONE)
+
+
+@pytest.mark.parametrize("kind", ["float", "choi2020"])
+def test_a_training_that_diverges_stops(kind: str) -> None:
+    model = net() if kind == "float" else lowbit.prepare(net(), (torch.rand(4, 4),), kind, steps=9)
+    with pytest.raises(UserError, match="has diverged") as caught:
+        train(model, data(), Plan(9, 4, lr=1e30))
+    assert "the loss of the task is" in caught.value.why
 
 
 def test_the_look_at_the_task_leaves_the_modes_alone() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -62,7 +63,8 @@ def train(
 
     checkpoint: a stage of a Checkpoint, or a file for this training alone. Where it holds something, training goes on
     from there to the same weights as an unbroken run: the random numbers of torch, numpy and Python are kept too.
-    Raises UserError for no data, no parameter to train, data of another task, or a checkpoint of another training.
+    Raises UserError for no data, no parameter to train, data of another task, a checkpoint of another training, or a
+    loss that is no longer finite.
     """
     if not length(dataset):
         raise UserError("the training data is empty")
@@ -124,19 +126,29 @@ class _Run:
         self.task.check(outputs, y)
         loss = self.task.loss(outputs, y, self.task.options)
         penalty = self.module.regularization() if isinstance(self.module, Prepared) else torch.zeros(())
+        told = float(loss.detach()), float(penalty.detach())
+        _check_finite(*told)
         torch.autograd.backward(loss + penalty)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         if isinstance(self.module, Prepared):
             self.module.step()
         self.schedule.step()
-        return float(loss.detach()), float(penalty.detach())
+        return told
 
 
 def _groups(module: nn.Module, plan: Plan) -> list[dict[str, Any]]:
     if isinstance(module, Prepared):
         return module.parameter_groups(plan.lr, plan.weight_decay)
     return [{"params": list(module.parameters()), "lr": plan.lr, "weight_decay": plan.weight_decay}]
+
+
+def _check_finite(loss: float, penalty: float) -> None:
+    """Raise UserError for a loss of which nothing can be learned: the weights would be no numbers, and stay so."""
+    if not math.isfinite(loss + penalty):
+        why = f"the loss of the task is {loss:g}, the penalties are {penalty:g}"
+        fix = "take a smaller learning rate, or look for such values in the data"
+        raise UserError("the training has diverged", why=why, fix=fix)
 
 
 def _outputs(module: nn.Module, x: Tensor) -> Tensor:
