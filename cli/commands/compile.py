@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -72,7 +73,7 @@ def _compiled(
         from ..result import ledger, measure
 
         chosen = override(api.read_recipe(recipe), given)
-        effort = _effort(seed, **training)
+        effort = _effort(output, seed, **training)
         _seed(seed)
         module, sets = source.model(model, seed, weights), source.data(data, test_data)
         _use(threads, module)
@@ -86,7 +87,7 @@ def _compiled(
 
 
 def _effort(
-    seed: int, *, float_epochs: int, epochs: int, batch_size: int, lr: float, task: str,
+    output: str, seed: int, *, float_epochs: int, epochs: int, batch_size: int, lr: float, task: str,
     checkpoint: str | None, checkpoint_steps: int, checkpoint_minutes: float,
 ) -> Effort:  # fmt: skip
     from ...compilation import Effort
@@ -96,9 +97,18 @@ def _effort(
 
     if checkpoint is not None:
         check_writable(checkpoint)
+        _check_apart(checkpoint, output)
     kept = Checkpoint(Path(checkpoint), checkpoint_steps, checkpoint_minutes) if checkpoint is not None else None
     first, second = (Plan(count, batch_size, lr, seed=seed) for count in (float_epochs, epochs))
     return Effort(first, second, source.task(task), kept)
+
+
+def _check_apart(checkpoint: str, output: str) -> None:
+    """Raise UserError where the program would be written over the training."""
+    from ...compiler.errors import UserError
+
+    if os.path.realpath(checkpoint) == os.path.realpath(output):
+        raise UserError("--checkpoint and --output name one file", where=output, fix="give each a file of its own")
 
 
 @contextmanager

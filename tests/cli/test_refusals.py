@@ -55,6 +55,10 @@ def test_a_bad_model_is_refused_before_training(source: str, here: Path, refused
     assert not (here / "out.lowbit").exists()
 
 
+def test_a_checkpoint_is_not_the_output(here: Path, refused: Refused) -> None:
+    assert "name one file" in refused(*compiling(), "--checkpoint", str(here / "out.lowbit"))
+
+
 def test_what_a_file_lacks_is_told_by_what_it_defines(here: Path, refused: Refused) -> None:
     (here / "net.py").write_text("from torch.nn import Linear\nfrom pathlib import Path\ndef make():\n    pass\n")
     assert "it has: make\n" in refused(*compiling("net.py:nope"))
