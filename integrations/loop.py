@@ -45,13 +45,13 @@ def parameter_groups(model: nn.Module, lr: float, weight_decay: float = 0.0) -> 
 
 
 def check_groups(model: nn.Module, optimizers: Iterable[torch.optim.Optimizer], fix: str) -> None:
-    """Raise UserError where weight decay would pull at a scale or a coefficient: both are exponents."""
+    """Raise UserError where weight decay would pull at a scale, a range, a bit width or a coefficient."""
     own = dict(_own(model))
     for group in (group for optimizer in optimizers for group in optimizer.param_groups):
         decayed = [own[id(p)] for p in group["params"] if id(p) in own] if group.get("weight_decay") else []
         if decayed:
             what = f"weight decay of {group['weight_decay']:g} on '{decayed[0]}'"
-            raise UserError(what, why="it is an exponent: decay pulls it to 1", fix=fix)
+            raise UserError(what, why="it is no weight: decay would draw it to an arbitrary 0", fix=fix)
 
 
 def _own(model: nn.Module) -> Iterator[tuple[int, str]]:

@@ -115,14 +115,16 @@ def refused(line: str) -> str:
 
 
 def test_what_does_not_go_together_is_refused() -> None:
-    assert "without a zero" in refused('conv(3) | schedule_pruning | insert_fake_quant(weights="dorefa")')
+    dorefa = refused('conv(3) | schedule_pruning | insert_fake_quant(weights="dorefa")')
+    assert "without a zero" in dorefa
+    assert "'dorefa' at 8 bits has the odd multiples of a scale alone" in dorefa
     assert "without a zero" in refused("conv(3) | schedule_pruning | insert_fake_quant(weight_bits=1)")
     assert "without a zero" in refused("conv(3) | sparsify(gradient='straight') | insert_fake_quant(weight_bits=1)")
     folded = 'conv(3) bn | simulate_fold | insert_fake_quant(weights="{}", weight_range="{}")'
     for name in ("dorefa", "wrpn"):
         assert "weight_range" in refused(folded.format(name, "unit"))
         assert traced(folded.format(name, "max")).nodes
-    assert "3 bits" not in refused('conv(3) | insert_fake_quant(weights="binary")')
+    assert "to 1 bits, not 8" in refused('conv(3) | insert_fake_quant(weights="binary")')
     assert "to 2 bits, not 8" in refused('conv(3) | insert_fake_quant(weights="ternary")')
     assert "one of: dorefa, learned" in refused('conv(3) | insert_fake_quant(activations="binary", weight_bits=1)')
     assert "one of: binary, dorefa" in refused('conv(3) | insert_fake_quant(weights="pact")')

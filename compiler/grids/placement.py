@@ -195,7 +195,7 @@ def _check(weight: fx.Node, how: Quantizer, chosen: Any, grid: Grid, call: fx.No
         raise UserError(
             "a pruned weight is on a grid without a zero",
             where=where,
-            why=f"'{chosen.weights}' at {grid.bits} bits has -1 and 1 but nothing between them",
+            why=f"'{chosen.weights}' at {grid.bits} bits has the odd multiples of a scale alone",
             fix="choose another quantizer of weights for the layer, more bits, or pruned = false",
         )
     if any(not str(factor.target).startswith(MASKS) for factor in factors) and not how.keeps_size(chosen):
