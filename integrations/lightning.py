@@ -58,6 +58,10 @@ class LowbitCallback(lightning.Callback):
         if stage == "fit":
             pl_module.__dict__.pop("training_step", None)
 
+    def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
+        """Leave the module as it was, which Lightning does not ask for here: a next fit would count penalties twice."""
+        self.teardown(trainer, pl_module, "fit")
+
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Look at the optimizer's groups, and at the step where a resumed training begins."""
         check_groups(pl_module, trainer.optimizers, FIX)

@@ -91,6 +91,14 @@ def test_it_trains_as_the_plain_loop(form: str, accumulated: int, tmp_path: Path
     lowbit.lower(task.net.eval())
 
 
+def test_a_training_that_failed_leaves_the_module_as_it_was(tmp_path: Path) -> None:
+    """Else the next one would count the penalties twice."""
+    task = Task()
+    with pytest.raises(TypeError):
+        trainer(tmp_path, 1).fit(task, DataLoader([1]))  # type: ignore[arg-type]
+    assert "training_step" not in vars(task)
+
+
 def test_scalars_are_logged(tmp_path: Path) -> None:
     task, runner = Task(), trainer(tmp_path, 1)
     runner.fit(task, loader())
