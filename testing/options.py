@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import ChainMap
 from collections.abc import Iterator
-from itertools import product
+from itertools import combinations, product
 from typing import Any
 
 import msgspec
@@ -108,11 +108,11 @@ def accepted(name: str, options: dict[str, Any]) -> bool:
 
 
 def both_ends_are_legal(name: str, networks: int | None = None) -> None:
-    """Alone, or with another option at an end of its own where the two are tied (begin and end)."""
-    others = [{}, *({key: value} for key, legal, _ in cases(name) for value in legal)]
-    for key, legal, _ in cases(name):
-        for value in legal:
-            assert any(accepted(name, {**other, key: value}) for other in others), (key, value)
+    """Alone, or with up to three others at ends of their own where they are tied, as begin and end are."""
+    ends = [(key, value) for key, legal, _ in cases(name) for value in legal]
+    for key, value in ends:
+        others = (dict(chosen) for count in range(4) for chosen in combinations(ends, count))
+        assert any(accepted(name, {**other, key: value}) for other in others), (key, value)
 
 
 def one_past_an_end_names_its_place(name: str, networks: int | None = None) -> None:

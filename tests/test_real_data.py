@@ -31,7 +31,8 @@ def _some(dataset: TensorDataset, count: int) -> TensorDataset:
     return TensorDataset(*(tensor[:count] for tensor in dataset.tensors))
 
 
-def test_lenet_keeps_its_accuracy_as_integers(tmp_path: Path) -> None:
+def test_lenet_keeps_its_accuracy_as_integers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(SCRIPT.parent)  # as when it is run
     benchmark = _benchmark()
     images, tests = (_some(benchmark.mnist(Path(DATA), split, "cpu"), 4000) for split in ("train", "t10k"))
     torch.manual_seed(0)
