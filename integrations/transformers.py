@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import transformers
 from torch import nn
@@ -22,6 +23,9 @@ from .loop import parameter_groups as parameter_groups
 
 FIX = "Trainer(optimizers=(torch.optim.AdamW(parameter_groups(model, lr, weight_decay)), None)), of this module"
 
+_HOOKS: WeakKeyDictionary[nn.Module, Any] = WeakKeyDictionary()
+"""What adds the penalties to the loss of each model in training: one, whichever callback put it there."""
+
 
 class LowbitCallback(transformers.TrainerCallback):
     """Trains the prepared modules of a model.   Raises UserError, when training begins, for a model without any, for
@@ -31,9 +35,6 @@ class LowbitCallback(transformers.TrainerCallback):
     before this callback, and see them only where it stands first: `trainer.callback_handler.callbacks.insert(0, ...)`.
     """
 
-    def __init__(self) -> None:
-        self._hook: Any = None
-
     def on_train_begin(self, args: Any, state: Any, control: Any, model: Any = None, **others: Any) -> None:
         """Put the penalties into the loss."""
         prepared_parts(model)
@@ -42,8 +43,8 @@ class LowbitCallback(transformers.TrainerCallback):
                 "the loss is made outside of the model", why="label_smoothing_factor is set", fix="unset it"
             )
         check_groups(model, [others["optimizer"]], FIX)
-        self._remove()
-        self._hook = model.register_forward_hook(_penalized(args.gradient_accumulation_steps), with_kwargs=True)
+        _remove(model)  # a training that failed has not come to its end
+        _HOOKS[model] = model.register_forward_hook(_penalized(args.gradient_accumulation_steps), with_kwargs=True)
 
     def on_optimizer_step(self, args: Any, state: Any, control: Any, model: Any = None, **others: Any) -> None:
         """Advance the schedules."""
@@ -64,14 +65,14 @@ class LowbitCallback(transformers.TrainerCallback):
             logs.update(added)
             state.log_history[-1].update(added)
 
-    def on_train_end(self, args: Any, state: Any, control: Any, **others: Any) -> None:
+    def on_train_end(self, args: Any, state: Any, control: Any, model: Any = None, **others: Any) -> None:
         """Leave the model as it was."""
-        self._remove()
+        _remove(model)
 
-    def _remove(self) -> None:
-        if self._hook is not None:
-            self._hook.remove()
-        self._hook = None
+
+def _remove(model: nn.Module) -> None:
+    if (hook := _HOOKS.pop(model, None)) is not None:
+        hook.remove()
 
 
 def _penalized(accumulated: int) -> Any:

@@ -96,6 +96,17 @@ def test_it_trains_as_the_plain_loop(form: str, tmp_path: Path) -> None:
     lowbit.lower(model.net.eval())
 
 
+def test_a_training_behind_one_that_failed_counts_penalties_once(tmp_path: Path) -> None:
+    model = Classifier()
+    failing = trainer(model, tmp_path, 6)
+    failing.train_dataset = [{"labels": 1}] * SIZE
+    with pytest.raises(TypeError, match="required positional argument: 'x'"):
+        failing.train()
+    trainer(model, tmp_path / "again", 6).train()
+    same(model, plain(6, 1))
+    assert not model._forward_hooks
+
+
 @pytest.mark.parametrize("kind", [Classifier, Counted])
 def test_accumulated_batches_are_one_step(kind: Callable[[], Classifier], tmp_path: Path) -> None:
     """Within the rounding of a sum that is divided in another place."""
