@@ -14,10 +14,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import torch
-from msgspec import Meta
 from torch import Tensor, fx
 
 from ..compiler.contract import Exact, OptionsFor, Pass
@@ -27,11 +26,10 @@ from ..compiler.graph import Graph, layer
 from ..compiler.layers import weight_of
 from ..compiler.magnitude import cubic
 from ..compiler.masks.placement import Plan, end_of, scheduled
-from ..compiler.masks.schedule import Schedule, criterion
+from ..compiler.masks.schedule import Schedule, Sparsity, criterion
 from ..compiler.rule import Match
 from ..compiler.units.trained import STAYS, Coupled, coupled
 
-Sparsity = Annotated[float, Meta(ge=0, lt=1)]
 UNITS = "lowbit.units."
 """Names of the buffers that say which unit each channel of a parameter is, and which set each unit belongs to."""
 

@@ -11,9 +11,8 @@ With begin = end all of it happens in one step, such as behind a penalty that ha
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from msgspec import Meta
 from torch import Tensor, fx
 
 from ..compiler.contract import Exact, OptionsFor, Pass
@@ -21,10 +20,8 @@ from ..compiler.edit import Edit
 from ..compiler.graph import Graph
 from ..compiler.magnitude import check_shares, cubic, largest
 from ..compiler.masks.placement import Plan, placed, scheduled
-from ..compiler.masks.schedule import Schedule, criterion
+from ..compiler.masks.schedule import Schedule, Sparsity, criterion
 from ..compiler.rule import Match
-
-Sparsity = Annotated[float, Meta(ge=0, lt=1)]
 
 
 class Settings(Schedule, frozen=True):

@@ -19,8 +19,9 @@ from ..compiler.contract import Exact, Pass
 from ..compiler.edit import Edit
 from ..compiler.magnitude import spread
 from ..compiler.masks.placement import placed, scheduled
-from ..compiler.masks.schedule import Schedule, Share, criterion
+from ..compiler.masks.schedule import Schedule, criterion
 from ..compiler.rule import Match
+from ..compiler.schedule import Share
 
 
 class Settings(Schedule, frozen=True):

@@ -15,8 +15,9 @@ from torch import Tensor, fx
 
 from ..contract import Options
 from ..graph import schema_arguments
+from ..schedule import Share
 
-Share = Annotated[float, Meta(ge=0, le=1)]
+Sparsity = Annotated[float, Meta(ge=0, lt=1)]
 _WHEN = ("step", "begin", "end", "every")
 
 
