@@ -68,9 +68,11 @@ def contestants(name: str, recipes: Sequence[str], steps: int) -> dict[str, Step
         found[f"lowbit, {recipe}"] = step(lowbit.prepare(model, (x,), recipe, steps=steps).train(), x, y)
     for peer, prepare in PEERS.items():
         try:
-            found[peer] = step(prepare(copy.deepcopy(model), x), x, y)
-        except ImportError as error:
-            print(f"{peer} is left out: {error}")
+            theirs = step(prepare(copy.deepcopy(model), x), x, y)
+            theirs()
+            found[peer] = theirs
+        except Exception as error:  # not installed, or a model that it cannot take
+            print(f"{peer} is left out: {type(error).__name__}: {error}")
     return found
 
 

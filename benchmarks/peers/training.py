@@ -22,18 +22,27 @@ def torchao(model: nn.Module, x: Tensor) -> Any:
 
 
 def brevitas(model: nn.Module, x: Tensor) -> nn.Module:
-    """`quantize` of its fx graph, with the same widths; its weights have no zero point."""
+    """`quantize` of its fx graph, with the same widths; plain tensors between layers, since its own have no slices."""
     from brevitas import nn as quantized
-    from brevitas.graph.quantize import COMPUTE_LAYER_MAP, preprocess_for_quantize, quantize
-    from brevitas.quant import Int8WeightPerTensorFloat, Int32Bias
+    from brevitas.graph.quantize import preprocess_for_quantize, quantize
+    from brevitas.quant import Int8ActPerTensorFloat, Int8WeightPerTensorFloat, Uint8ActPerTensorFloat
 
     class Weight(Int8WeightPerTensorFloat):  # type: ignore[misc]
         bit_width = 4
 
-    layer = {"weight_quant": Weight, "bias_quant": Int32Bias, "return_quant_tensor": True}
-    layers = {nn.Conv2d: (quantized.QuantConv2d, layer), nn.Linear: (quantized.QuantLinear, layer)}
+    layer = {"weight_quant": Weight, "return_quant_tensor": False}
+    unsigned = {"act_quant": Uint8ActPerTensorFloat, "return_quant_tensor": False}
+    signed = {"act_quant": Int8ActPerTensorFloat, "return_quant_tensor": False}
     traced = preprocess_for_quantize(model.eval(), merge_bn=False)
-    made: nn.Module = quantize(traced, compute_layer_map={**COMPUTE_LAYER_MAP, **layers})
+    made: nn.Module = quantize(
+        traced,
+        compute_layer_map={nn.Conv2d: (quantized.QuantConv2d, layer), nn.Linear: (quantized.QuantLinear, layer)},
+        quant_act_map={nn.ReLU: (quantized.QuantReLU, unsigned)},
+        quant_identity_map={
+            "signed": (quantized.QuantIdentity, signed),
+            "unsigned": (quantized.QuantIdentity, unsigned),
+        },
+    )
     return made.train()
 
 
