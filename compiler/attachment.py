@@ -55,6 +55,20 @@ def summed(edit: Edit, terms: Sequence[fx.Node]) -> fx.Node:
     return reduce(lambda total, term: edit.call(_aten.add.Tensor, total, term), terms)
 
 
+def planned(match: Match) -> list[fx.Node]:
+    """The nodes that the plan names, in graph order."""
+    return [node for node in match.graph.nodes if node.name in match.plan]
+
+
+def where_planned(otherwise: str) -> Guard:
+    """Refuses, for the given reason, where the plan names nothing."""
+
+    def refuses(match: Match) -> str:
+        return "" if match.plan else otherwise
+
+    return refuses
+
+
 def unless_attached(name: str) -> Guard:
     """Refuses where the graph has a penalty of that name."""
 

@@ -15,7 +15,7 @@ import torch
 from msgspec import Meta
 from torch import Tensor, fx
 
-from ..compiler.attachment import unless_attached
+from ..compiler.attachment import planned, unless_attached, where_planned
 from ..compiler.coefficient import Coefficient, penalize
 from ..compiler.contract import Exact, OptionsFor, Pass
 from ..compiler.edit import Edit
@@ -83,13 +83,9 @@ def plan(graph: Graph, options: OptionsFor) -> dict[str, float]:
     return shares
 
 
-def _no_weight(match: Match) -> str:
-    return "" if match.plan else "no layer has a weight to attach to"
-
-
-@rule(Whole(), _no_weight, unless_attached(NAME))
+@rule(Whole(), where_planned("no layer has a weight to attach to"), unless_attached(NAME))
 def attach(match: Match, edit: Edit) -> fx.Node:
-    weights = [node for node in match.graph.nodes if node.name in match.plan]
+    weights = planned(match)
     both = edit.call(_own.partial_l2.default, weights, list(match.plan.values()), match.options.scope)
     penalize(match, edit, NAME, edit.item(both, 0))
     return match.root

@@ -18,7 +18,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, fx
 
-from ..compiler.attachment import Attached, grids, on, trained_scales, unless_attached
+from ..compiler.attachment import Attached, grids, on, planned, trained_scales, unless_attached, where_planned
 from ..compiler.coefficient import penalize
 from ..compiler.contract import Exact, OptionsFor, Pass
 from ..compiler.edit import Edit
@@ -83,13 +83,9 @@ def plan(graph: Graph, options: OptionsFor) -> list[str]:
     return [grid.name for grid in trained_scales(found).values()]
 
 
-def _no_scale(match: Match) -> str:
-    return "" if match.plan else "no scale is trained"
-
-
-@rule(Whole(), _no_scale, unless_attached(NAME))
+@rule(Whole(), where_planned("no scale is trained"), unless_attached(NAME))
 def attach(match: Match, edit: Edit) -> fx.Node:
-    scales = [on(node)["scale"] for node in match.graph.nodes if node.name in match.plan]
+    scales = [on(node)["scale"] for node in planned(match)]
     penalize(match, edit, NAME, edit.call(_own.power_of_two.default, scales, match.options.distance))
     return match.root
 

@@ -14,7 +14,7 @@ from typing import Literal
 import torch
 from torch import fx
 
-from ..compiler.attachment import Attached, grids, on, summed, trained_scales, unless_attached
+from ..compiler.attachment import Attached, grids, on, planned, summed, trained_scales, unless_attached, where_planned
 from ..compiler.coefficient import NotNegative, penalize
 from ..compiler.contract import Exact, OptionsFor, Pass
 from ..compiler.edit import Edit
@@ -40,14 +40,10 @@ def plan(graph: Graph, options: OptionsFor) -> list[str]:
     return [grid.name for grid in trained_scales(found).values()]
 
 
-def _no_range(match: Match) -> str:
-    return "" if match.plan else "no range of an activation is trained"
-
-
-@rule(Whole(), _no_range, unless_attached(NAME))
+@rule(Whole(), where_planned("no range of an activation is trained"), unless_attached(NAME))
 def attach(match: Match, edit: Edit) -> fx.Node:
     terms = []
-    for grid in [on(node) for node in match.graph.nodes if node.name in match.plan]:
+    for grid in [on(node) for node in planned(match)]:
         reach = edit.call(_aten.mul.Tensor, grid["scale"], grid["hi"] - grid["zero"])
         terms.append(edit.call(_aten.sum.default, edit.call(_aten.square.default, reach)))
     penalize(match, edit, NAME, summed(edit, terms))

@@ -18,7 +18,7 @@ import torch
 from torch import fx
 
 from ..compiler import waves  # noqa: F401  registers the operator
-from ..compiler.attachment import Attached, grids, on, summed, unless_attached
+from ..compiler.attachment import Attached, grids, on, planned, summed, unless_attached, where_planned
 from ..compiler.coefficient import NotNegative, penalize
 from ..compiler.contract import Exact, OptionsFor, Pass
 from ..compiler.edit import Edit
@@ -47,14 +47,10 @@ def plan(graph: Graph, options: OptionsFor) -> list[str]:
     return [grid.name for grid, weight in found.items() if weight is not None]
 
 
-def _no_weight(match: Match) -> str:
-    return "" if match.plan else "no weight is on a grid"
-
-
-@rule(Whole(), _no_weight, unless_attached(NAME))
+@rule(Whole(), where_planned("no weight is on a grid"), unless_attached(NAME))
 def attach(match: Match, edit: Edit) -> fx.Node:
     terms = []
-    for grid in [node for node in match.graph.nodes if node.name in match.plan]:
+    for grid in planned(match):
         given = {name: value for name, value in on(grid).items() if name in ("x", "scale", "axis", "odd")}
         given["scale"] = edit.call(_aten.detach.default, given["scale"])
         terms.append(edit.call(_own.sine.default, **given))

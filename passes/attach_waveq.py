@@ -18,7 +18,7 @@ import torch
 from torch import fx
 
 from ..compiler import waves  # noqa: F401  registers the operator
-from ..compiler.attachment import Attached, grids, on, summed, unless_attached
+from ..compiler.attachment import Attached, grids, on, planned, summed, unless_attached, where_planned
 from ..compiler.coefficient import COEFFICIENTS, NotNegative, penalize
 from ..compiler.contract import Exact, OptionsFor, Pass
 from ..compiler.edit import Edit
@@ -59,14 +59,14 @@ def plan(graph: Graph, options: OptionsFor) -> list[str]:
     return [grid.name for grid in found if arguments(grid)["scale"].target is _own.width_scale.default]
 
 
-def _no_width(match: Match) -> str:
-    return "" if match.plan else "no grid has a width that is trained, as the quantizer waveq makes them"
-
-
-@rule(Whole(), _no_width, unless_attached(NAME))
+@rule(
+    Whole(),
+    where_planned("no grid has a width that is trained, as the quantizer waveq makes them"),
+    unless_attached(NAME),
+)
 def attach(match: Match, edit: Edit) -> fx.Node:
     sines, widths = [], []
-    for grid in [node for node in match.graph.nodes if node.name in match.plan]:
+    for grid in planned(match):
         given, width = on(grid), arguments(arguments(grid)["scale"])
         scale = edit.call(_aten.detach.default, given["scale"])
         read = scale, width["bits"], given["axis"], width["most"]
