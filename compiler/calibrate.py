@@ -14,7 +14,7 @@ from .arguments import Sizes
 from .callers import batch
 from .correction import clear, correct, corrections
 from .errors import UserError
-from .graph import Graph, arguments, fixed, origin, shape
+from .graph import Graph, arguments, fixed, origin, schema_arguments, shape
 from .grid import Grid
 from .grids.scales import trained, value
 from .grids.unrounded import Unrounded
@@ -135,7 +135,7 @@ class _Recorder(Unrounded):
         """A norm that has met no data yet takes the statistics of the batch, as it will in training."""
         if target is not _BATCH_NORM:
             return super().call_function(target, args, kwargs)
-        names = [argument.name for argument in target._schema.arguments]
+        names = [name for name, _ in schema_arguments(target)]
         given = {**dict(zip(names, args, strict=False)), **kwargs}
         if _is_new(given):
             given.update(training=True, momentum=0.0)  # which leaves the running ones as they are

@@ -44,10 +44,10 @@ def thresholds(weights: Sequence[Tensor], shares: Sequence[float], scope: str, s
     return [threshold([w], share, samples) for w, share in zip(weights, shares, strict=True)]
 
 
-def spread(w: Tensor, sigma: float) -> Tensor:
-    """The mean of |w| and sigma of its standard deviations, a scalar."""
+def deviating(w: Tensor, sigma: float, dim: int | None = None) -> Tensor:
+    """The mean of |w| and sigma of its standard deviations, of all of w, a scalar, or along one axis."""
     size = w.detach().abs()
-    return size.mean() + sigma * size.std(correction=0)
+    return size.mean(dim) + sigma * size.std(dim, correction=0)
 
 
 def largest(weights: Sequence[Tensor], shares: Sequence[float], scope: str) -> list[Tensor]:

@@ -20,7 +20,7 @@ from torch import Tensor, fx
 from ..compiler.clock import step_ending
 from ..compiler.contract import Exact, Pass
 from ..compiler.edit import Edit
-from ..compiler.magnitude import spread
+from ..compiler.magnitude import deviating
 from ..compiler.masks.placement import placed, scheduled
 from ..compiler.masks.schedule import Schedule, criterion
 from ..compiler.rule import Match
@@ -67,7 +67,7 @@ def spreads(weights: list[Tensor], held: Tensor, step: Tensor, first: int, sigma
     """mean |w| + sigma std |w| of each weight, (weights,), taken at step `first`; else what is held."""
     if int(step) != first:
         return held.clone()
-    return torch.stack([spread(w, sigma) for w, sigma in zip(weights, sigmas, strict=True)]).to(held.dtype)
+    return torch.stack([deviating(w, sigma) for w, sigma in zip(weights, sigmas, strict=True)]).to(held.dtype)
 
 
 @spreads.register_fake

@@ -17,7 +17,7 @@ from torch import Tensor, fx
 
 from ..compiler.contract import Exact, Pass
 from ..compiler.edit import Edit
-from ..compiler.magnitude import spread
+from ..compiler.magnitude import deviating
 from ..compiler.masks.placement import placed, scheduled
 from ..compiler.masks.schedule import Schedule, criterion
 from ..compiler.rule import Match
@@ -39,7 +39,7 @@ class Settings(Schedule, frozen=True):
 def sparsified(weights: list[Tensor], masks: list[Tensor], progress: float, sigmas: list[float]) -> list[Tensor]:
     """Those that reach the threshold, or are the largest."""
     sizes = [w.abs() for w in weights]
-    limits = [spread(w, sigma) for w, sigma in zip(weights, sigmas, strict=True)]
+    limits = [deviating(w, sigma) for w, sigma in zip(weights, sigmas, strict=True)]
     return [size >= limit.clamp(max=size.max()) for size, limit in zip(sizes, limits, strict=True)]
 
 

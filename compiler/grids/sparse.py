@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ..grid import SMALLEST
+from ..magnitude import deviating
 from .statistics import rows, spread, statistic
 
 TWN = 0.7
@@ -65,9 +66,9 @@ def _(weight: Tensor, axis: int | None, sigma: float) -> Tensor:
 
 
 def _survives(weight: Tensor, axis: int | None, sigma: float) -> Tensor:
-    sizes = rows(weight, axis).abs()
-    threshold = sizes.mean(1) + sigma * sizes.std(1, correction=0)
-    return weight.abs() >= spread(threshold.minimum(sizes.amax(1)), weight, axis)
+    values = rows(weight, axis)
+    threshold = deviating(values, sigma, 1).minimum(values.abs().amax(1))
+    return weight.abs() >= spread(threshold, weight, axis)
 
 
 def _setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:

@@ -81,8 +81,8 @@ MUTANTS: list[Mutant] = [
     Mutant(
         "sigma is not heard",
         "passes/sparsify.py",
-        "spread(w, sigma)",
-        "spread(w, 0.0)",
+        "deviating(w, sigma)",
+        "deviating(w, 0.0)",
         f"{PRUNING}::test_sparsity_follows_the_weights_behind_its_delay",
     ),
     Mutant(

@@ -2,7 +2,7 @@
 
 from mutant import Mutant
 
-GRID, SPARSE, SQUASH = "compiler/grid.py", "compiler/grids/sparse.py", "compiler/grids/squash.py"
+GRID, SPARSE, SQUASH = "compiler/grid.py", "compiler/magnitude.py", "compiler/grids/squash.py"
 SCALES, WIDTH, PLACEMENT = "compiler/grids/scales.py", "compiler/grids/width.py", "compiler/grids/placement.py"
 OBSERVERS, WHO = "compiler/observers.py", "compiler/quantizers"
 LAWS, GRADIENTS = "tests/test_quantizer_laws.py", "tests/test_quantizer_gradients.py"
