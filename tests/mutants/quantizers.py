@@ -2,7 +2,7 @@
 
 from mutant import Mutant
 
-GRID, SPARSE, SQUASH = "compiler/grid.py", "compiler/magnitude.py", "compiler/grids/squash.py"
+GRID, SPARSE, SQUASH = "compiler/grid.py", "compiler/grids/sparse.py", "compiler/grids/squash.py"
 SCALES, WIDTH, PLACEMENT = "compiler/grids/scales.py", "compiler/grids/width.py", "compiler/grids/placement.py"
 OBSERVERS, WHO = "compiler/observers.py", "compiler/quantizers"
 LAWS, GRADIENTS = "tests/test_quantizer_laws.py", "tests/test_quantizer_gradients.py"
@@ -78,7 +78,7 @@ MUTANTS: list[Mutant] = [
     ),
     Mutant(
         "SQuantizer's deviation is that of a sample",
-        SPARSE,
+        "compiler/magnitude.py",
         "correction=0",
         "correction=1",
         f"{LAWS}::test_the_deviation_of_squantizer_is_that_of_all_its_weights",
