@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..compiler.arrays import Integers
+from .fixed.broadcast import spread
 from .fixed.op import Call
 from .fixed.ops.slice import taken
 from .fixed.ops.transpose import permuted
@@ -40,11 +41,12 @@ class Arrays:
 
 def makers(arrays: Arrays) -> Mapping[str, KernelMaker]:
     """The kernel maker of every core op on those arrays."""
-    table = {
+    found = {
         "conv2d": conv2d, "linear": linear, "rescale": rescale, "add": add, "clamp": clamp, "max_pool2d": max_pool2d,
-        "sum": sum_, "reshape": reshape, "pad2d": pad2d, "slice": slice_, "transpose": transpose,
+        "sum": sum_, "reshape": reshape, "pad2d": pad2d, "slice": slice_, "transpose": transpose, "table": table,
+        "multiply": multiply,
     }  # fmt: skip
-    return {name: partial(maker, arrays) for name, maker in table.items()}
+    return {name: partial(maker, arrays) for name, maker in found.items()}
 
 
 def conv2d(arrays: Arrays, call: Call) -> Kernel:
@@ -91,11 +93,15 @@ def rescale(arrays: Arrays, call: Call) -> Kernel:
 
 
 def add(arrays: Arrays, call: Call) -> Kernel:
-    half = call.offset + (1 << (call.shift - 1))
+    half, whole = call.offset + (1 << (call.shift - 1)), call.a.shape == spread(call)
 
     def run(a: Any, b: Any) -> Any:
         total = arrays.cast(a, "int64") * call.multiplier_a
-        total += arrays.cast(b, "int64") * call.multiplier_b
+        other = arrays.cast(b, "int64") * call.multiplier_b
+        if whole:
+            total += other
+        else:
+            total = total + other
         return _requantized(arrays, call, total, half, call.shift)
 
     return run
@@ -136,6 +142,19 @@ def pad2d(arrays: Arrays, call: Call) -> Kernel:
 def slice_(arrays: Arrays, call: Call) -> Kernel:
     places = taken(call.start, call.stop, call.step)
     return lambda x: x[places]
+
+
+def table(arrays: Arrays, call: Call) -> Kernel:
+    rows, entries = call.table.shape
+    values = arrays.load(call.table.data.reshape(-1), "int32")
+    start = [-1 if axis == call.axis else 1 for axis in range(-1, len(call.x.shape))] if rows > 1 else [1]
+    starts = arrays.load(np.arange(rows).reshape(start) * entries - call.first, "int64")
+    last = call.first + entries - 1
+    return lambda x: values.take(arrays.cast(x.clip(call.first, last), "int64") + starts)
+
+
+def multiply(arrays: Arrays, call: Call) -> Kernel:
+    return lambda a, b: (a - call.zero_a) * (b - call.zero_b)
 
 
 def transpose(arrays: Arrays, call: Call) -> Kernel:

@@ -55,6 +55,7 @@ def _rescale(x: Array, multiplier: Array, shift: Array, axis: int, zero: int, lo
 def _add(
     a: Array, b: Array, multiplier_a: int, multiplier_b: int, shift: int, zero: int, lo: int, hi: int, offset: int
 ) -> Array:
+    a, b = np.broadcast_arrays(a, b)
     result = np.zeros(a.shape, np.int64)
     for place in np.ndindex(*a.shape):
         total = int(a[place]) * multiplier_a + int(b[place]) * multiplier_b + offset
@@ -74,6 +75,19 @@ def _sum(x: Array, axes: tuple[int, ...], keepdim: int) -> Array:
     return _whole(torch.sum(_double(x), [axis + 1 for axis in axes], keepdim=bool(keepdim)))
 
 
+def _table(x: Array, table: Array, first: int, axis: int) -> Array:
+    result = np.zeros(x.shape, np.int64)
+    for place in np.ndindex(*x.shape):
+        row = table[place[axis + 1] if len(table) > 1 else 0].tolist()
+        known = dict(enumerate(row, first))
+        result[place] = known.get(int(x[place]), row[0] if x[place] < first else row[-1])
+    return result
+
+
+def _multiply(a: Array, b: Array, zero_a: int, zero_b: int) -> Array:
+    return _whole(torch.mul(_double(a) - zero_a, _double(b) - zero_b))
+
+
 def _slice(x: Array, start: Any, stop: Any, step: Any) -> Array:
     for axis, places in enumerate(zip(start, stop, step, strict=True), 1):
         x = _whole(_double(x).index_select(axis, torch.arange(*places)))
@@ -91,6 +105,8 @@ ORACLES: Mapping[str, Callable[..., Array]] = {
     "sum": _sum,
     "reshape": lambda x, shape: _whole(torch.reshape(_double(x), (len(x), *shape))),
     "slice": _slice,
+    "table": _table,
+    "multiply": _multiply,
     "transpose": lambda x, axes: _whole(_double(x).permute(0, *(axis + 1 for axis in axes))),
     "pad2d": lambda x, padding, pad_value: _whole(_pad(x, padding, pad_value)),
 }

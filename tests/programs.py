@@ -17,7 +17,8 @@ from lowbit.backends.fixed.registry import op_named, ops
 from lowbit.backends.fixed.text import text
 from lowbit.backends.fixed.types import INT32, Range
 from lowbit.backends.fixed.verify import IllegalStep
-from op_evidence import EVIDENCE, Draw, drawn
+from op_draws import Draw
+from op_evidence import EVIDENCE, drawn
 
 Array = np.ndarray[Any, Any]
 RANGES = [(0, 255), (-128, 127), (0, 1), (-1, 0), (7, 7), (-3, 100), (-(2**20), 2**22), (INT32.lo, INT32.hi)]
@@ -42,16 +43,17 @@ class Drawn:
 
 
 @st.composite
-def operands(draw: Draw, ranks: range = range(1, 5)) -> Operand:
-    """A small tensor of that many axes, with a range of every kind."""
+def operands(draw: Draw, ranks: range = range(1, 5), widest: int = 2**31) -> Operand:
+    """A small tensor of that many axes, with a range of every kind up to that magnitude."""
     rank = draw(st.sampled_from(ranks))
-    return Operand(tuple(draw(st.integers(1, 5)) for _ in range(rank)), Range(*draw(st.sampled_from(RANGES))))
+    legal = [ends for ends in RANGES if Range(*ends).magnitude <= widest]
+    return Operand(tuple(draw(st.integers(1, 5)) for _ in range(rank)), Range(*draw(st.sampled_from(legal))))
 
 
 @st.composite
 def steps(draw: Draw, name: str) -> Drawn:
     """A program of one step of that op on inputs of its own, full of the op's edges."""
-    x = draw(operands(EVIDENCE[name].ranks))
+    x = draw(operands(EVIDENCE[name].ranks, EVIDENCE[name].widest))
     step = drawn(draw, name, x)
     builder = Builder()
     ends = [_declared(builder, operand) for operand in step.operands.values()]
@@ -70,7 +72,9 @@ def programs(draw: Draw) -> Drawn:
     pool = [builder.input(x.shape, x.range)]
     for _ in range(draw(st.integers(1, 6))):
         value = draw(st.sampled_from(pool[-2:]))
-        name = draw(st.sampled_from([n for n, e in EVIDENCE.items() if len(builder[value].shape) in e.ranks]))
+        name = draw(
+            st.sampled_from([n for n, e in EVIDENCE.items() if e.takes(builder[value].shape, builder[value].range)])
+        )
         if draw(st.integers(0, 9)) == 0:
             attempt_illegal(builder, name)
         pool.append(_appended(draw, builder, name, value, pool, asked))
@@ -107,11 +111,11 @@ def _appended(
 ) -> int:
     x = Operand(builder[value].shape, builder[value].range)
     step = drawn(draw, name, x)
-    same = [i for i in pool if builder[i].shape == x.shape]
+    same = [i for i in pool if builder[i].shape == x.shape and EVIDENCE[name].takes(x.shape, builder[i].range)]
     given = [
         builder.constant(operand.data)
         if operand.data is not None
-        else (value if place == 0 else draw(st.sampled_from(same)))
+        else (value if place == 0 else _cut(builder, draw(st.sampled_from(same)), operand.shape))
         for place, operand in enumerate(step.operands.values())
     ]
     output = builder.step(name, *given, origin=f"layer{len(asked)}", **step.attributes)
@@ -120,6 +124,13 @@ def _appended(
         return value
     asked.append((name, step))
     return output
+
+
+def _cut(builder: Builder, value: int, shape: tuple[int, ...]) -> int:
+    """The first elements of a value, as many along each axis."""
+    if builder[value].shape == shape:
+        return value
+    return builder.step("slice", value, start=(0,) * len(shape), stop=shape, step=(1,) * len(shape))
 
 
 def _declared(builder: Builder, operand: Operand) -> int:

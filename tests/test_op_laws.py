@@ -17,7 +17,8 @@ from lowbit.backends.fixed.sums import dot, partial_dot
 from lowbit.backends.fixed.types import INT32, Range
 from lowbit.backends.fixed.verify import IllegalStep, check
 from lowbit.backends.target import targets
-from op_evidence import EVIDENCE, brim, call, changed, constant, tensor
+from op_draws import brim
+from op_evidence import EVIDENCE, call, changed, constant, tensor
 from op_oracles import ORACLES
 from programs import Drawn, every_op, laws, steps
 
@@ -27,8 +28,10 @@ KINDS = {
     "sum": ("widest",),
     "sum_pool2d": ("widest",),
     "rescale": ("tie", "low", "high", "per channel"),
-    "add": ("tie", "low", "high"),
+    "add": ("tie", "low", "high", "spread"),
     "clamp": ("low", "high"),
+    "multiply": ("widest", "spread"),
+    "table": ("below", "above", "per channel"),
 }
 every = pytest.mark.parametrize("name", every_op())
 CONSTRAINTS = [(name, c.name) for name in every_op() for c in ops()[name].constraints]
@@ -232,6 +235,12 @@ def _edges_met(name: str, case: Drawn) -> dict[str, bool]:
         met |= {"low": bool((free < step.lo).any()), "high": bool((free > step.hi).any())}
     if name == "rescale":
         met["per channel"] = len(set(step.multiplier.data.tolist())) > 1
+    if name == "table":
+        last = step.first + step.table.shape[1] - 1
+        met |= {"below": bool((case.inputs[0] < step.first).any()), "above": bool((case.inputs[0] > last).any())}
+        met["per channel"] = len(step.table.data) > 1
+    if "spread" in KINDS.get(name, ()):
+        met["spread"] = step.a.shape != step.b.shape
     return met
 
 

@@ -3,11 +3,13 @@
     q = clamp(((a * multiplier_a + b * multiplier_b + offset + 2^(shift-1)) >> shift) + zero, lo, hi)        >> floors
 
 Both multipliers share one shift, so the smaller may have few significant bits. `offset` takes in both zero points.
+Where one of a and b has size 1 along an axis it is spread along it.
 """
 
 from __future__ import annotations
 
 from ....compiler.arrays import Integers
+from ..broadcast import alike, spread
 from ..op import Call, Constraint, Legal, Op
 from ..rounding import ANY_INT32, SHIFT, halves_up, saturations, ties
 from ..sums import partial, scaled, total
@@ -63,11 +65,11 @@ OP = Op(
         "offset": Legal(WIDE.lo, WIDE.hi),
     },
     constraints=(
-        Constraint("C2", "a and b have the same shape.", lambda call: call.a.shape == call.b.shape),
+        Constraint("C2", "a and b have as many axes, along each of one size, or of size 1 in one of them.", alike),
         Constraint("C3", "lo is not above hi.", lambda call: call.lo <= call.hi),
         Constraint("C1", "Every partial sum of the terms and 2^(shift-1) fits signed 63 bits, in any order.", _fits),
     ),
-    shape=lambda call: call.a.shape,
+    shape=spread,
     range=_range,
     value=_value,
     edges=_edges,
