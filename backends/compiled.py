@@ -83,6 +83,7 @@ def _array(x: Any) -> np.ndarray[Any, np.dtype[Any]]:
 
 def zeros(program: Program) -> tuple[int, int]:
     """(zeros, all) of the weights of the program."""
-    weights = [program.values[step.inputs[1]].data for step in program.steps if step.op in ("conv2d", "linear")]
+    layers = ("conv2d", "conv3d", "linear")
+    weights = [program.values[step.inputs[1]].data for step in program.steps if step.op in layers]
     arrays: Sequence[Integers] = [weight for weight in weights if weight is not None]
     return sum(int((w == 0).sum()) for w in arrays), sum(w.size for w in arrays)

@@ -42,33 +42,33 @@ class Arrays:
 def makers(arrays: Arrays) -> Mapping[str, KernelMaker]:
     """The kernel maker of every core op on those arrays."""
     found = {
-        "conv2d": conv2d, "linear": linear, "rescale": rescale, "add": add, "clamp": clamp, "max_pool2d": max_pool2d,
-        "sum": sum_, "reshape": reshape, "pad2d": pad2d, "slice": slice_, "transpose": transpose, "table": table,
-        "multiply": multiply,
+        "conv2d": convolution, "conv3d": convolution, "linear": linear, "rescale": rescale, "add": add, "clamp": clamp,
+        "max_pool2d": max_pool2d, "sum": sum_, "reshape": reshape, "pad2d": pad2d, "slice": slice_, "concat": concat,
+        "take": take, "transpose": transpose, "table": table, "multiply": multiply,
     }  # fmt: skip
     return {name: partial(maker, arrays) for name, maker in found.items()}
 
 
-def conv2d(arrays: Arrays, call: Call) -> Kernel:
+def convolution(arrays: Arrays, call: Call) -> Kernel:
     """im2col and one matrix product a group; a depthwise convolution sums its taps instead."""
     outputs, depth, *kernel = call.weight.shape
     seen = call.x.range | Range(call.pad_value, call.pad_value) if any(call.padding) else call.x.range
     dtype = _exact_dtype(call.weight.data, seen)
-    bias = arrays.load(call.bias.data.reshape(1, -1, 1, 1), "int32")
     window, shape = Window.over(call, call.weight.shape[2:]), call.x.shape
-    down, across = window.output(*shape[1:])
+    sizes, ones = window.output(*shape[1:]), [1] * len(kernel)
+    bias = arrays.load(call.bias.data.reshape(1, -1, *ones), "int32")
     if depth == 1 and outputs == call.groups:
-        taps = arrays.load(call.weight.data.reshape(1, outputs, -1, 1, 1), "int32")
+        taps = arrays.load(call.weight.data.reshape(1, outputs, -1, *ones), "int32")
         return lambda x: _depthwise(arrays, window, _padded(arrays, window, x, call.pad_value), shape, taps) + bias
     weight = arrays.load(call.weight.data.reshape(call.groups, outputs // call.groups, -1), dtype)
-    images = max(1, COLUMN_BYTES // (8 * shape[0] * math.prod(kernel) * down * across))
+    images = max(1, COLUMN_BYTES // (8 * shape[0] * math.prod((*kernel, *sizes))))
 
     def run(x: Any) -> Any:
-        y = arrays.full((len(x), outputs, down, across), 0, "int32")
+        y = arrays.full((len(x), outputs, *sizes), 0, "int32")
         for some in _chunks(len(x), images):
             columns = _columns(arrays, window, _padded(arrays, window, x[some], call.pad_value), shape, dtype)
             product = weight @ columns.reshape(call.groups, weight.shape[2], -1)
-            y[some] = product.reshape(outputs, -1, down, across).swapaxes(0, 1)
+            y[some] = product.reshape(outputs, -1, *sizes).swapaxes(0, 1)
         y += bias
         return y
 
@@ -116,7 +116,7 @@ def max_pool2d(arrays: Arrays, call: Call) -> Kernel:
 
     def run(x: Any) -> Any:
         padded = _padded(arrays, window, x, INT32.lo)
-        first, *rest = (padded[:, :, rows, columns] for rows, columns in window.taps(*call.x.shape[1:]))
+        first, *rest = (padded[:, :, *tap] for tap in window.taps(*call.x.shape[1:]))
         for tap in rest:
             first = arrays.maximum(first, tap)
         return first
@@ -157,6 +157,25 @@ def multiply(arrays: Arrays, call: Call) -> Kernel:
     return lambda a, b: (a - call.zero_a) * (b - call.zero_b)
 
 
+def concat(arrays: Arrays, call: Call) -> Kernel:
+    size, sizes = call.a.shape[call.axis], list(call.a.shape)
+    sizes[call.axis] += call.b.shape[call.axis]
+    before = [slice(None)] * (call.axis + 1)
+
+    def run(a: Any, b: Any) -> Any:
+        y = arrays.full((len(a), *sizes), 0, "int32")
+        y[*before, :size] = a
+        y[*before, size:] = b
+        return y
+
+    return run
+
+
+def take(arrays: Arrays, call: Call) -> Kernel:
+    index = (*[slice(None)] * (call.axis + 1), arrays.load(call.places.data, "int64"))
+    return lambda x: x[index]
+
+
 def transpose(arrays: Arrays, call: Call) -> Kernel:
     axes = permuted(call.axes)
     return lambda x: arrays.permute(x, axes)
@@ -183,24 +202,25 @@ def _chunks(batch: int, images: int) -> Iterator[slice]:
 def _padded(arrays: Arrays, window: Window, x: Any, fill: int) -> Any:
     if not window.pads:
         return x
-    *outer, height, width = x.shape
-    top, _, left, _ = window.padding
-    padded = arrays.full((*outer, *window.padded(height, width)), fill, "int32")
-    padded[..., top : top + height, left : left + width] = x
+    spatial = len(window.kernel)
+    outer, sizes = x.shape[:-spatial], x.shape[-spatial:]
+    padded = arrays.full((*outer, *window.padded(*sizes)), fill, "int32")
+    inside = [slice(before, before + size) for (before, _), size in zip(window.borders, sizes, strict=True)]
+    padded[..., *inside] = x
     return padded
 
 
 def _columns(arrays: Arrays, window: Window, padded: Any, shape: tuple[int, ...], dtype: str) -> Any:
-    """(channels, taps, batch, down, across): what each tap of the kernel sees, ready for one product with weights."""
+    """(channels, taps, batch, *sizes): what each tap of the kernel sees, ready for one product with weights."""
     sizes = (shape[0], math.prod(window.kernel), len(padded), *window.output(*shape[1:]))
     columns = arrays.full(sizes, 0, dtype)
-    for place, (rows, across) in enumerate(window.taps(*shape[1:])):
-        columns[:, place] = padded[:, :, rows, across].swapaxes(0, 1)
+    for place, tap in enumerate(window.taps(*shape[1:])):
+        columns[:, place] = padded[:, :, *tap].swapaxes(0, 1)
     return columns
 
 
 def _depthwise(arrays: Arrays, window: Window, padded: Any, shape: tuple[int, ...], weight: Any) -> Any:
     y = arrays.full((len(padded), shape[0], *window.output(*shape[1:])), 0, "int32")
-    for place, (rows, columns) in enumerate(window.taps(*shape[1:])):
-        y += padded[:, :, rows, columns] * weight[:, :, place]
+    for place, tap in enumerate(window.taps(*shape[1:])):
+        y += padded[:, :, *tap] * weight[:, :, place]
     return y

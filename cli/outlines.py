@@ -103,7 +103,7 @@ def _constants(program: Program) -> Iterator[Held]:
 
 def _macs(program: Program, step: Step) -> int:
     """Multiply-accumulates of a step for one sample."""
-    axes: Mapping[str, slice] = {"conv2d": slice(1, None), "linear": slice(-1, None)}
+    axes: Mapping[str, slice] = {**dict.fromkeys(("conv2d", "conv3d"), slice(1, None)), "linear": slice(-1, None)}
     if step.op not in axes:
         return 0
     return math.prod(program.values[step.output].shape) * math.prod(program.values[step.inputs[1]].shape[axes[step.op]])

@@ -41,12 +41,12 @@ def _weights(draw: Draw, shape: tuple[int, ...], seen: Range) -> Constants:
 
 
 def _window(draw: Draw, x: Operand, dilated: bool = True) -> dict[str, Any]:
-    few = st.integers(1, 3)
-    padding = draw(st.tuples(*[st.integers(0, 2)] * 4) | st.just((0, 0, 0, 0)))
-    dilation = draw(st.tuples(st.integers(1, 2), st.integers(1, 2))) if dilated else (1, 1)
-    kernel, stride = draw(st.tuples(few, few)), draw(st.tuples(few, few))
+    axes = len(x.shape) - 1
+    few, fewest, none = (st.tuples(*[st.integers(1, most)] * axes) for most in (3, 2, 1))
+    padding = draw(st.tuples(*[st.integers(0, 2)] * 2 * axes) | st.just((0, 0) * axes))
+    kernel, stride, dilation = draw(few), draw(few), draw(fewest if dilated else none)
     if not Window(kernel, stride, padding, dilation).fits(*x.shape[1:]):
-        kernel = (1, 1)
+        kernel = (1,) * axes
     return {"kernel": kernel, "stride": stride, "padding": padding, "dilation": dilation}
 
 
@@ -55,7 +55,7 @@ def _pad_value(draw: Draw, x: Operand) -> int:
     return value
 
 
-def conv2d(draw: Draw, x: Operand) -> Parts:
+def convolution(draw: Draw, x: Operand) -> Parts:
     window, pad_value = _window(draw, x), _pad_value(draw, x)
     groups = draw(st.sampled_from([g for g in range(1, x.shape[0] + 1) if x.shape[0] % g == 0]))
     shape = (groups * draw(st.integers(1, 2)), x.shape[0] // groups, *window.pop("kernel"))
@@ -134,6 +134,16 @@ def slice_(draw: Draw, x: Operand) -> Parts:
     places = [draw(st.tuples(st.integers(0, n - 1), st.integers(1, n), st.integers(1, n))) for n in x.shape]
     start, stop, step = zip(*[(a, max(a + 1, b), c) for a, b, c in places], strict=True)
     return {}, {"start": start, "stop": stop, "step": step}
+
+
+def concat(draw: Draw, x: Operand) -> Parts:
+    return {}, {"axis": draw(st.integers(0, len(x.shape) - 1))}
+
+
+def take(draw: Draw, x: Operand) -> Parts:
+    axis = draw(st.integers(0, len(x.shape) - 1))
+    places = draw(st.lists(st.integers(0, x.shape[axis] - 1), min_size=1, max_size=6))
+    return {"places": np.array(places, np.int64)}, {"axis": axis}
 
 
 def transpose(draw: Draw, x: Operand) -> Parts:

@@ -61,6 +61,12 @@ LINEAR = call(x=tensor(3), weight=ones(2, 3), bias=ones(2))
 RESCALE = call(
     x=IMAGE, multiplier=constant([2**23, 2**23]), shift=constant([24, 25]), axis=0, zero=0, lo=0, hi=255
 )  # fmt: skip
+FRAMES = {"stride": (1,) * 3, "padding": (0,) * 6, "dilation": (1,) * 3}
+CONV3D = call(x=tensor(2, 4, 4, 4), weight=ones(4, 1, 2, 2, 2), bias=ones(4), **FRAMES, groups=2, pad_value=0)
+TAKE = call(x=IMAGE, places=constant([3, 0, 0]), axis=2)
+FRAMES = {"stride": (1,) * 3, "padding": (0,) * 6, "dilation": (1,) * 3}
+CONV3D = call(x=tensor(2, 4, 4, 4), weight=ones(4, 1, 2, 2, 2), bias=ones(4), **FRAMES, groups=2, pad_value=0)
+TAKE = call(x=IMAGE, places=constant([3, 0, 0]), axis=2)
 ADD = call(
     a=IMAGE, b=IMAGE, multiplier_a=2**23, multiplier_b=2**20, shift=24, zero=0, lo=0, hi=255, offset=0
 )  # fmt: skip
@@ -74,7 +80,7 @@ SUM = call(x=IMAGE, axes=(1, 2), keepdim=0)
 
 # The sums below are one past what fits: 2^31 as a sum, or as the value of padding that only the border sees.
 EVIDENCE: Mapping[str, Evidence] = {
-    "conv2d": Evidence(draws.conv2d, CONV2D, ranks=range(3, 4), breaks={
+    "conv2d": Evidence(draws.convolution, CONV2D, ranks=range(3, 4), breaks={
         "C1": (changed(CONV2D, bias=constant([0, 0, 0, 2**31 - 4 * 255])),),
         "C2": (
             changed(CONV2D, x=tensor(2, 4)),
@@ -91,6 +97,29 @@ EVIDENCE: Mapping[str, Evidence] = {
             changed(CONV2D, bias=constant([0, 0, 0, 2**31])),
             changed(CONV2D, weight=constant(np.full((4, 1, 2, 2), -(2**31) - 1))),
         ),
+    }),
+    "conv3d": Evidence(draws.convolution, CONV3D, ranks=range(4, 5), breaks={
+        "C1": (changed(CONV3D, bias=constant([0, 0, 0, 2**31 - 8 * 255])),),
+        "C2": (changed(CONV3D, x=IMAGE), changed(CONV3D, bias=ones(4, 1)), changed(CONV3D, weight=ones(4, 1, 2, 2))),
+        "C3": (changed(CONV3D, groups=1), changed(CONV3D, bias=ones(3))),
+        "C4": tuple(changed(CONV3D, dilation=dilation) for dilation in ((1, 1, 4), (1, 4, 1), (4, 1, 1))),
+        "C5": (changed(CONV3D, bias=constant([0, 0, 0, 2**31])),),
+    }),
+    "concat": Evidence(draws.concat, call(a=IMAGE, b=IMAGE, axis=0), ranks=range(1, 5), breaks={
+        "C1": (
+            call(a=IMAGE, b=IMAGE, axis=3),
+            call(a=IMAGE, b=tensor(2, 4), axis=0),
+            call(a=IMAGE, b=tensor(2, 4, 3), axis=0),
+            call(a=IMAGE, b=tensor(3, 4, 4), axis=1),
+        ),
+    }),
+    "take": Evidence(draws.take, TAKE, ranks=range(1, 5), breaks={
+        "C1": (
+            changed(TAKE, axis=3),
+            changed(TAKE, places=constant([[3, 0]])),
+            changed(TAKE, places=constant(np.zeros(0))),
+        ),
+        "C2": (changed(TAKE, places=constant([4])), changed(TAKE, places=constant([0, -1])), changed(TAKE, axis=0)),
     }),
     "linear": Evidence(draws.linear, LINEAR, ranks=range(1, 5), breaks={
         "C1": (changed(LINEAR, bias=constant([0, 2**31 - 3 * 255])),),

@@ -23,8 +23,9 @@ def _whole(values: torch.Tensor) -> Array:
 
 
 def _pad(x: Array, padding: tuple[int, ...], fill: float) -> torch.Tensor:
-    top, bottom, left, right = padding
-    return F.pad(_double(x), (left, right, top, bottom), value=fill)
+    """padding: (before, behind) of each axis; of the last one first, as torch has it."""
+    pairs = list(zip(padding[::2], padding[1::2], strict=True))
+    return F.pad(_double(x), [size for pair in reversed(pairs) for size in pair], value=fill)
 
 
 def _nearest(exact: Fraction, zero: int, lo: int, hi: int) -> int:
@@ -32,11 +33,12 @@ def _nearest(exact: Fraction, zero: int, lo: int, hi: int) -> int:
     return min(max(math.floor(exact + Fraction(1, 2)) + zero, lo), hi)
 
 
-def _conv2d(
+def _convolution(
     x: Array, weight: Array, bias: Array, stride: Any, padding: Any, dilation: Any, groups: int, pad_value: int
 ) -> Array:
     padded = _pad(x, padding, pad_value)
-    return _whole(F.conv2d(padded, _double(weight), _double(bias), stride, 0, dilation, groups))
+    convolve = F.conv2d if x.ndim == 4 else F.conv3d
+    return _whole(convolve(padded, _double(weight), _double(bias), stride, 0, dilation, groups))
 
 
 def _linear(x: Array, weight: Array, bias: Array) -> Array:
@@ -95,7 +97,10 @@ def _slice(x: Array, start: Any, stop: Any, step: Any) -> Array:
 
 
 ORACLES: Mapping[str, Callable[..., Array]] = {
-    "conv2d": _conv2d,
+    "conv2d": _convolution,
+    "conv3d": _convolution,
+    "concat": lambda a, b, axis: _whole(torch.cat([_double(a), _double(b)], axis + 1)),
+    "take": lambda x, places, axis: _whole(_double(x).index_select(axis + 1, torch.tensor(places.astype(np.int64)))),
     "linear": _linear,
     "rescale": _rescale,
     "add": _add,

@@ -24,6 +24,7 @@ from programs import Drawn, every_op, laws, steps
 
 KINDS = {
     "conv2d": ("widest",),
+    "conv3d": ("widest",),
     "linear": ("widest",),
     "sum": ("widest",),
     "sum_pool2d": ("widest",),
