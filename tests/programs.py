@@ -68,13 +68,13 @@ def programs(draw: Draw) -> Drawn:
     """Up to six steps, each on any value made before, with attempts at illegal steps in between."""
     builder = Builder()
     asked: list[tuple[str, Call]] = []
-    x = draw(operands(range(3, 4)) | operands())
+    x = draw(operands(range(3, 4)) | operands(range(3, 5)) | operands())
     pool = [builder.input(x.shape, x.range)]
     for _ in range(draw(st.integers(1, 6))):
         value = draw(st.sampled_from(pool[-2:]))
-        name = draw(
-            st.sampled_from([n for n, e in EVIDENCE.items() if e.takes(builder[value].shape, builder[value].range)])
-        )
+        names = [n for n, e in EVIDENCE.items() if e.takes(builder[value].shape, builder[value].range)]
+        picky = [name for name in names if len(EVIDENCE[name].ranks) == 1]
+        name = draw(st.sampled_from([*names, *names, *picky, *picky, *picky]))
         if draw(st.integers(0, 9)) == 0:
             attempt_illegal(builder, name)
         pool.append(_appended(draw, builder, name, value, pool, asked))
