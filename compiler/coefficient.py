@@ -18,6 +18,7 @@ from msgspec import Meta
 from torch import Tensor, fx
 
 from .contract import Options
+from .direct import gradient
 from .edit import Edit
 from .rule import Match
 from .schedule import Shape, Share, scheduled
@@ -81,7 +82,7 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
     return grad.masked_fill((x >= ctx.limit).logical_and_(grad < 0), 0), None
 
 
-bounded.register_autograd(_backward, setup_context=_setup)
+gradient(bounded, _backward, _setup)
 
 
 def penalize(match: Match, edit: Edit, name: str, measure: fx.Node) -> None:

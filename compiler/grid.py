@@ -18,6 +18,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .direct import gradient
+
 MAX_BITS = 16
 
 
@@ -137,7 +139,7 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     return grad if straight else inside, grad_scale, *[None] * 7
 
 
-fake_quantize.register_autograd(_backward, setup_context=_setup)
+gradient(fake_quantize, _backward, _setup)
 
 
 @torch.library.custom_op("lowbit::dequantize", mutates_args=())

@@ -14,9 +14,11 @@ from torch.utils import _pytree as pytree
 
 from .arguments import Arguments
 from .devices import is_literal, placed, portable
+from .direct import called_directly
 from .errors import UserError
 from .graph import OWN, Graph, Signature
 from .modes import evaluated
+from .norms.dividing import weights_divided
 from .part import grow, switch
 from .penalty import Penalty, named
 from .pipeline import Entry
@@ -47,7 +49,7 @@ class Prepared(nn.Module):
         computed = {name: factor for name, factor in factors.items() if isinstance(factor, fx.Node)}
         of_weights = {name: penalty for name, penalty in graph.penalties.items() if penalty.term not in fed}
         measured = {name: penalty for name, penalty in graph.penalties.items() if penalty.term in fed}
-        self._train = _function(graph.select(outputs=graph.outputs, penalties=measured))
+        self._train = _function(weights_divided(graph.select(outputs=graph.outputs, penalties=measured)))
         self._eval = _function(evaluated(graph))
         self._penalties = _function(graph.select(penalties=of_weights))
         self._coefficients = _function(graph.select(updates=computed))
@@ -215,5 +217,5 @@ def _function(graph: Graph) -> Any:
     """The graph as a plain function of (module tree, device, *flat inputs), so that several can share one tree."""
     tree = nn.Module()
     graph.install(tree)
-    ready = portable(graph)
+    ready = called_directly(portable(graph))
     return type(fx.GraphModule(tree, protected(ready, ready.inputs[0]).fx)).forward

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .direct import gradient
 from .grid import along, reduce_to
 from .grids.width import LEAST
 
@@ -56,7 +57,7 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     return by_x if ctx.needs_input_grad[0] else None, by_scale, None, None
 
 
-sine.register_autograd(_backward, setup_context=_setup)
+gradient(sine, _backward, _setup)
 
 
 @torch.library.custom_op("lowbit::width_wave", mutates_args=())
@@ -98,4 +99,4 @@ def _backward_width(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     return by_x if ctx.needs_input_grad[0] else None, None, by_bits, None, None
 
 
-width_wave.register_autograd(_backward_width, setup_context=_setup_width)
+gradient(width_wave, _backward_width, _setup_width)

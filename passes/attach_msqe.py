@@ -19,6 +19,7 @@ from torch import Tensor, fx
 from ..compiler.attachment import grids, on, summed, unless_attached
 from ..compiler.coefficient import Coefficient, penalize
 from ..compiler.contract import Exact, OptionsFor, Pass
+from ..compiler.direct import gradient
 from ..compiler.edit import Edit
 from ..compiler.facts import weights_on_grid
 from ..compiler.graph import Graph
@@ -32,6 +33,8 @@ _aten, _own = torch.ops.aten, torch.ops.lowbit
 
 SAMPLES = 1 << 14
 """Values looked at of an activation edge in a step; its scale has one number to learn from them."""
+
+_RUN = 16
 
 
 class Settings(Coefficient, frozen=True):
@@ -58,8 +61,11 @@ def _(x: Tensor, scale: Tensor, zero: int, lo: int, hi: int, axis: int, samples:
 
 
 def _sampled(x: Tensor, samples: int) -> Tensor:
-    """About `samples` values at a fixed stride, or all of x for 0."""
-    return x.reshape(-1)[:: max(1, x.numel() // samples)] if samples else x
+    """About `samples` values, or all of x for 0: runs that fill a cache line, at a fixed stride."""
+    if not samples or x.numel() <= samples:
+        return x
+    runs = x.reshape(-1)[: x.numel() // _RUN * _RUN].view(-1, _RUN)
+    return runs[:: x.numel() // samples]
 
 
 def _error(x: Tensor, scale: Tensor, zero: int, lo: int, hi: int, axis: int, odd: bool) -> tuple[Tensor, Tensor]:
@@ -81,7 +87,7 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     return by_x if ctx.needs_input_grad[0] else None, by_scale, *[None] * 6
 
 
-msqe.register_autograd(_backward, setup_context=_setup)
+gradient(msqe, _backward, _setup)
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from torch import Tensor, fx
 from ..compiler.attachment import Attached, grids, on, planned, trained_scales, unless_attached, where_planned
 from ..compiler.coefficient import penalize
 from ..compiler.contract import Exact, OptionsFor, Pass
+from ..compiler.direct import gradient
 from ..compiler.edit import Edit
 from ..compiler.facts import weights_on_grid
 from ..compiler.graph import Graph
@@ -70,7 +71,7 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[list[Tensor], None]:
     return [_away(d, ctx.distance) * pull / s for d, s in zip(scales, steepness, strict=True)], None
 
 
-power_of_two.register_autograd(_backward, setup_context=_setup)
+gradient(power_of_two, _backward, _setup)
 
 
 def plan(graph: Graph, options: OptionsFor) -> list[str]:

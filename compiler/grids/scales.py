@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
+from ..direct import gradient
 from ..edit import Edit
 from ..graph import OWN, arguments
 from ..quantizer import Edge
@@ -51,7 +52,7 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     return torch.where(size < 0, -grad, grad) * ctx.factor, None
 
 
-magnitude.register_autograd(_backward, setup_context=_setup)
+gradient(magnitude, _backward, _setup)
 
 
 @torch.library.custom_op("lowbit::whole", mutates_args=())
@@ -69,7 +70,7 @@ def _straight(ctx: Any, grad: Tensor) -> Tensor:
     return grad
 
 
-whole.register_autograd(_straight)
+gradient(whole, _straight)
 
 
 def trained(grid: fx.Node) -> str:

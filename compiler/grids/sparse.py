@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..direct import gradient
 from ..grid import SMALLEST
 from ..magnitude import deviating
 from .statistics import rows, spread, statistic
@@ -51,7 +52,7 @@ def _straight(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     return grad, None
 
 
-ternary_values.register_autograd(_straight)
+gradient(ternary_values, _straight)
 
 
 @torch.library.custom_op("lowbit::above_spread", mutates_args=())
@@ -80,4 +81,4 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     return grad * _survives(ctx.saved_tensors[0], ctx.axis, ctx.sigma), None, None
 
 
-above_spread.register_autograd(_backward, setup_context=_setup)
+gradient(above_spread, _backward, _setup)

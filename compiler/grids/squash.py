@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..direct import gradient
 from .statistics import rows, spread
 
 
@@ -55,4 +56,4 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     return (1 - t.square()) * (g - first * t.sign() * pulled) / m, None, None
 
 
-squashed.register_autograd(_backward, setup_context=_setup)
+gradient(squashed, _backward, _setup)

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..direct import gradient
 from ..grid import SMALLEST, along
 
 
@@ -30,7 +31,7 @@ def statistic(op: Any) -> Any:
         return (None,) * len(op._opoverload._schema.arguments)
 
     op.register_fake(_fake)
-    op.register_autograd(backward)
+    gradient(op, backward)
     return op
 
 

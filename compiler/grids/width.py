@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..direct import gradient
 from ..grid import SMALLEST
 from .statistics import rows
 
@@ -47,4 +48,4 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     return None, -math.log(2) * levels / (levels - 1) * (grad * scale).sum(), None, None
 
 
-width_scale.register_autograd(_backward, setup_context=_setup)
+gradient(width_scale, _backward, _setup)

@@ -19,6 +19,7 @@ from torch import Tensor, fx
 
 from ..clock import step_ending
 from ..contract import OptionsFor
+from ..direct import gradient
 from ..edit import Edit
 from ..graph import Graph, arguments, layer
 from ..layers import MASKS, is_layer, weight_of, weights_multiplied
@@ -40,7 +41,7 @@ def _(weight: Tensor, mask: Tensor) -> Tensor:
     return torch.empty_like(weight)
 
 
-masked.register_autograd(lambda ctx, grad: (grad, None))
+gradient(masked, lambda ctx, grad: (grad, None))
 _PRODUCTS = (_aten.mul.Tensor, _own.masked.default)
 
 Given: TypeAlias = Callable[[Match, Edit, list[fx.Node]], Sequence[Any]]

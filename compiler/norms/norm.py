@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, fx
 
 from ..clock import STEP
+from ..direct import gradient
 from ..graph import arguments
 
 _aten = torch.ops.aten
@@ -46,7 +47,7 @@ def _constant(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     ctx.mark_non_differentiable(output)  # else who divides an activation by it computes a gradient that nobody reads
 
 
-norm_factor.register_autograd(lambda ctx, grad: (None, None, None), setup_context=_constant)
+gradient(norm_factor, lambda ctx, grad: (None, None, None), _constant)
 
 
 def forms(node: fx.Node) -> tuple[fx.Node, fx.Node] | None:
