@@ -132,6 +132,24 @@ REFUSED: list[tuple[Forward, str, str]] = [
 ]
 
 
+def drawn_number(m: Any, x: Tensor) -> Any:
+    return m.head(x) if m.training and float(torch.rand(1)) < 0.5 else m.head(-x)
+
+
+def drawn_layer(m: Any, x: Tensor) -> Any:
+    number = torch.randint(0, 2, (1,)).item()
+    return m.head(m.layers[number](x))
+
+
+@pytest.mark.parametrize(("forward", "text"), [(drawn_number, "float("), (drawn_layer, "m.layers[number]")])
+def test_a_draw_that_becomes_a_number_is_told_from_other_values(forward: Forward, text: str) -> None:
+    with pytest.raises(UserError) as caught:
+        capture(Stack(forward), (drawn(2, 4),))
+    assert line_of(forward, text) in caught.value.where
+    assert "a number that is drawn" in caught.value.why
+    assert "if torch.rand([]) < p" in caught.value.fix
+
+
 @pytest.mark.parametrize(("forward", "text", "why"), REFUSED, ids=named)
 def test_sides_that_do_not_fit_are_refused(forward: Forward, text: str, why: str) -> None:
     with pytest.raises(UserError) as caught:

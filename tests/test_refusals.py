@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from lowbit.compiler.capture import capture
 from lowbit.compiler.capture.refusal import refusal
 from lowbit.compiler.errors import UserError
 from parts import Part, Whole, exported, line_of
@@ -189,3 +190,25 @@ def test_a_model_that_fails_by_itself() -> None:
     assert error.where.startswith(f"parts.1 ({line_of(other, 'raise')})")
     assert "KeyError" in error.why
     assert "(4, 4)" in error.fix
+
+
+def gradient(m: Any, x: Tensor) -> Any:
+    return torch.func.grad(lambda t: (t.sin() * m.number).sum())(x)
+
+
+def forward_derivative(m: Any, x: Tensor) -> Any:
+    return torch.func.jvp(torch.sin, (x,), (x,))[1]
+
+
+def rows_of_a_jacobian(m: Any, x: Tensor) -> Any:
+    return torch.func.jacrev(lambda t: t.sin().sum(0))(x)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script.*:DeprecationWarning")  # of torch, at its first jvp
+@pytest.mark.parametrize("function", [gradient, forward_derivative, rows_of_a_jacobian])
+def test_a_derivative_within_the_model(function: Callable[..., Any]) -> None:
+    with pytest.raises(UserError) as caught:
+        capture(Whole(Part(function)), (torch.randn(4, 4),))
+    assert caught.value.where.startswith(f"parts.1 ({line_of(function, 'return')})")
+    assert "torch.func differentiates" in caught.value.why
+    assert "leaves = ['parts.1']" in caught.value.fix

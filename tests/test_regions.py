@@ -242,12 +242,6 @@ class Mapped(nn.Module):
         return torch.vmap(lambda a: a * 2)(x)
 
 
-class Differentiated(nn.Module):
-    def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = torch.func.grad(lambda a: a.sin().sum())(x)
-        return y
-
-
 class Looped(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = while_loop(lambda a: a.sum() > 100, lambda a: (a * 0.5,), (x,))[0]
@@ -262,7 +256,6 @@ class Rows(nn.Module):
 
 FUNCTIONS = [
     (Mapped(), r"torch\.vmap or torch\.func"),
-    (Differentiated(), r"torch\.vmap or torch\.func"),
     (Looped(), "while_loop"),
     (Rows(), "map"),
 ]

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from lowbit.compiler.capture import capture
 from lowbit.compiler.capture.witness import Witness, refusal_of_draw, refusal_of_function
+from lowbit.compiler.errors import UserError
 from parts import Part, Whole, exported, line_of
 from torch import Tensor, nn
 
@@ -100,6 +102,53 @@ def test_a_draw_by_an_imported_name_is_seen() -> None:
     assert [(draw.name, draw.where) for draw in seen.draws] == [("Python's random", "")]
 
 
+def seeded(m: nn.Module, x: Tensor) -> Any:
+    torch.manual_seed(0)
+    return x + torch.rand(4)
+
+
+def forked(m: nn.Module, x: Tensor) -> Any:
+    with torch.random.fork_rng(devices=[]):
+        return x + torch.rand(4)
+
+
+def put_back(m: nn.Module, x: Tensor) -> Any:
+    torch.random.set_rng_state(torch.get_rng_state())
+    return x
+
+
+def seed_read(m: nn.Module, x: Tensor) -> Any:
+    return x + torch.initial_seed() % 2
+
+
+def by_the_generator(m: nn.Module, x: Tensor) -> Any:
+    torch.default_generator.manual_seed(0)
+    return x + torch.rand(4)
+
+
+SEEDS = [
+    (seeded, "torch.manual_seed"),
+    (forked, "torch.set_rng_state"),
+    (put_back, "torch.set_rng_state"),
+    (seed_read, "torch.initial_seed"),
+    (by_the_generator, ""),
+]
+
+
+@pytest.mark.parametrize(("function", "name"), SEEDS)
+def test_seeds_are_seen_with_their_line(function: Callable[..., Any], name: str) -> None:
+    state = torch.get_rng_state()
+    with pytest.raises(UserError) as caught:
+        capture(Whole(Part(function)), (torch.randn(4, 4, generator=torch.Generator()),), verify=False)
+    assert (name or "torch.default_generator") in caught.value.what
+    assert "the state of the generator" in caught.value.why
+    if name:
+        text = "fork_rng" if function is forked else name.rpartition(".")[2]
+        assert caught.value.where.startswith(f"parts.1 ({line_of(function, text)})")
+        assert "leaves = ['parts.1']" in caught.value.fix
+    torch.set_rng_state(state)
+
+
 def remembering(m: Any, x: Tensor) -> Any:
     m.last = x
     return x
@@ -121,4 +170,4 @@ def test_an_ordinary_model_shows_nothing() -> None:
     model = Whole(nn.Sequential(nn.BatchNorm1d(4), nn.Dropout(0.5), nn.ReLU()))
     with Witness(model) as seen:
         exported(model)
-    assert (seen.functions, seen.draws, seen.assigned) == ((), (), ())
+    assert (seen.functions, seen.draws, seen.seeds, seen.assigned) == ((), (), (), ())

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import UserError
+from .closeness import EVAL, TRAINING, difference
 from .copies import copied
 from .example import Example
-from .fidelity import EVAL, TRAINING, backward, difference, outputs, plain_attention, seeded
+from .fidelity import backward, outputs, plain_attention, seeded
 
 
 def check_alongside(

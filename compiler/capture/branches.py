@@ -49,8 +49,16 @@ def _(chosen: Tensor, number: int, ordinary: bool) -> Tensor:
 _MARK = torch.ops.lowbit.decision.default
 
 
+_NUMBERS = frozenset({"__float__", "__int__", "__index__", "tolist"})
+"""Calls that must return what is no tensor; `item` may return one that does as well."""
+
+
 class TooMany(Exception):
     """A forward that keeps deciding."""
+
+
+class FrozenDraw(Exception):
+    """What was drawn becomes a Python number, which a graph would repeat for ever."""
 
 
 def is_decision(node: fx.Node) -> bool:
@@ -86,6 +94,10 @@ class Decisions(TorchFunctionMode):
             return self._decided(*args)
         operands = [x for x in pytree.tree_leaves((args, kwargs)) if isinstance(x, Tensor)]
         name = getattr(function, "__name__", "")
+        if name in _NUMBERS and self._known.get(operands[0]) and is_fake(operands[0]):
+            raise FrozenDraw(f"{name} of what was drawn")
+        if name == "item" and is_fake(operands[0]) and (operands[0] in self._known or operands[0] in self._checks):
+            function, name = _as_number, "squeeze"  # which it is, to what decides
         drawn, check = self._drawn(name, operands), self._check(name, operands)
         result = function(*args, **(kwargs or {}))
         if isinstance(result, Tensor):
@@ -123,6 +135,12 @@ class Decisions(TorchFunctionMode):
         if name in _OF_ONE and len(values) == 1:
             return _OF_ONE[name](*values)
         return _OF_TWO[name](*values) if name in _OF_TWO and len(values) == 2 else None
+
+
+def _as_number(one: Tensor) -> Tensor:
+    """What `item` returns, still a tensor; as a Python number it is as precise as a double, and converts nothing."""
+    scalar = one.reshape(())
+    return scalar.double() if one.is_floating_point() else scalar
 
 
 def _note(table: MutableMapping[Tensor, bool], result: Tensor, value: bool | None) -> None:

@@ -12,6 +12,12 @@ from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 from torch.jit import ScriptModule
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from .branches import FrozenDraw
+
+
+class InnerDerivative(Exception):
+    """A model that differentiates a function of its own; torch.export would fail later, if at all, and say no line."""
+
 
 @dataclass(frozen=True)
 class Failure:
@@ -67,6 +73,13 @@ def _cumulative_norm(failure: Failure) -> tuple[str, str] | None:
         return None
     why = "a batch norm with momentum=None makes its count of batches a Python number in training"
     return why, _around(failure, "give it a number, such as momentum=0.1")
+
+
+def _drawn(failure: Failure) -> tuple[str, str] | None:
+    if not isinstance(failure.error, FrozenDraw):
+        return None
+    why = "a number that is drawn leaves torch, and the graph would hold the one outcome of that draw"
+    return why, _around(failure, "keep it a tensor, as in `if torch.rand([]) < p` and in x * torch.rand([])")
 
 
 def _value(failure: Failure) -> tuple[str, str] | None:
@@ -168,6 +181,13 @@ def _hidden(failure: Failure) -> tuple[str, str] | None:
     return why, _around(failure, "use .detach() or torch.no_grad() in place of .data")
 
 
+def _transform(failure: Failure) -> tuple[str, str] | None:
+    if not isinstance(failure.error, InnerDerivative):
+        return None
+    why = "torch.func differentiates a function of the model's, in a way that no list of calls can hold"
+    return why, _around(failure, "write the derivative with torch operators")
+
+
 def _lazy(failure: Failure) -> tuple[str, str] | None:
     if not failure.says("uninitialized parameter"):
         return None
@@ -179,6 +199,7 @@ _KNOWN: Sequence[_Known] = (
     _hidden,
     _lazy,
     _cumulative_norm,
+    _drawn,
     _value,
     _outside,
     _kernel,
@@ -187,4 +208,5 @@ _KNOWN: Sequence[_Known] = (
     _batch,
     _result,
     _inner_function,
+    _transform,
 )

@@ -70,9 +70,12 @@ def line_of_change(model: nn.Module, example: Example, name: str) -> str:
     return str(Place(path, found[0])) if found else ""
 
 
-def line_of_parting(model: nn.Module, one: Example, other: Example) -> str:
-    """`file:line  text` of the user's line after which the model does something else for these inputs; '' if none."""
-    ways = [_way(copied(model), example) for example in (one, other)]
+Run = Callable[[nn.Module], Any]
+
+
+def line_of_parting(model: nn.Module, one: Run, other: Run) -> str:
+    """`file:line  text` of the user's line after which the model does something else in the other run; '' if none."""
+    ways = [_way(copied(model), run) for run in (one, other)]
     last = ""
     for (first, shown), (second, _) in itertools.zip_longest(*ways, fillvalue=(None, "")):
         if first != second:
@@ -81,7 +84,7 @@ def line_of_parting(model: nn.Module, one: Example, other: Example) -> str:
     return ""
 
 
-def _way(model: nn.Module, example: Example) -> list[tuple[Any, str]]:
+def _way(model: nn.Module, run: Run) -> list[tuple[Any, str]]:
     """Each step of the user's code, with its line."""
     steps: list[tuple[Any, str]] = []
 
@@ -94,7 +97,7 @@ def _way(model: nn.Module, example: Example) -> list[tuple[Any, str]]:
         return watch
 
     with _tracing(watch), contextlib.suppress(Exception):  # whatever the user's code raises
-        example.tried(model)
+        run(model)
     return steps
 
 

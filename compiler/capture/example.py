@@ -89,10 +89,18 @@ class Example:
         args, kwargs = copy.deepcopy((self.args, self.kwargs))
         return model(*args, **kwargs)
 
-    def tried(self, model: nn.Module) -> Any:
-        """What a copy made to try things on returns: without gradients, and the random numbers stay as they were."""
-        with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            return self.run(model)
+    def tried(self, model: nn.Module, tracked: bool = False) -> Any:
+        """What a copy made to try things on returns; random numbers stay as they were.   tracked: with gradients."""
+        with torch.set_grad_enabled(tracked), torch.random.fork_rng(devices=[]):
+            return (self._tracked() if tracked else self).run(model)
+
+    def _tracked(self) -> Example:
+        """The same with gradients that go on to the inputs."""
+
+        def own(x: Tensor) -> Tensor:
+            return x.detach().clone().requires_grad_(x.is_floating_point())
+
+        return Example(*pytree.tree_map_only(Tensor, own, (self.args, self.kwargs)))
 
     def __str__(self) -> str:
         return ", ".join(f"({', '.join(map(str, shape))})" for shape in self.shapes)

@@ -14,9 +14,11 @@ from unittest import mock
 import sympy  # type: ignore[import-untyped]
 import torch
 from torch import nn
+from torch._functorch import eager_transforms
 from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
 from ..errors import UserError
+from .causes import InnerDerivative
 from .copies import copied
 from .example import Example
 from .lines import every_line
@@ -54,7 +56,7 @@ def export_any_size(model: nn.Module, example: Example) -> torch.export.Exported
 
 def _exported(model: nn.Module, example: Example, dim: Any, every_axis: bool = False) -> torch.export.ExportedProgram:
     shapes = example.dynamic_shapes(model, dim, every_axis)
-    with warnings.catch_warnings(), _quiet(), _without_hints(), every_line():
+    with warnings.catch_warnings(), _quiet(), _without_hints(), _without_derivatives(), every_line():
         warnings.simplefilter("ignore")
         return torch.export.export(model, example.args, example.kwargs, dynamic_shapes=shapes, strict=False)
 
@@ -161,6 +163,19 @@ def _without_hints() -> Iterator[None]:
         return is_causal is True
 
     with mock.patch.object(torch.nn.modules.transformer, "_detect_is_causal_mask", given):
+        yield
+
+
+@contextlib.contextmanager
+def _without_derivatives() -> Iterator[None]:
+    """torch.func.grad and its kin raise at the user's line."""
+
+    def refused() -> Any:
+        raise InnerDerivative
+
+    with contextlib.ExitStack() as stack:
+        for name in ("grad_increment_nesting", "jvp_increment_nesting"):
+            stack.enter_context(mock.patch.object(eager_transforms, name, refused))
         yield
 
 

@@ -19,22 +19,18 @@ from ..graph import Graph, fixed
 from ..modes import evaluated
 from ..protect import protected
 from .asides import drawing_alike, holds_both_sides
+from .closeness import EVAL, TRAINING, difference
 from .copies import copied, restorer
 from .example import Example
 from .refusal import refusal
 
-TRAINING, EVAL = 1e-4, 1e-5
-"""Largest relative differences accepted; both sides run the same kernels in the same order, so 0 is usual."""
-NOISE = 1e-5
-"""A gradient is compared relative to itself, but to no less than this share of the largest one: a bias before a batch
-norm has none but rounding errors."""
 SEEDS = (0, 1)
 """A second seed tells what the model draws anew from what the export froze."""
 SHAKE = 0.02
 """Share of its own size by which each parameter moves before the second run: zeros that a model starts from hide what
 they multiply, and a state that has converged hides that it is still updated."""
 
-ALONE, STRIDED = " for a batch of 1", " for inputs that are not contiguous"
+ALONE, STRIDED, UNRECORDED = " for a batch of 1", " for inputs that are not contiguous", " without gradients"
 """End the name of what differs there alone."""
 
 
@@ -80,7 +76,8 @@ class Fidelity:
                 ours = {name: x for name, x in ours.items() if name in theirs or not _is_no_gradient(name, x)}
             if name := difference(ours, theirs, TRAINING):
                 return name
-        return self._alone(self._ours, "training", TRAINING)
+        name = self._differs(self._example, self._ours, "training", TRAINING)
+        return f"{name}{UNRECORDED}" if name else self._alone(self._ours, "training", TRAINING)
 
     def counters(self) -> tuple[str, ...]:
         """Attributes, numbers, that were other ones after the second step than after the first."""
@@ -116,19 +113,18 @@ class Fidelity:
         return f"{name}{STRIDED}" if name else ""
 
     def _differs(self, example: Example, ours: nn.Module, mode: str, tolerance: float) -> str:
-        """What differs for other inputs; nothing if the model fails on them. Leaves the buffers of both as they are."""
+        """What differs without gradients; nothing if the model fails on the inputs. Leaves the buffers as they are."""
         restore = restorer(self._theirs, ours)
         try:
-            with torch.set_grad_enabled(mode == "training"), seeded(SEEDS[0]), plain_attention():
+            with torch.no_grad(), seeded(SEEDS[0]), plain_attention():
                 theirs = outputs(example.run(self._theirs), mode)
-            with torch.set_grad_enabled(mode == "training"), seeded(SEEDS[0]):
+            with torch.no_grad(), seeded(SEEDS[0]):
                 found = outputs(ours(*copy.deepcopy(example.flat))[0], mode)
         except Exception:  # whatever the user's code raises, and the graph is then free to
             return ""
         finally:
             restore()
-        ours_seen, theirs_seen = ({name: x.detach() for name, x in seen.items()} for seen in (found, theirs))
-        return difference(ours_seen, theirs_seen, tolerance)
+        return difference(found, theirs, tolerance)
 
     def _buffers(self, module: nn.Module) -> dict[str, Tensor]:
         """Copies; a buffer with several names goes by its first one."""
@@ -260,31 +256,3 @@ def _numbers(model: nn.Module) -> dict[str, float]:
 
 def _named_buffers(module: nn.Module) -> dict[str, Tensor]:
     return dict(module.named_buffers(remove_duplicate=False))
-
-
-def difference(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor], tolerance: float) -> str:
-    """The first thing that differs, or that one side has alone."""
-    grads = [_magnitude(x) for name, x in theirs.items() if name.startswith("the gradient")]
-    floor = NOISE * max(grads, default=0.0)
-    for name, expected in theirs.items():
-        least = floor if name.startswith("the gradient") else 0.0
-        if name not in ours or _far(ours[name], expected, tolerance, least):
-            return name
-    return next((name for name in ours if name not in theirs and not name.startswith("buffer")), "")
-
-
-def _far(ours: Tensor, theirs: Tensor, tolerance: float, least: float) -> bool:
-    if ours.shape != theirs.shape or ours.dtype != theirs.dtype:
-        return True
-    if theirs.is_complex():
-        return _far(torch.view_as_real(ours), torch.view_as_real(theirs), tolerance, least)
-    if not theirs.is_floating_point():
-        return not torch.equal(ours, theirs)
-    bound = tolerance * max(_magnitude(theirs), least, 1e-6)
-    return not torch.allclose(ours, theirs, rtol=0, atol=bound, equal_nan=True)
-
-
-def _magnitude(tensor: Tensor) -> float:
-    """The largest finite absolute value."""
-    finite = tensor[tensor.isfinite()].abs() if tensor.is_floating_point() else tensor.new_zeros(0)
-    return float(finite.max()) if finite.numel() else 0.0

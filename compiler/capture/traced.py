@@ -22,7 +22,7 @@ from .in_place import functional
 from .leaves import Opaque, opaque
 from .plain import plain
 from .regions import unsplit
-from .witness import Witness, refusal_of_draw
+from .witness import Witness, refusal_of_randomness
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Wanted:
 def traced(model: nn.Module, example: Example, wanted: Wanted) -> tuple[Graph, Witness]:
     """The graph of the model in the mode that it is in, over its own parameters and buffers, and what it cannot hold.
 
-    Raises UserError, also for what draws from Python's random numbers: the graph would repeat one outcome.
+    Raises UserError, also for random numbers that the graph would repeat: of Python, and behind a seed.
     """
     leaves = opaque(model, wanted.leaves, example)
     with example.spelled_out(model):
@@ -68,8 +68,8 @@ def _pure(
     taking = decisions or contextlib.nullcontext()
     with leaves.standing_in(), unsplit(), Witness(model) as seen, taking:
         program = export_any_size(model, example) if wanted.any_size else export(model, example)
-    if seen.draws:
-        raise refusal_of_draw(seen.draws[0])
+    if (refused := refusal_of_randomness(seen)) is not None:
+        raise refused
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         exported = program.module(check_guards=False)

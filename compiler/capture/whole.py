@@ -14,14 +14,14 @@ from ..autocast import without_autocast
 from ..errors import UserError
 from ..graph import OWN, Graph
 from ..modes import in_mode
-from .changes import line_of_change, line_of_parting
 from .copies import grown
+from .differences import refusal_of_difference
 from .evaluation import with_evaluation
 from .example import Example
-from .fidelity import ALONE, STRIDED, Fidelity
+from .fidelity import Fidelity
 from .kinds import refuse_kinds
 from .traced import Wanted, traced
-from .witness import Witness, refusal_of_function
+from .witness import Witness
 
 _EXPORTED = fx.GraphModule(nn.Module(), fx.Graph())
 
@@ -71,7 +71,7 @@ def _checked(graph: Graph, model: nn.Module, example: Example, wanted: Wanted, s
     """The graph, with a second one for eval mode if it needs that. Raises UserError where it differs from the model."""
     fidelity = Fidelity(graph, model, example)
     if name := fidelity.in_training():
-        raise _difference(name, seen, model, example)
+        raise refusal_of_difference(name, seen, model, example)
     for name in fidelity.counters():
         where = next((kept.where for kept in seen.assigned if kept.name == name), "")
         what = f"the model changes its attribute '{name}' in every call, and the graph holds the number of the capture"
@@ -80,43 +80,13 @@ def _checked(graph: Graph, model: nn.Module, example: Example, wanted: Wanted, s
     if seen.branches or fidelity.in_eval(graph):
         graph = _with_evaluation(graph, model, example, wanted)
         if name := fidelity.in_eval(graph):
-            raise _difference(name, seen, model, example)
+            raise refusal_of_difference(name, seen, model, example)
     return graph
 
 
 def _with_evaluation(graph: Graph, model: nn.Module, example: Example, wanted: Wanted) -> Graph:
     with in_mode(model, False):
         return with_evaluation(graph, model, example, wanted)
-
-
-def _difference(name: str, seen: Witness, model: nn.Module, example: Example) -> UserError:
-    if seen.functions and name.startswith("the gradient"):
-        return refusal_of_function(seen.functions[0])
-    if name.endswith(ALONE):
-        return UserError(
-            "the model branches on the batch size",
-            where=line_of_parting(model, example, example.first()),
-            why=f"it computes something else{ALONE}: {name.removesuffix(ALONE)} differs",
-            fix="compute the same for every batch size",
-        )
-    if name.endswith(STRIDED):
-        return UserError(
-            "the model branches on how its inputs lie in memory",
-            where=line_of_parting(model, example, example.strided() or example),
-            why=f"it computes something else{STRIDED}: {name.removesuffix(STRIDED)} differs",
-            fix="compute the same for all strides, as of x.contiguous()",
-        )
-    kept = [(x.name, x.where or line_of_change(model, example, x.name)) for x in seen.assigned]
-    shown = ", ".join(f"'{name}' at {where}" if where else f"'{name}'" for name, where in kept)
-    path = next((name.rpartition(".")[0] for name, _ in kept), "") or "its.path"
-    return UserError(
-        f"the captured graph differs from the model in {name}",
-        where=next((where for _, where in kept if where), ""),
-        why=f"the model keeps something from one call to the next that is no buffer: {shown}"
-        if kept
-        else "the model does what torch.export cannot record, such as state outside of its buffers",
-        fix=f"register what it keeps as a buffer, or keep that part out of the graph with leaves = ['{path}']",
-    )
 
 
 def _refuse_names(model: nn.Module) -> None:

@@ -17,13 +17,14 @@ from torch.utils.checkpoint import CheckpointFunction
 from ..errors import UserError
 from .changes import containers, content, is_unchanged
 from .refusal import here
+from .seeding import seeding
 
 _Function: Any = torch.autograd.Function
 
 
 @dataclass(frozen=True)
 class Seen:
-    """name: the class of a Function, the source of a draw, or the attribute set.   where: the line, '' if unknown."""
+    """name: the class of a Function, the source of a draw, a call, or the attribute set.   where: the line, or ''."""
 
     name: str
     where: str
@@ -35,6 +36,7 @@ class Witness:
 
     functions: the user's own subclasses of autograd.Function that ran; torch.export records the forward alone.
     draws: the global generators outside torch that were drawn from; torch.export records what came out.
+    seeds: what sets or reads the state of torch's random numbers; torch.export records draws alone.
     assigned: attributes that modules set on themselves or change, and that are no buffers; the old values are put
         back, since torch.export leaves fake tensors there.
     branches: how many decisions the graph holds both sides of; its maker sets this.
@@ -45,6 +47,7 @@ class Witness:
     model: nn.Module
     functions: tuple[Seen, ...] = ()
     draws: tuple[Seen, ...] = ()
+    seeds: tuple[Seen, ...] = ()
     assigned: tuple[Seen, ...] = ()
     branches: int = 0
     _stack: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
@@ -53,6 +56,7 @@ class Witness:
         with contextlib.ExitStack() as stack:
             stack.enter_context(self._applied())
             stack.enter_context(self._drawn())
+            stack.enter_context(self._seeded())
             stack.enter_context(self._set())
             self._stack = stack.pop_all()
         return self
@@ -86,6 +90,12 @@ class Witness:
             yield
         moved = [name for name, state in _states().items() if state != before[name]]
         self.draws = tuple(Seen(name, lines.get(name, "")) for name in moved)
+
+    @contextlib.contextmanager
+    def _seeded(self) -> Iterator[None]:
+        with seeding(lambda: here(self.model)) as found:
+            yield
+        self.seeds = tuple(Seen(*call) for call in found)
 
     def _noted(self, name: str, kept: Callable[..., Any], lines: dict[str, str]) -> Callable[..., Any]:
         def draw(*args: Any, **kwargs: Any) -> Any:
@@ -167,15 +177,35 @@ def refusal_of_function(seen: Seen) -> UserError:
     )
 
 
+def refusal_of_randomness(seen: Witness) -> UserError | None:
+    """Why no graph can hold how the model draws, if none can."""
+    return next((refusal_of_draw(x) for x in seen.draws), None) or next((_refusal_of_seed(x) for x in seen.seeds), None)
+
+
 def refusal_of_draw(seen: Seen) -> UserError:
     """Of randomness that the graph would repeat: the same outcome in every step."""
-    layer = seen.where.partition(" (")[0] if " (" in seen.where else "path.of.the.module"
+    layer = _layer(seen)
     return UserError(
         f"the model draws from {seen.name}",
         where=seen.where,
         why="torch.export records the one outcome of that draw, which would hold for ever",
         fix=f"draw with torch, as torch.rand does, or keep the module out of the graph with leaves = ['{layer}']",
     )
+
+
+def _refusal_of_seed(seen: Seen) -> UserError:
+    return UserError(
+        f"the model sets or reads the state of torch's random numbers, with {seen.name}",
+        where=seen.where,
+        why="a graph holds draws, and not the state of the generator that they come from",
+        fix="seed before the model is called, and draw what is always to be the same when the model is built, into a "
+        f"buffer; or keep the module out of the graph with leaves = ['{_layer(seen)}']",
+    )
+
+
+def _layer(seen: Seen) -> str:
+    """The path of the module, for a fix."""
+    return seen.where.partition(" (")[0] if " (" in seen.where else "path.of.the.module"
 
 
 def _states() -> dict[str, str]:

@@ -102,7 +102,7 @@ MUTANTS: list[Mutant] = [
     ),
     Mutant(
         "differences are as large as values",
-        FIDELITY,
+        "compiler/capture/closeness.py",
         "TRAINING, EVAL = 1e-4, 1e-5",
         "TRAINING, EVAL = 1.0, 1e-5",
         f"{SAME}::test_what_differs_is_named",

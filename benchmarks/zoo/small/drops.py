@@ -33,6 +33,14 @@ def a_residual_kept_by_bernoulli(self: Any, x: Tensor) -> Tensor:
 
 
 @made(vectors, _parts)
+def a_residual_dropped_by_a_number(self: Any, x: Tensor) -> Tensor:
+    for layer in self.layers:
+        if not (self.training and torch.rand(1).item() < 0.3):
+            x = x + layer(x) / 0.7
+    return x
+
+
+@made(vectors, _parts)
 def a_clamp_when_not_finite(self: Any, x: Tensor) -> Tensor:
     for layer in self.layers:
         x = layer(x)

@@ -241,3 +241,25 @@ def another_way_for_strides(self: Any, x: Tensor) -> Tensor:
 @made(vectors, lambda: {"lin": nn.Linear(8, 8), "own": torch.Generator()}, refused="Generator", line="generator=")
 def a_generator_of_its_own(self: Any, x: Tensor) -> Tensor:
     return self.lin(x) * torch.rand(8, generator=self.own)
+
+
+@made(vectors, lambda: {"lin": nn.Linear(8, 8)}, refused="number that is drawn", line="float(")
+def a_draw_made_a_number(self: Any, x: Tensor) -> Tensor:
+    return x if self.training and float(torch.rand(1)) < 0.5 else self.lin(x)
+
+
+@made(vectors, lambda: {"lin": nn.Linear(8, 8)}, refused=r"torch\.manual_seed", line="torch.manual_seed")
+def a_seed_in_the_forward(self: Any, x: Tensor) -> Tensor:
+    torch.manual_seed(0)
+    return self.lin(x) + torch.rand(8)
+
+
+@made(vectors, lambda: {"lin": nn.Linear(8, 8)}, refused="gradients are recorded", line="is_grad_enabled")
+def another_way_without_gradients(self: Any, x: Tensor) -> Tensor:
+    y = self.lin(x)
+    return y * 2 if self.training and torch.is_grad_enabled() else y
+
+
+@made(vectors, lambda: {"lin": nn.Linear(8, 8)}, refused="exported or compiled", line="is_compiling")
+def another_way_for_compilers(self: Any, x: Tensor) -> Tensor:
+    return self.lin(x) * 2 if torch.compiler.is_compiling() else self.lin(x)

@@ -1,0 +1,70 @@
+"""A model that computes something else for what torch tells of the run is refused, with the line that asks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from lowbit.compiler.capture import capture
+from lowbit.compiler.errors import UserError
+from parts import Part, Whole, line_of
+from torch import Tensor
+
+X = torch.randn(4, 4)
+
+
+def recorded(m: Any, x: Tensor) -> Any:
+    return x * 2 if torch.is_grad_enabled() else x
+
+
+def recorded_in_training(m: Any, x: Tensor) -> Any:
+    if m.training and torch.is_grad_enabled():
+        return x * 2
+    return x
+
+
+def recorded_in_eval(m: Any, x: Tensor) -> Any:
+    if m.training:
+        return x
+    return x * 2 if torch.is_grad_enabled() else x * 3
+
+
+def required(m: Any, x: Tensor) -> Any:
+    y = x * m.number
+    return y if x.requires_grad else y * 2
+
+
+def compiled(m: Any, x: Tensor) -> Any:
+    return x * 2 if torch.compiler.is_compiling() else x
+
+
+def exported(m: Any, x: Tensor) -> Any:
+    return x * 2 if torch.compiler.is_exporting() else x
+
+
+ASKED = [
+    (recorded, "is_grad", "gradients are recorded", "self.training"),
+    (recorded_in_training, "is_grad", "gradients are recorded", "self.training"),
+    (recorded_in_eval, "is_grad", "gradients are recorded", "self.training"),
+    (required, "requires_grad", "gradients are recorded", "self.training"),
+    (compiled, "is_compiling", "exported or compiled", "compute the same"),
+    (exported, "is_exporting", "exported or compiled", "compute the same"),
+]
+
+
+@pytest.mark.parametrize(("function", "text", "what", "fix"), ASKED)
+def test_a_branch_on_what_torch_is_asked(function: Any, text: str, what: str, fix: str) -> None:
+    with pytest.raises(UserError, match=f"branches on whether .*{what}") as caught:
+        capture(Whole(Part(function)), (X,))
+    assert line_of(function, text) in caught.value.where
+    assert fix in caught.value.fix
+
+
+def test_a_question_that_changes_nothing_is_free() -> None:
+    def checkpointed(m: Any, x: Tensor) -> Any:
+        if torch.is_grad_enabled() and not torch.compiler.is_compiling():
+            return torch.utils.checkpoint.checkpoint(torch.tanh, x, use_reentrant=False)
+        return x.tanh()
+
+    capture(Whole(Part(checkpointed)), (X,))
