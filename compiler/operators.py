@@ -95,6 +95,16 @@ CARRIERS = RESHAPES | CONVERSIONS | MAX_POOLS | LISTS | MOVES | JOINS
 _BOUNDED = ("sigmoid", "hardsigmoid", "softmax", "_softmax", "abs", "square", "exp", "softplus", "sqrt", "rsqrt")
 NONNEGATIVE = RECTIFIERS | calls("relu6", "relu6_", *_BOUNDED)
 """Calls whose values are never below zero."""
+_SHAPED = ("sigmoid", "hardsigmoid", "tanh", "hardswish", "silu", "gelu", "mish", "softplus", "log_sigmoid")
+_LINED = ("leaky_relu", "prelu", "_prelu_kernel", "elu", "selu", "celu", "hardshrink", "softshrink", "threshold")
+_POWERS = ("sqrt", "rsqrt", "square", "pow", "reciprocal", "exp", "exp2", "expm1", "log", "log2", "log10", "log1p")
+_WAVES = ("sin", "cos", "tan", "sinh", "cosh", "asin", "acos", "atan", "asinh", "acosh", "atanh", "sinc")
+_SIGNS = ("abs", "neg", "negative", "sign", "sgn", "erf", "erfc", "logit", "floor", "ceil", "round", "trunc", "frac")
+_IN_PLACE = tuple(f"{name}_" for name in (*_SHAPED, *_LINED, *_POWERS, *_WAVES, *_SIGNS))
+POINTWISE = frozenset({aten.pow.Scalar}) | calls(
+    *(name for name in (*_SHAPED, *_LINED, *_POWERS, *_WAVES, *_SIGNS, *_IN_PLACE) if hasattr(aten, name))
+)
+"""Functions of each element of one tensor, with constants perhaps."""
 ADDITIONS = frozenset({aten.add.Tensor, aten.add_.Tensor})
 SCALINGS = frozenset({aten.mul.Tensor, aten.mul_.Tensor, aten.div.Tensor, aten.div_.Tensor})
 """Elementwise products and quotients."""

@@ -80,7 +80,7 @@ def _slack(graph: Graph, grid: fx.Node) -> float:
     """Half a unit of the accumulator, to which its bias is rounded, in steps of the grid; 0 without an accumulator."""
     node = arguments(grid)["x"]
     while node.op == "call_function" and node.target not in {*PRODUCERS, _own.fake_quantize.default}:
-        node = node.args[0] if node.args else next(iter(node.kwargs.values()))
+        node = node.all_input_nodes[0]
     if node.target not in PRODUCERS:
         return 0.0
     weight, read = arguments(arguments(node)["weight"]), arguments(node)["input"]

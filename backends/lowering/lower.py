@@ -16,6 +16,7 @@ from ...compiler.errors import Broken, Unsupported
 from ...compiler.facts import is_norm
 from ...compiler.graph import Graph, arguments, origin, shape, tensor_of
 from ...compiler.grids.sharing import readers
+from ...compiler.operators import GRIDS
 from ...compiler.registry import members
 from ...compiler.text import target_name
 from ..fixed.op import Attribute
@@ -181,7 +182,7 @@ def _lower_node(
 ) -> Lowered:
     if node.op == "placeholder":
         return Input(tuple(int(size) for size in shape(node)[1:]))
-    if node.op == "get_attr" or (node in fixed and node.target not in table()):
+    if node.op == "get_attr" or (node in fixed and node.target not in GRIDS):
         constant = graph.evaluate(node).detach().cpu()
         return (constant.float() if constant.dtype == torch.bfloat16 else constant).numpy()  # numpy has no bfloat16
     if node.target not in table():

@@ -29,10 +29,25 @@ class Real:
 
 @dataclass(frozen=True, eq=False)
 class Sum:
-    """a + b, not yet rounded to a grid: the grid that reads it does both in one step."""
+    """a + times b, not yet rounded to a grid: the grid that reads it does both in one step."""
 
     a: Real
     b: Real
+    times: float = 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """A function of each integer of x, not yet rounded: the grid that reads it makes a table of it.
+
+    values: float64 of shape (rows, n), the function of the integers first, first + 1, ...: one row for the whole value,
+    or one for each index of `axis`, which is counted without the batch.
+    """
+
+    x: Real
+    values: Floats
+    first: int
+    axis: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +57,7 @@ class Limited:
     least: a real number, or None.   most: real numbers that broadcast against the value without the batch, or None.
     """
 
-    value: Real | Sum
+    value: Real | Sum | Curve
     least: float | None
     most: Floats | None
 
@@ -63,7 +78,7 @@ class Codes:
     zero: int
 
 
-Lowered: TypeAlias = Real | Sum | Limited | Input | Codes | Floats
+Lowered: TypeAlias = Real | Sum | Curve | Limited | Input | Codes | Floats
 """What a node of the graph becomes: integers, or a constant of the graph that integers will be made of."""
 
 

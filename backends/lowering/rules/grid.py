@@ -1,4 +1,7 @@
-"""fake_quantize: the one rounding. An input becomes a port, an accumulator is rescaled, a sum is added and rescaled."""
+"""fake_quantize: the one rounding. Inputs become ports, accumulators are rescaled, sums added, functions tabulated.
+
+The codes of a function and of limits are rounded in the type of the model, as the fake quantizer rounds them.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,9 @@ import torch
 
 from ....compiler.arrays import Floats, Integers
 from ...fixed.types import Range
+from ..curves import precision
 from ..lower import Lowering, Node
-from ..real import Input, Limited, Lowered, Real, Sum, significand
+from ..real import Curve, Input, Limited, Lowered, Real, Sum, significand
 
 
 @dataclass(frozen=True)
@@ -30,16 +34,18 @@ def _build(node: Node) -> Lowered:
     if not isinstance(x, Limited):
         return _rounded(node, x, scale, Saturation(zero, lo, hi))
     # Rounding keeps order, so the integers are held between the rounded limits.
-    bottom = lo if x.least is None else int(_codes(x.least, scale, zero, lo, hi).max())
-    tops = np.asarray(hi) if x.most is None else _codes(x.most, scale, zero, bottom, hi)
+    bottom = lo if x.least is None else int(_codes(node, x.least, scale, Saturation(zero, lo, hi)).max())
+    tops = np.asarray(hi) if x.most is None else _codes(node, x.most, scale, Saturation(zero, bottom, hi))
     rounded = _rounded(node, x.value, scale, Saturation(zero, bottom, int(tops.max())))
     if tops.min() == tops.max():
         return rounded
     return replace(rounded, value=_limited(node, rounded.value, tops.reshape(-1)))
 
 
-def _codes(real: Floats | float, scale: Floats, zero: int, lo: int, hi: int) -> Integers:
-    codes: Integers = (np.floor(np.asarray(real, dtype=np.float64) / scale + 0.5) + zero).clip(lo, hi).astype(np.int64)
+def _codes(node: Node, real: Floats | float, scale: Floats, to: Saturation) -> Integers:
+    kind = precision(node)
+    steps = np.floor(np.asarray(real, kind) / scale.astype(kind) + kind(0.5))
+    codes: Integers = (steps.astype(np.float64) + to.zero).clip(to.lo, to.hi).astype(np.int64)
     return codes
 
 
@@ -47,8 +53,13 @@ def _rounded(node: Node, x: Lowered, scale: Floats, to: Saturation) -> Real:
     match x:
         case Input(shape):
             return Real(node.builder.input(shape, Range(to.lo, to.hi)), scale, to.zero)
-        case Sum(a, b):
-            return Real(_add(node, a, b, float(scale[0]), to), scale, to.zero)
+        case Sum():
+            return Real(_add(node, x, float(scale[0]), to), scale, to.zero)
+        case Curve():
+            table = node.builder.shared(_codes(node, x.values, scale, to))
+            return Real(node.step("table", x.x.value, table, first=x.first, axis=x.axis), scale, to.zero)
+        case Real() if x.zero and x.scale.size == 1:
+            return Real(_add(node, Sum(x, x, 0.0), float(scale[0]), to), scale, to.zero)
         case Real():
             multiplier, shift = significand(x.scale / scale)
             centred = _centre(node, x)
@@ -83,12 +94,14 @@ def _centre(node: Node, x: Real) -> int:
     raise node.unsupported("it rounds a value with a zero point a second time")
 
 
-def _add(node: Node, a: Real, b: Real, scale: float, to: Saturation) -> int:
+def _add(node: Node, x: Sum, scale: float, to: Saturation) -> int:
     """Both terms on one shift, as fine as the larger factor's 24 bits allow; see the op `add`."""
-    factors = [float(term.scale[0]) / scale for term in (a, b)]
-    shift = min(62, 24 - math.frexp(max(factors))[1])
+    a, b = x.a, x.b
+    factors = [float(term.scale[0]) * times / scale for term, times in ((a, 1.0), (b, x.times))]
+    largest = max(map(abs, factors))
+    shift = min(62, 24 - math.frexp(largest)[1])
     if shift < 1:
-        raise node.unsupported(f"a term's scale is {max(factors):g} times the sum's")
+        raise node.unsupported(f"a term's scale is {largest:g} times the sum's")
     m_a, m_b = (math.floor(math.ldexp(factor, shift) + 0.5) for factor in factors)
     offset = -(a.zero * m_a + b.zero * m_b)
     return node.step(

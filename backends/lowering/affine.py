@@ -1,0 +1,84 @@
+"""k x + t for each channel, k and t constants: an accumulator of one product, +-2^m q + round(t 2^m / (|k| s)).
+
+m is as large as 32 bits allow, up to 20, so that t is as good as exact.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ...compiler.arrays import Floats, Integers
+from .lower import Node
+from .real import Real
+
+BITS, ROOM = 20, 2.0**30
+"""The most that m may be, and the sum of magnitudes that an accumulator is given."""
+
+
+def affine(node: Node, x: Real, k: Floats | float, t: Floats | float) -> Real:
+    """k x + t, of integers on a grid or of an accumulator; k and t broadcast against it as in the call."""
+    sizes = node.builder[x.value].shape
+    shape = np.broadcast_shapes(np.shape(k), np.shape(t))
+    shape = (1,) * (len(sizes) + 1 - len(shape)) + shape
+    if len(shape) != len(sizes) + 1 or shape[0] != 1:
+        raise node.unsupported("it does not multiply and add one constant a channel")
+    axes = {axis for axis, size in enumerate(shape[1:]) if size > 1} | ({x.axis} if x.scale.size > 1 else set())
+    if len(axes) > 1:
+        return _everywhere(node, x, k, np.broadcast_to(t, (1, *sizes)))
+    axis = next(iter(axes), 0)
+    channels = sizes[axis] if axes else 1
+    k, t = (np.broadcast_to(np.asarray(v, np.float64).reshape(-1), channels) for v in (k, t))
+    weight, bias, scale = _product(node, x, k, t)
+    value = _multiplied(node, x.value, axis, weight, bias)
+    return Real(value, scale if len(set(scale)) > 1 else scale[:1], axis=axis, wide=True)
+
+
+def _everywhere(node: Node, x: Real, k: Floats | float, t: Floats) -> Real:
+    """k x + t with t for each element: all have one scale."""
+    sizes = node.builder[x.value].shape
+    if np.size(k) > 1 or x.scale.size > 1:
+        raise node.unsupported("it does not multiply and add one constant a channel")
+    every = np.full(t.size, np.asarray(k, np.float64).item())
+    weight, bias, scale = _product(node, x, every, t.reshape(-1).astype(np.float64), alike=True)
+    flat = node.step("reshape", x.value, shape=(t.size,))
+    return Real(node.step("reshape", _multiplied(node, flat, 0, weight, bias), shape=sizes), scale[:1], wide=True)
+
+
+def _product(node: Node, x: Real, k: Floats, t: Floats, alike: bool = False) -> tuple[Integers, Integers, Floats]:
+    """(weight, bias, scale), each (channels,): weight q + bias stands for scale times itself.   alike: of one scale."""
+    step, seen = np.abs(k) * x.scale, node.builder[x.value].range
+    magnitude = max(-seen.lo, seen.hi) + abs(x.zero)
+    constant = step * ROOM <= np.abs(t)  # beside t nothing is seen of x
+    if alike and constant.any():
+        raise node.unsupported("a constant is too large beside its input for a 32-bit accumulator")
+    step = np.where(constant, np.where(t == 0, 1.0, np.abs(t) * 2.0**-BITS), step)
+    m = np.floor(np.log2(ROOM / (magnitude + np.abs(t) / step))).clip(0, BITS) * ~constant
+    m = np.full_like(m, m.min()) if alike else m
+    weight = (np.sign(k) * 2.0**m * ~constant).astype(np.int64)
+    scale = step * 2.0**-m
+    return weight, np.floor(t / scale + 0.5).astype(np.int64) - x.zero * weight, scale
+
+
+def _multiplied(node: Node, value: int, axis: int, weight: Integers, bias: Integers) -> int:
+    """weight q + bias along an axis: a convolution of each channel with one weight."""
+    sizes = node.builder[value].shape
+    order = (axis, *(other for other in range(len(sizes)) if other != axis))
+    moved = tuple(sizes[place] for place in order)
+    value = value if axis == 0 else node.step("transpose", value, axes=order)
+    planes = (len(weight), math.prod(sizes) // len(weight), 1)
+    value = value if moved == planes else node.step("reshape", value, shape=planes)
+    value = node.step(
+        "conv2d",
+        value,
+        node.builder.shared(weight.reshape(-1, 1, 1, 1)),
+        node.builder.shared(bias),
+        stride=(1, 1),
+        padding=(0, 0, 0, 0),
+        dilation=(1, 1),
+        groups=len(weight),
+        pad_value=0,
+    )
+    value = value if moved == planes else node.step("reshape", value, shape=moved)
+    return value if axis == 0 else node.step("transpose", value, axes=tuple(np.argsort(order).tolist()))
