@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..compiler.errors import Broken, Unsupported
+from ..compiler.errors import Broken, Unsupported, UserError
 from ..compiler.registry import members
 
 Words = NDArray[np.int64]
@@ -20,15 +20,15 @@ PACKAGE = f"{__package__}.codecs"
 class Codec:
     """A lossless code for one tensor's integers. The file's docstring holds its exact byte layout.
 
-    code: its number in a `.lowbit` file, never reused.
-    encode: one-dimensional int64 array -> bytes, the same on every machine; raises Unsupported for integers that it
-    cannot write.   decode: (bytes, number of integers) -> the array; raises wire.FileError unless the bytes are legal
-    and used up. The caller has capped the number before.
+    code: its number in a `.lowbit` file, never reused; the higher, the more it asks of who decodes it.
+    encode: int64 array of any shape -> bytes, the same on every machine; raises Unsupported for integers that it cannot
+    write.   decode: (bytes, shape) -> the array; raises wire.FileError unless the bytes are legal and used up. The
+    caller has capped the number of integers before.
     """
 
     code: int
     encode: Callable[[Words], bytes]
-    decode: Callable[[bytes | memoryview, int], Words]
+    decode: Callable[[bytes | memoryview, tuple[int, ...]], Words]
 
 
 def codecs() -> Mapping[str, Codec]:
@@ -47,11 +47,22 @@ def names_by_code() -> Mapping[int, str]:
     return table
 
 
-def smallest(values: Words) -> tuple[Codec, bytes]:
-    """The codec that writes the fewest bytes, and those bytes; of equals, the one with the lowest number."""
-    tried = [(codecs()[name], _attempt(codecs()[name], values)) for name in names_by_code().values()]
-    fitting = [(codec, data) for codec, data in tried if data is not None]
-    return min(fitting, key=lambda pair: len(pair[1]))
+def smallest(values: Words, coder: str = "") -> tuple[Codec, bytes]:
+    """The codec that writes the fewest bytes, and those bytes; of equals, the one with the lowest number.
+
+    coder: the codec with the highest number that may be used; any if empty. Raises UserError if there is none so named.
+    """
+    tried = [(codec, data) for codec in _up_to(coder) if (data := _attempt(codec, values)) is not None]
+    return min(tried, key=lambda pair: len(pair[1]))
+
+
+def _up_to(coder: str) -> Iterator[Codec]:
+    if coder and coder not in codecs():
+        raise UserError(f"there is no coder '{coder}'", fix=f"name one of {', '.join(names_by_code().values())}")
+    for name in names_by_code().values():
+        yield codecs()[name]
+        if name == coder:
+            return
 
 
 def _attempt(codec: Codec, values: Words) -> bytes | None:

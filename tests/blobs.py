@@ -12,7 +12,10 @@ from lowbit.backends.blob import FileError
 from lowbit.backends.fixed.program import Builder, Port, Program
 from lowbit.backends.fixed.types import Range
 
-GOLDEN = Path(__file__).parent / "golden" / "tiny-v1.blob"
+FOLDER = Path(__file__).parent / "golden"
+GOLDENS = {"rans": FOLDER / "tiny-v1.blob", "": FOLDER / "tiny-v1-cm.blob"}
+"""Coder -> the file that it makes of `tiny`, and that must be read for ever."""
+GOLDEN = GOLDENS[""]
 INPUT = Port(0, 2**23 + 77, 31, -128)
 
 

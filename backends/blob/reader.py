@@ -97,13 +97,13 @@ class _Reader:
         name, coder = self._codec()
         stream = self._cursor.take(self._cursor.varint("the length of a stream"))
         try:
-            values = coder.decode(stream, math.prod(shape))
+            values = coder.decode(stream, shape)
         except FileError as error:
             raise error.placed(base=self._cursor.offset - len(stream)) from None
         except MemoryError:
             raise FileError(f"a constant of shape {shape} does not fit in memory", fix="lower max_values") from None
         self._digest = layout.digest(values, self._digest)
-        self._builder.constant(values.reshape(shape))
+        self._builder.constant(values)
         self.streams.append(Entry(f"constant {index} {shape} {name}", len(stream), values.size))
 
     def _shape(self, rank: int) -> tuple[int, ...]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from ...compiler.errors import Broken, Unsupported
-from ..codec import smallest
+from ..codec import Words, smallest
 from ..fixed.op import Attribute, Legal
 from ..fixed.program import Port, Program, Step, Value
 from ..fixed.registry import op_named
@@ -16,15 +16,16 @@ from ..wire import signed, varint
 from . import layout
 
 
-def dumps(program: Program) -> bytes:
+def dumps(program: Program, coder: str = "") -> bytes:
     """The file that holds `program`: everything but the origins of its steps.
 
+    coder: the codec with the highest number that may be used, see `codec.smallest`; any if empty.
     Raises Unsupported for a number or a shape that the file has no room for.
     """
     _check(program)
     head = layout.MAGIC + bytes([layout.VERSION, 0])
     ports = [*map(_grid, program.inputs), _outputs(program.outputs)]
-    body = b"".join([head, varint(len(program.values)), *_entries(program), *ports, _digest(program)])
+    body = b"".join([head, varint(len(program.values)), *_entries(program, coder), *ports, _digest(program)])
     return body + zlib.crc32(body).to_bytes(4, "little")
 
 
@@ -37,7 +38,7 @@ def _check(program: Program) -> None:
         raise Broken("the input ports are not the inputs of the program in order")
 
 
-def _entries(program: Program) -> Iterator[bytes]:
+def _entries(program: Program, coder: str) -> Iterator[bytes]:
     steps = {step.output: step for step in program.steps}
     for index, value in enumerate(program.values):
         if index in steps:
@@ -45,7 +46,7 @@ def _entries(program: Program) -> Iterator[bytes]:
         elif value.data is None:
             yield varint(layout.INPUT) + _input(value)
         else:
-            yield _constant(value)
+            yield _constant(value, coder)
 
 
 def _step(step: Step) -> bytes:
@@ -65,14 +66,14 @@ def _input(value: Value) -> bytes:
     return varint(len(value.shape)) + _shape(value.shape) + _number(value.range.lo) + _number(value.range.hi)
 
 
-def _constant(value: Value) -> bytes:
-    codec, stream = smallest(_flat(value))
+def _constant(value: Value, coder: str) -> bytes:
+    codec, stream = smallest(_integers(value), coder)
     head = varint(layout.CONSTANT + len(value.shape)) + _shape(value.shape)
     return head + bytes([codec.code]) + varint(len(stream)) + stream
 
 
-def _flat(value: Value) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    return np.ascontiguousarray(value.data, dtype=np.int64).reshape(-1)
+def _integers(value: Value) -> Words:
+    return np.array(value.data, dtype=np.int64, order="C", copy=None)  # ascontiguousarray would give a scalar an axis
 
 
 def _shape(shape: Sequence[int]) -> bytes:
@@ -99,5 +100,5 @@ def _grid(port: Port) -> bytes:
 def _digest(program: Program) -> bytes:
     digest = 0
     for index in program.constants():
-        digest = layout.digest(_flat(program.values[index]), digest)
+        digest = layout.digest(_integers(program.values[index]), digest)
     return digest.to_bytes(4, "little")

@@ -8,6 +8,8 @@ bits         zigzag of value - centre (modulo 2**64, so any value has one) in th
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from .. import bits
@@ -15,7 +17,8 @@ from ..codec import Codec, Words
 from ..wire import Cursor, FileError, signed
 
 
-def _encode(values: Words) -> bytes:
+def _encode(tensor: Words) -> bytes:
+    values = tensor.reshape(-1)
     middle = int(np.partition(values, values.size // 2)[values.size // 2]) if values.size else 0
     return min((_around(values, centre) for centre in (0, middle)), key=len)
 
@@ -27,7 +30,8 @@ def _around(values: Words, centre: int) -> bytes:
     return bytes([order]) + signed(centre) + bits.pack(bits.gamma(folded, order))
 
 
-def _decode(data: bytes | memoryview, count: int) -> Words:
+def _decode(data: bytes | memoryview, shape: tuple[int, ...]) -> Words:
+    count = math.prod(shape)
     cursor = Cursor(data)
     order, centre = cursor.byte(), cursor.signed("the centre")
     if order > 63:
@@ -36,7 +40,7 @@ def _decode(data: bytes | memoryview, count: int) -> Words:
     folded, used = bits.from_gamma(found, count, order)
     bits.check_padding(found, used)
     distances = (folded >> np.uint64(1)) ^ -(folded & np.uint64(1))
-    return (distances + np.uint64(centre % 2**64)).view(np.int64)
+    return (distances + np.uint64(centre % 2**64)).view(np.int64).reshape(shape)
 
 
 CODEC = Codec(code=1, encode=_encode, decode=_decode)

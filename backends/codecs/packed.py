@@ -7,6 +7,8 @@ bits         value - least, `width` bits each, least significant first; zeros fi
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from .. import bits
@@ -17,7 +19,8 @@ _CHUNK = 2**16  # values at a time: a multiple of 8, so that every chunk begins 
 _MOST = 2**63 - 1
 
 
-def _encode(values: Words) -> bytes:
+def _encode(tensor: Words) -> bytes:
+    values = tensor.reshape(-1)
     least, most = (int(values.min()), int(values.max())) if values.size else (0, 0)
     width = (most - least).bit_length()
     offsets = values.view(np.uint64) - np.uint64(least % 2**64)
@@ -25,7 +28,8 @@ def _encode(values: Words) -> bytes:
     return b"".join([bytes([width]), signed(least), *(bits.pack(bits.fields(chunk, width)) for chunk in chunks)])
 
 
-def _decode(data: bytes | memoryview, count: int) -> Words:
+def _decode(data: bytes | memoryview, shape: tuple[int, ...]) -> Words:
+    count = math.prod(shape)
     cursor = Cursor(data)
     width, least = cursor.byte(), cursor.signed("the least value")
     if width > 64:
@@ -35,7 +39,7 @@ def _decode(data: bytes | memoryview, count: int) -> Words:
     values = np.full(count, least, dtype=np.int64)
     for at in range(0, count if width else 0, _CHUNK):
         values[at : at + _CHUNK] = _chunk(body[at * width // 8 :], min(_CHUNK, count - at), width, least)
-    return values
+    return values.reshape(shape)
 
 
 def _chunk(body: memoryview, count: int, width: int, least: int) -> Words:

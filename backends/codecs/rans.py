@@ -13,6 +13,7 @@ In the end every lane's state is 2**24 and no word is left.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -30,7 +31,8 @@ _VECTOR = 32  # lanes from which numpy beats plain Python integers; the encoder 
 _SHORT = "the words end before the last integer"
 
 
-def _encode(values: Words) -> bytes:
+def _encode(tensor: Words) -> bytes:
+    values = tensor.reshape(-1)
     if not values.size:
         raise Unsupported("an empty tensor has no frequencies")
     table, indices = frequencies.fit(values)
@@ -82,7 +84,8 @@ class _Slots:
         return _Slots(table.precision, wide, np.arange(wide.size) - np.repeat(table.starts, table.frequencies))
 
 
-def _decode(data: bytes | memoryview, count: int) -> Words:
+def _decode(data: bytes | memoryview, shape: tuple[int, ...]) -> Words:
+    count = math.prod(shape)
     cursor = Cursor(data)
     table, depth = frequencies.read(cursor)
     states = _states(cursor.take(5 << depth))
@@ -93,7 +96,7 @@ def _decode(data: bytes | memoryview, count: int) -> Words:
     slots, used = read(_Slots.of(table), states, words, count)
     if used != words.size or (states != 1 << _LOW).any():
         raise FileError("the lanes do not end where they should", offset=len(data))
-    return np.repeat(table.symbols, table.frequencies)[slots]
+    return np.repeat(table.symbols, table.frequencies)[slots].reshape(shape)
 
 
 def _states(data: memoryview) -> Words:

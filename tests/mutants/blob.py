@@ -121,8 +121,8 @@ MUTANTS: list[Mutant] = [
     Mutant(
         "smallest takes the largest",
         "backends/codec.py",
-        "return min(fitting, key=lambda pair: len(pair[1]))",
-        "return max(fitting, key=lambda pair: len(pair[1]))",
+        "return min(tried, key=lambda pair: len(pair[1]))",
+        "return max(tried, key=lambda pair: len(pair[1]))",
         f"{LAWS}::test_a_constant_tensor_costs_two_bytes",
     ),
     Mutant(

@@ -1,0 +1,48 @@
+"""The two forms of the context mixer, in C if it was compiled at installation, and in plain Python: the same bytes."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from ..codec import Words
+from . import plain
+from .settings import Grid, Settings
+
+Result = TypeVar("Result")
+
+
+def _compiled() -> Any:
+    try:
+        return importlib.import_module(f"{__package__}._native")
+    except ImportError:  # there was no compiler at installation
+        return None
+
+
+NATIVE = _compiled()
+
+
+def encode(values: Words, level: int, settings: Settings, grid: Grid) -> bytes:
+    """The bytes of one stripe.   values: its integers less the centre, row by row.   level: LITE or MAX."""
+    if NATIVE is None:
+        return plain.encode(values, level, settings, grid)
+    data: bytes = NATIVE.encode(values, level, settings.write()[:3], grid.rows, grid.columns, grid.kernel)
+    return data
+
+
+def decode(data: bytes | memoryview, level: int, settings: Settings, grid: Grid, out: Words) -> bool:
+    """Put the integers of one stripe into `out`; return whether the bytes are those that an encoder writes."""
+    if NATIVE is None:
+        return plain.decode(data, level, settings, grid, out)
+    return bool(NATIVE.decode(data, level, settings.write()[:3], grid.rows, grid.columns, grid.kernel, out))
+
+
+def each(task: Callable[[int], Result], count: int) -> list[Result]:
+    """The results of task(0), ..., task(count - 1), at once where the form is one that threads can share."""
+    if NATIVE is None or count == 1:
+        return [task(index) for index in range(count)]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(pool.map(task, range(count)))

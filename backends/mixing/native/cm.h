@@ -1,0 +1,52 @@
+/* Decoder of the codecs `cm` and `cm_max` of `.lowbit` files: C99, integers only, no heap, one row at a time.
+ *
+ * A stream begins with three bytes of settings; docs/format.md tells what else stands before its stripes. For each stripe:
+ *
+ *     cm_state state;
+ *     uint32_t memory[...];                                  at least cm_words(level, settings, columns) of them
+ *     if (!cm_begin(&state, level, settings, columns, kernel, memory, data, size)) refuse the file
+ *     for each row: cm_row(&state, row, up, up2)             the two rows before it, or zeros
+ *     if (!cm_end(&state)) refuse the file
+ *
+ * Any bytes decode to something, in bounds: that it is what was written, the checksums of the file tell.
+ */
+#ifndef LOWBIT_CM_H
+#define LOWBIT_CM_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifndef CM_INT
+#define CM_INT int32_t /* what a row is made of; int8_t holds weights of up to 8 bits */
+#endif
+typedef CM_INT cm_int;
+
+enum { CM_LITE = 4, CM_MAX = 7 };
+
+typedef struct {
+    const uint8_t *data; /* of the decoder: the stripe */
+    uint8_t *out;        /* of the encoder: where it writes */
+    size_t size, at;     /* bytes in either, and how far it is */
+    uint32_t low, range, code;
+    uint32_t *slots;     /* estimates: 22 bits of probability, 10 of how many bits they have seen */
+    int32_t *weights;    /* eight a node, then eight of the sign */
+    uint32_t *columns;   /* 24 bits of mean magnitude, 8 of how many rows they have seen */
+    uint32_t width, kernel, nodes, memory, energy, flag;
+    int32_t rate;
+    int level, bits, most, signs, rows;
+} cm_state;
+
+/* Words of memory that a stripe needs; 0 if the settings are not legal, or too wide for cm_int. */
+size_t cm_words(int level, const uint8_t settings[3], uint32_t columns);
+
+/* Begin a stripe. `memory` must live until cm_end. Returns 0 if the settings are not legal. */
+int cm_begin(cm_state *s, int level, const uint8_t settings[3], uint32_t columns, uint32_t kernel, uint32_t *memory,
+             const uint8_t *data, size_t size);
+
+/* Decode one row. */
+void cm_row(cm_state *s, cm_int *row, const cm_int *up, const cm_int *up2);
+
+/* Whether the stripe's bytes are exactly those that an encoder writes for its rows. */
+int cm_end(const cm_state *s);
+
+#endif

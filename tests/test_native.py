@@ -1,0 +1,106 @@
+"""The context mixer's form in C: the bytes and the integers of the form in Python, whoever compiles it."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from lowbit.backends.codec import Words
+from lowbit.backends.mixing import form, plain
+from lowbit.backends.mixing.settings import LITE, MAX, Grid, Settings, first
+from programs import laws
+
+NATIVE = Path(form.__file__).parent / "native"
+COMPILER = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+HARNESS = Path(__file__).parent / "native" / "decode.c"
+STRICT = ["-std=c99", "-pedantic", "-Wall", "-Wextra", "-Werror", "-O1"]
+
+every_level = pytest.mark.parametrize("level", [LITE, MAX])
+compiled = pytest.mark.skipif(form.NATIVE is None, reason="the extension was not compiled at installation")
+compiles = pytest.mark.skipif(COMPILER is None, reason="there is no C compiler")
+
+shapes = st.tuples(st.integers(1, 5), st.integers(1, 7), st.integers(1, 4)).map(lambda s: s if s[2] > 1 else s[:2])
+choices = st.tuples(*[st.integers(0, 1)] * 2, *[st.integers(0, 3)] * 2, st.integers(0, 31), st.integers(0, 7))
+
+
+def drawn(shape: tuple[int, ...], seed: int, reach: int) -> Words:
+    """Integers up to 2**reach in size, half of them zero, some rows wholly."""
+    chance = np.random.default_rng(seed)
+    values = chance.integers(-(2**reach) + 1, 2**reach, shape) * chance.integers(0, 2, shape)
+    values[chance.random(shape[0]) < 0.2] = 0
+    values.reshape(-1)[0] = 2**reach - 1
+    return values.reshape(-1)
+
+
+def settings_of(values: Words, chosen: tuple[int, ...]) -> Settings:
+    signs, rows, rate, memory, share, mean = chosen
+    return Settings(signs, rows, rate, memory, first(values, 0).most, share, mean)
+
+
+@compiled
+@every_level
+@laws(120)
+@given(shape=shapes, seed=st.integers(0, 999), reach=st.integers(1, 25), chosen=choices)
+def test_both_forms_write_the_same_bytes(
+    level: int, shape: tuple[int, ...], seed: int, reach: int, chosen: tuple[int, ...]
+) -> None:
+    values, grid = drawn(shape, seed, reach), Grid.of(shape)
+    settings = settings_of(values, chosen)
+    data = plain.encode(values, level, settings, grid)
+    assert form.encode(values, level, settings, grid) == data
+    for decode in (form.decode, plain.decode):
+        found = np.empty_like(values)
+        assert decode(data, level, settings, grid, found)
+        assert np.array_equal(found, values)
+
+
+@compiled
+@every_level
+@laws(120)
+@given(shape=shapes, data=st.binary(max_size=40), most=st.integers(1, 36), chosen=choices)
+def test_both_forms_read_any_bytes_alike(
+    level: int, shape: tuple[int, ...], data: bytes, most: int, chosen: tuple[int, ...]
+) -> None:
+    settings, grid = Settings(*chosen[:4], most, *chosen[4:]), Grid.of(shape)
+    found, expected = (
+        np.empty(grid.rows * grid.columns, dtype=np.int64),
+        np.empty(grid.rows * grid.columns, dtype=np.int64),
+    )
+    whole = form.decode(data, level, settings, grid, found)
+    assert plain.decode(data, level, settings, grid, expected) == whole
+    assert np.array_equal(found, expected)
+    assert not whole or form.encode(found, level, settings, grid) == data
+
+
+@compiled
+@pytest.mark.parametrize("settings", [b"\x80\1\0", b"\0\0\0", b"\0\x25\0", b"\0\1", b""])
+def test_the_extension_refuses_what_it_cannot_hold(settings: bytes) -> None:
+    values = np.zeros(6, dtype=np.int64)
+    with pytest.raises(ValueError, match="not legal"):
+        form.NATIVE.decode(b"", LITE, settings, 2, 3, 1, values)
+    for sizes in ((2, 4, 1), (2**32 - 1, 2**32 - 1, 1), (6, 0, 1), (2, 3, 0)):
+        with pytest.raises(ValueError, match="not legal"):
+            form.NATIVE.decode(b"", LITE, b"\0\1\0", *sizes, values)
+
+
+@compiles
+@every_level
+@pytest.mark.parametrize(("number", "reach"), [("int8_t", 2), ("int8_t", 7), ("int16_t", 9), ("int32_t", 20)])
+def test_the_decoder_alone_is_strict_c99_and_reads_what_python_wrote(
+    tmp_path: Path, level: int, number: str, reach: int
+) -> None:
+    values, grid = drawn((40, 9, 4), reach, reach), Grid.of((40, 9, 4))
+    settings = settings_of(values, (1, 1, 1, 1, 20, 2))
+    data = plain.encode(values, level, settings, grid)
+    built = [str(COMPILER), *STRICT, f"-DCM_INT={number}", f"-I{NATIVE}", str(HARNESS), str(NATIVE / "cm.c")]
+    subprocess.run([*built, "-o", str(tmp_path / "decode")], check=True)
+    numbers = [level, *settings.write(), grid.rows, grid.columns, grid.kernel]
+    told = subprocess.run([tmp_path / "decode", *map(str, numbers)], input=data, capture_output=True, check=True).stdout
+    assert np.array_equal(np.array(told.split(), dtype=np.int64), values)
+    damaged = subprocess.run([tmp_path / "decode", *map(str, numbers)], input=data + b"\0", capture_output=True)
+    assert damaged.returncode == 2
