@@ -7,7 +7,7 @@ from torch import fx
 
 from ...compiler.errors import Unsupported
 from ...compiler.graph import Graph, is_effect, origin
-from ...compiler.operators import CONVERSIONS, RESHAPES
+from ...compiler.operators import CLAMPS, CONVERSIONS, POINTWISE, RESHAPES, SCALINGS, SHIFTS
 from ...compiler.text import target_name
 
 _aten = torch.ops.aten
@@ -19,10 +19,9 @@ ALIASES = (
             _aten.contiguous.default,
             _aten.dropout.default,
             _aten.dropout_.default,
-            _aten.relu_.default,
-            _aten.add_.Tensor,
         }
     )
+    | frozenset(target for target in POINTWISE | SHIFTS | SCALINGS | CLAMPS if target._schema.is_mutable)
 )
 """Calls whose result may be the very memory of their first argument."""
 

@@ -80,7 +80,7 @@ def test_a_line_of_the_source_is_all_that_it_computes(told: Callable[..., str]) 
 
 
 def test_a_call_without_integers_is_told_why(told: Callable[..., str]) -> None:
-    last = told("gelu", source="net.py:gelu").splitlines()[-1]
+    last = told("cumsum", source="net.py:running").splitlines()[-1]
     assert "unsupported" in last
     assert "no lowering rule takes it" in last
 

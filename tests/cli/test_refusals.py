@@ -38,7 +38,7 @@ def test_a_bad_recipe_is_refused_with_its_place(case: str, here: Path, refused: 
 
 SOURCES_REFUSED = {
     "net.py:branch": ["net.py:8", "return x if x.sum() > 0 else -x", "torch.where"],
-    "net.py:gelu": ["gelu", "no integer form", "lowbit ops"],
+    "net.py:running": ["cumsum", "no integer form", "lowbit ops"],
     "net.py:broken": ["failed when called", "no weights here", "net.py"],
     "net.py:number": ["gives a int, not a torch.nn.Module"],
     "net.py:nothing": ["has no 'nothing'", "branch"],

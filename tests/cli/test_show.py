@@ -164,14 +164,14 @@ def test_dot_is_legal_and_connected(arguments: tuple[str, ...], shown: Callable[
 
 
 def test_coverage_of_what_cannot_be_lowered(shown: Callable[..., str]) -> None:
-    out = shown("net.py:gelu", "--input", "1,4,4", "--coverage")
+    out = shown("net.py:running", "--input", "1,4,4", "--coverage")
     assert out.splitlines()[0] == "coverage: 2 integer, 0 folded, 1 unsupported"
     assert out.splitlines()[1] == "unsupported: no lowering rule takes it"
-    assert out.splitlines()[2].split() == ["gelu", "GELU", "1", "2"]
+    assert out.splitlines()[2].split() == ["cumsum", "Running", "1", "2"]
     assert "fix  replace it" in out
-    facts = json.loads(shown("net.py:gelu", "--input", "1,4,4", "--coverage", "--format", "json"))
+    facts = json.loads(shown("net.py:running", "--input", "1,4,4", "--coverage", "--format", "json"))
     assert facts["coverage"] == {"unsupported": 1, "integer": 2, "folded": 0}
-    assert [node["op"] for node in facts["nodes"]] == ["flatten.using_ints", "linear", "gelu"]
+    assert [node["op"] for node in facts["nodes"]] == ["flatten.using_ints", "linear", "cumsum"]
 
 
 def test_coverage_is_folded_by_kind_and_opened_by_pattern(shown: Callable[..., str]) -> None:
