@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from captured import tensors, twins
 from lowbit.compiler.capture import capture
 from lowbit.compiler.errors import UserError
-from lowbit.compiler.graph import origin
+from lowbit.compiler.graph import Graph, origin
 from parts import line_of
 from torch import Tensor, nn
 
@@ -185,19 +185,48 @@ def test_a_condition_known_at_capture_picks_a_side() -> None:
 class Inner(nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        self.one = nn.Linear(4, 4)
+        self.one = nn.Sequential(nn.Linear(4, 4), nn.Tanh())
 
     def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = torch.cond(x.sum() > 0, self.one, lambda a: (a - a).sqrt(), (x,))
+        y: Tensor = torch.cond(x.sum() > 0, self.one, self.other, (x,))
+        return y
+
+    def other(self, x: Tensor) -> Tensor:
+        y = (x - x).sqrt()
+        return self.within(y) * 3
+
+    def within(self, x: Tensor) -> Tensor:
+        y: Tensor = torch.cond(
+            x.mean() > 0,
+            lambda a: self.one[0](a).sin(),
+            lambda a: a.cos(),
+            (x,),
+        )
         return y
 
 
-def test_calls_of_both_sides_are_of_the_users_line() -> None:
+def test_calls_of_both_sides_are_of_the_users_line_and_module() -> None:
     graph = capture(nn.Sequential(nn.Linear(4, 4), Inner()), (torch.randn(3, 4),))
-    line = line_of(Inner.forward, "torch.cond").rpartition("/")[2]
-    found = [origin(node) for node in graph.nodes if node.op == "call_function"]
-    assert {place.layer for place in found} == {"0", "1"}
-    assert {place.source.partition("  ")[0] for place in found if place.layer == "1"} == {line}
+    found = {(node.target._opname, origin(node).layer, origin(node).source.partition("  ")[0]) for node in calls(graph)}
+    outer, inner = (line_of(function, "torch.cond") for function in (Inner.forward, Inner.within))
+    expected = [
+        ("linear", "1.one.0", outer),
+        ("tanh", "1.one.1", outer),
+        ("sqrt", "1", line_of(Inner.other, "sqrt")),
+        ("mul", "1", line_of(Inner.other, "* 3")),
+        ("mean", "1", line_of(Inner.within, "mean")),
+        ("linear", "1.one.0", line_of(Inner.within, "sin")),
+        ("sin", "1", line_of(Inner.within, "sin")),
+        ("cos", "1", line_of(Inner.within, "cos")),
+        ("where", "1", inner),
+        ("where", "1", outer),
+    ]
+    assert {(name, layer, line.rpartition("/")[2]) for name, layer, line in expected} <= found
+    assert {layer for _, layer, _ in found} == {"0", "1", "1.one.0", "1.one.1"}
+
+
+def calls(graph: Graph) -> list[Any]:
+    return [node for node in graph.nodes if node.op == "call_function"]
 
 
 def draws(m: Any, x: Tensor) -> Any:

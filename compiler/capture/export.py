@@ -56,7 +56,7 @@ def export_any_size(model: nn.Module, example: Example) -> torch.export.Exported
 
 def _exported(model: nn.Module, example: Example, dim: Any, every_axis: bool = False) -> torch.export.ExportedProgram:
     shapes = example.dynamic_shapes(model, dim, every_axis)
-    with warnings.catch_warnings(), _quiet(), _without_hints(), _without_derivatives(), every_line():
+    with warnings.catch_warnings(), _quiet(), _without_hints(), _without_derivatives(), every_line(model):
         warnings.simplefilter("ignore")
         return torch.export.export(model, example.args, example.kwargs, dynamic_shapes=shapes, strict=False)
 

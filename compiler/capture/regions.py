@@ -19,7 +19,7 @@ from ..autocast import Autocast, innermost
 from ..graph import is_arithmetic
 from .autocast import Casts, active, casts_of, returned, unfolded
 from .cond import COND, Inline, chosen
-from .refusal import refusal_of_call
+from .refusal import recorded_line, refusal_of_call
 
 _aten = torch.ops.aten
 _NO_GRAD = torch.ops.higher_order.wrap_with_set_grad_enabled
@@ -233,8 +233,7 @@ class _Flat:
     ) -> Node:
         """Append a call with the meta of another, and follow where gradients go: to results, and to what it writes."""
         new = self.graph.create_node("call_function", target, args, kwargs, name=name)
-        place = region.chosen.meta if region.chosen else {}  # torch names lines of its own making in there
-        new.meta = {**like.meta, **place, "val": like.meta.get("val") if value is None else value}
+        new.meta = {**like.meta, **_place(like, region.chosen), "val": like.meta.get("val") if value is None else value}
         new.meta[BLOCKS] = innermost(region.autocasts)
         written, viewed = _aliases(target, args, kwargs)
         if target is _aten.detach.default:
@@ -244,6 +243,14 @@ class _Flat:
         if region.grad and any(self.owner(x) in self.tracked for x in new.all_input_nodes):
             self.tracked.update(self.owner(x) for x in (new, *written))
         return new
+
+
+def _place(like: Node, chosen: Node | None) -> dict[str, Any]:
+    """What a call in a side of a torch.cond does not know of its own module and line: those of the torch.cond."""
+    if chosen is None:
+        return {}
+    own = {"nn_module_stack": like.meta.get("nn_module_stack"), "stack_trace": recorded_line(like)}
+    return {key: chosen.meta.get(key) for key, known in own.items() if not known}
 
 
 def _values(flat: Sequence[Any]) -> list[Any]:

@@ -29,6 +29,20 @@ MUTANTS: list[Mutant] = [
         f"{TESTS}::test_what_only_one_side_may_do_is_refused[draws-draws random numbers-before torch.cond]",
     ),
     Mutant(
+        "the second call of a module in a side has no module",
+        "compiler/capture/lines.py",
+        'key.partition("@")[0]',
+        "key",
+        f"{TESTS}::test_calls_of_both_sides_are_of_the_users_line_and_module",
+    ),
+    Mutant(
+        "calls in a side are of the line of the torch.cond",
+        "compiler/capture/regions.py",
+        "return {key: chosen.meta.get(key) for key, known in own.items() if not known}",
+        "return {key: chosen.meta.get(key) for key in own}",
+        f"{TESTS}::test_calls_of_both_sides_are_of_the_users_line_and_module",
+    ),
+    Mutant(
         "the line after the change is named",
         "compiler/capture/changes.py",
         "found.append(last)",
