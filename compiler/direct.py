@@ -13,36 +13,64 @@ from typing import Any
 import torch
 from torch._library.custom_ops import CustomOpDef
 
-from .graph import Graph, arguments, origin
+from .graph import Graph, arguments, origin, stamp
 
 _DIRECT: dict[Any, Callable[..., Any]] = {}
 
 
 def gradient(op: CustomOpDef, backward: Callable[..., Any], setup: Callable[..., Any] | None = None) -> None:
-    """Give an operator its gradient, as `register_autograd` does. No argument of it is a list of tensors."""
+    """Give an operator its gradient, as `register_autograd` does.
+
+    One on lists of tensors is called through the dispatcher for ever: a Function sees no gradient in a list.
+    """
     op.register_autograd(backward, setup_context=setup)
+    if any(str(item.type) == "List[Tensor]" for item in op._opoverload._schema.arguments):
+        return
     body = {"forward": op._init_fn, "setup_context": setup or _nothing, "backward": backward}
-    parts = {name: staticmethod(part) for name, part in body.items()}
-    function = type(op._name, (torch.autograd.Function,), parts)
-    _DIRECT[op._opoverload] = _call(op._opoverload, function)
+    function: Any = type(
+        op._name, (torch.autograd.Function,), {name: staticmethod(part) for name, part in body.items()}
+    )
+    _DIRECT[op._opoverload] = _eager(op._opoverload, function.apply)
+
+
+def constant(op: CustomOpDef) -> None:
+    """Let no gradient pass an operator with one result."""
+    count = len(op._opoverload._schema.arguments)
+    op.register_autograd(lambda ctx, grad: (None,) * count, setup_context=_mark)
+    _DIRECT[op._opoverload] = _eager(op._opoverload, torch.no_grad()(op._init_fn))
+
+
+def _mark(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+    ctx.mark_non_differentiable(output)  # else who multiplies by it computes a gradient that nobody reads
 
 
 def _nothing(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
     """Its gradient needs nothing of the forward."""
 
 
-def _call(operator: Any, function: Any) -> Callable[..., Any]:
-    def run(*args: Any) -> Any:
-        return operator(*args) if torch.compiler.is_compiling() else function.apply(*args)
-
-    return run
+def _eager(operator: Any, run: Callable[..., Any]) -> Callable[..., Any]:
+    """A call that torch.compile still sees as the operator."""
+    return lambda *args: operator(*args) if torch.compiler.is_compiling() else run(*args)
 
 
 def called_directly(graph: Graph) -> Graph:
-    """The graph to run in eager mode. What stood in a block of autocast keeps to the dispatcher, which knows of it."""
+    """The graph to run. What stood in a block of autocast keeps to the dispatcher, which knows of it.
+
+    What the graph returns may be changed in place by who gets it, and an operator's gradient may need what it gave.
+    """
     run, _ = graph.copy()
+    _give_copies(run)
     for node in run.nodes:
         if node.target in _DIRECT and not origin(node).autocasts:
             node.args, node.kwargs = tuple(arguments(node).values()), {}
             node.target = _DIRECT[node.target]
     return run
+
+
+def _give_copies(graph: Graph) -> None:
+    for value in dict.fromkeys(graph.outputs):
+        if value.target in _DIRECT:
+            with graph.fx.inserting_before(graph.output):
+                copy = graph.fx.call_function(torch.ops.aten.clone.default, (value,))
+            stamp(copy, origin(value), value.meta["val"])
+            graph.output.replace_input_with(value, copy)

@@ -115,7 +115,7 @@ def _(
 
 def _setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     x, scale, *ctx.grid = inputs
-    ctx.save_for_backward(x, scale)
+    ctx.save_for_backward(x, scale, output)  # who reads the output keeps it, too
 
 
 def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
@@ -124,18 +124,19 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     d fq / d scale = (q - zero) - x / scale inside, and q - zero where x is clipped (Esser et al. 2019, eq. 3); with
     `clipped` nothing inside (Choi et al. 2018, eq. 3).
     """
-    x, scale = ctx.saved_tensors
-    zero, lo, hi, axis, straight, odd, clipped = ctx.grid
+    x, scale, rounded = ctx.saved_tensors
+    zero, lo, hi, axis, straight, _, clipped = ctx.grid
+    learns = ctx.needs_input_grad[1]
+    if straight and not learns:
+        return grad, *[None] * 8
     steps = x / along(scale, x.dim(), axis)
     inside = within(grad, steps, lo - zero, hi - zero)
     grad_scale = None
-    if ctx.needs_input_grad[1] and clipped:
-        codes = _round(steps, lo - zero, hi - zero, odd)
-        grad_scale = _products(grad - inside, codes, scale, axis)
-    elif ctx.needs_input_grad[1]:
+    if learns and clipped:
+        grad_scale = products(grad - inside, rounded, scale, axis) / scale
+    elif learns:
         # sum(grad * q) - sum(grad * x / scale, inside): two dot products instead of a tensor of slopes.
-        by_x = _products(inside, steps, scale, axis)
-        grad_scale = _products(grad, _round(steps, lo - zero, hi - zero, odd), scale, axis) - by_x
+        grad_scale = products(grad, rounded, scale, axis) / scale - products(inside, steps, scale, axis)
     return grad if straight else inside, grad_scale, *[None] * 7
 
 
@@ -168,11 +169,16 @@ def _above(limit: float, dtype: torch.dtype) -> float:
     return limit + math.ldexp(kind.eps, math.frexp(limit)[1] - 1) if limit else kind.tiny
 
 
-def _products(a: Tensor, b: Tensor, scale: Tensor, axis: int) -> Tensor:
+def products(a: Tensor, b: Tensor, scale: Tensor, axis: int) -> Tensor:
     """The sum of a b, in the shape of a scale along `axis`."""
-    if scale.numel() == 1 and a.is_contiguous() and b.is_contiguous() and a.dtype == b.dtype:
-        return torch.dot(a.view(-1), b.view(-1)).reshape(scale.shape)  # without a tensor of the products
-    return reduce_to(a * b, scale, axis)
+    return total(a, b).reshape(scale.shape) if scale.numel() == 1 else reduce_to(a * b, scale, axis)
+
+
+def total(a: Tensor, b: Tensor) -> Tensor:
+    """The sum of a b, a scalar."""
+    if a.is_contiguous() and b.is_contiguous() and a.dtype == b.dtype:
+        return torch.dot(a.view(-1), b.view(-1))  # without a tensor of the products
+    return (a * b).sum()
 
 
 def reduce_to(x: Tensor, scale: Tensor, axis: int) -> Tensor:

@@ -9,32 +9,31 @@ is weighted by a coefficient of its own, see `compiler/coefficient.py`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, fx
 
-from ..compiler.attachment import grids, on, summed, unless_attached
+from ..compiler.attachment import grids, unless_attached
 from ..compiler.coefficient import Coefficient, penalize
 from ..compiler.contract import Exact, OptionsFor, Pass
-from ..compiler.direct import gradient
 from ..compiler.edit import Edit
 from ..compiler.facts import weights_on_grid
-from ..compiler.graph import Graph
-from ..compiler.grid import along, centred, reduce_to
+from ..compiler.graph import Graph, arguments
+from ..compiler.grid import along, centred, products, total
 from ..compiler.grids.scales import trained
 from ..compiler.pattern import Whole
 from ..compiler.rule import Match, rule
 
-_aten, _own = torch.ops.aten, torch.ops.lowbit
+_own = torch.ops.lowbit
 
 
 SAMPLES = 1 << 14
 """Values looked at of an activation edge in a step; its scale has one number to learn from them."""
 
-_RUN = 16
+_RUN = 16  # float32s of a cache line
 
 
 class Settings(Coefficient, frozen=True):
@@ -47,17 +46,34 @@ class Settings(Coefficient, frozen=True):
 
 
 @torch.library.custom_op("lowbit::msqe", mutates_args=())
-def msqe(x: Tensor, scale: Tensor, zero: int, lo: int, hi: int, axis: int, samples: int, odd: bool = False) -> Tensor:
-    """The mean of (x - Q(x))^2, a scalar, over all of x, or about `samples` values of an x that needs no gradient.
+def msqe(
+    xs: list[Tensor],
+    scales: list[Tensor],
+    zero: list[int],
+    lo: list[int],
+    hi: list[int],
+    axis: list[int],
+    odd: list[bool],
+    shares: list[float],
+    samples: int,
+) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+    """(the sum over edges of share * mean (x - Q(x))^2, a scalar; the errors and the integers, for the gradient).
 
-    Its gradients are the closed forms above, not a graph of small steps.
+    samples: look at about so many values of an x, which gets no gradient then; 0: at all of them. The gradients are
+    the closed forms above, not a graph of small steps.
     """
-    return _error(_sampled(x, samples), scale, zero, lo, hi, axis, odd)[0].square().mean()
+    pairs = [
+        _error(_sampled(x, samples), scale, *grid)
+        for x, scale, *grid in zip(xs, scales, zero, lo, hi, axis, odd, strict=True)
+    ]
+    errors, codes = [error for error, _ in pairs], [code for _, code in pairs]
+    return torch.stack([total(error, error) for error in errors]).dot(_weights(shares, errors)), errors, codes
 
 
 @msqe.register_fake
-def _(x: Tensor, scale: Tensor, zero: int, lo: int, hi: int, axis: int, samples: int, odd: bool = False) -> Tensor:
-    return x.new_empty(())
+def _(xs: list[Tensor], scales: list[Tensor], *rest: Any) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+    looked_at = [_sampled(x, rest[-1]) for x in xs]
+    return xs[0].new_empty(()), *([torch.empty_like(x) for x in looked_at] for _ in range(2))
 
 
 def _sampled(x: Tensor, samples: int) -> Tensor:
@@ -73,21 +89,29 @@ def _error(x: Tensor, scale: Tensor, zero: int, lo: int, hi: int, axis: int, odd
     return torch.addcmul(x, codes, along(scale, x.dim(), axis), value=-1), codes
 
 
-def _setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    x, scale, zero, lo, hi, axis, samples, odd = inputs
-    ctx.grid = zero, lo, hi, axis, odd
-    ctx.save_for_backward(_sampled(x, samples), scale)
+def _weights(shares: Sequence[float], errors: Sequence[Tensor]) -> Tensor:
+    """Of each sum of squares in R, (edges,)."""
+    counted = [share / error.numel() for share, error in zip(shares, errors, strict=True)]
+    return torch.tensor(counted, dtype=errors[0].dtype, device=errors[0].device)
 
 
-def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-    x, scale = ctx.saved_tensors
-    error, codes = _error(x, scale, *ctx.grid)
-    by_x = error * (2 * grad / x.numel())
-    by_scale = reduce_to(codes.mul_(by_x).neg_(), scale, ctx.grid[3]) if ctx.needs_input_grad[1] else None
-    return by_x if ctx.needs_input_grad[0] else None, by_scale, *[None] * 6
+def _setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, list[Tensor], list[Tensor]]) -> None:
+    _, scales, _, _, _, ctx.axes, _, ctx.shares, ctx.samples = inputs
+    ctx.save_for_backward(*scales, *output[1], *output[2])
 
 
-gradient(msqe, _backward, _setup)
+def _backward(ctx: Any, grad: Tensor, *_: Any) -> tuple[Any, ...]:
+    count = len(ctx.shares)
+    scales, errors, codes = (ctx.saved_tensors[i * count : (i + 1) * count] for i in range(3))
+    pulls = _weights(ctx.shares, errors) * (2 * grad)
+    slopes = zip(codes, errors, scales, ctx.axes, (-pulls).unbind(), strict=True)
+    by_scale = [products(code, error, scale, axis) * pull for code, error, scale, axis, pull in slopes]
+    pushed = [] if ctx.samples else zip(errors, pulls.unbind(), strict=True)
+    by_x = [error * pull for error, pull in pushed] or [None] * count
+    return by_x, by_scale, *[None] * 7
+
+
+msqe.register_autograd(_backward, setup_context=_setup)
 
 
 @dataclass(frozen=True)
@@ -110,14 +134,13 @@ def plan(graph: Graph, options: OptionsFor) -> Plan:
 
 def _attach(match: Match, edit: Edit, kind: str, shares: Mapping[str, float]) -> fx.Node:
     """Add the penalty sum(share * msqe(edge)), weighted by its coefficient."""
-    terms = []
-    for grid in [node for node in match.graph.nodes if node.name in shares]:
-        given, samples = on(grid), 0
-        if kind == "activations":
-            given["x"], samples = edit.call(_aten.detach.default, given["x"]), SAMPLES
-        error = edit.call(_own.msqe.default, **given, samples=samples)
-        terms.append(edit.call(_aten.mul.Tensor, error, shares[grid.name]))
-    penalize(match, edit, f"msqe_{kind}", summed(edit, terms))
+    found = [arguments(node) for node in match.graph.nodes if node.name in shares]
+    parts = {name: [given[name] for given in found] for name in ("zero", "lo", "hi", "axis", "odd")}
+    edges = {"xs": [given["x"] for given in found], "scales": [given["scale"] for given in found]}
+    weighed = [shares[node.name] for node in match.graph.nodes if node.name in shares]
+    samples = SAMPLES if kind == "activations" else 0
+    both = edit.call(_own.msqe.default, **edges, **parts, shares=weighed, samples=samples)
+    penalize(match, edit, f"msqe_{kind}", edit.item(both, 0))
     return match.root
 
 

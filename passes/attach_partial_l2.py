@@ -9,6 +9,7 @@ percentile over all weights together, "layer" one for each tensor. Weighted by a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import torch
@@ -20,6 +21,7 @@ from ..compiler.coefficient import Coefficient, penalize
 from ..compiler.contract import Exact, OptionsFor, Pass
 from ..compiler.edit import Edit
 from ..compiler.graph import Graph, layer
+from ..compiler.grid import total
 from ..compiler.layers import weights_multiplied
 from ..compiler.magnitude import check_shares, thresholds
 from ..compiler.pattern import Whole
@@ -44,16 +46,16 @@ class Settings(Coefficient, frozen=True):
 
 
 @torch.library.custom_op("lowbit::partial_l2", mutates_args=())
-def partial_l2(weights: list[Tensor], shares: list[float], scope: str) -> tuple[Tensor, Tensor]:
-    """(P over all the weights, a scalar; the thresholds, one a weight). The gradient of P is the closed form above."""
+def partial_l2(weights: list[Tensor], shares: list[float], scope: str) -> tuple[Tensor, list[Tensor]]:
+    """(P over all the weights, a scalar; the weights with 0 for all but the smallest, which pull in the gradient)."""
     limits = thresholds(weights, shares, scope, SAMPLES)
-    total = sum(_small(w, t).square().sum() for w, t in zip(weights, limits, strict=True))
-    return torch.as_tensor(total) / sum(w.numel() for w in weights), torch.stack(limits)
+    small = [_small(w, t) for w, t in zip(weights, limits, strict=True)]
+    return torch.stack([total(w, w) for w in small]).sum() / _count(weights), small
 
 
 @partial_l2.register_fake
-def _(weights: list[Tensor], shares: list[float], scope: str) -> tuple[Tensor, Tensor]:
-    return weights[0].new_empty(()), weights[0].new_empty(len(weights))
+def _(weights: list[Tensor], shares: list[float], scope: str) -> tuple[Tensor, list[Tensor]]:
+    return weights[0].new_empty(()), [torch.empty_like(w) for w in weights]
 
 
 def _small(w: Tensor, limit: Tensor) -> Tensor:
@@ -61,15 +63,18 @@ def _small(w: Tensor, limit: Tensor) -> Tensor:
     return w * (w.abs() <= limit)  # on CPUs a tenth of the time of masked_fill
 
 
-def _setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-    weights, *_ = inputs
-    ctx.save_for_backward(*weights, output[1])
+def _count(weights: Sequence[Tensor]) -> int:
+    return sum(w.numel() for w in weights)
 
 
-def _backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[list[Tensor], None, None]:
-    *weights, limits = ctx.saved_tensors
-    pull = 2 * grad / sum(w.numel() for w in weights)
-    return [_small(w, limit).mul_(pull) for w, limit in zip(weights, limits, strict=True)], None, None
+def _setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, list[Tensor]]) -> None:
+    ctx.save_for_backward(*output[1])
+
+
+def _backward(ctx: Any, grad: Tensor, _: Any) -> tuple[list[Tensor], None, None]:
+    small = ctx.saved_tensors
+    pull = 2 * grad / _count(small)
+    return [w * pull for w in small], None, None
 
 
 partial_l2.register_autograd(_backward, setup_context=_setup)

@@ -83,7 +83,7 @@ def test_gradients_of_rounding(channels: int, straight: bool, zero: int) -> None
 def test_gradients_of_the_mean_square_error(channels: int) -> None:
     """R = mean((x - Q)^2),  dR/dx = 2/N (x - Q),  dR/dscale = 2/N sum (Q - x) q."""
     (x, scale, _), grid = leaves(64, channels), Grid(3, signed=True)
-    loss = _own.msqe(x, scale, 0, grid.lo, grid.hi, 0, 0)
+    loss, *_ = _own.msqe([x], [scale], [0], [grid.lo], [grid.hi], [0], [False], [1.0], 0)
     loss.backward(torch.tensor(3.0, dtype=torch.float64))
     q = quantize(x, scale, 0, grid.lo, grid.hi).detach()
     error = (x - q * 0.5).detach()

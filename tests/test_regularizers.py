@@ -193,7 +193,8 @@ def test_gradients_by_finite_differences(channels: int, odd: bool, lo: int, hi: 
     """Of every operator of a penalty, in float64, in the values and in the scale."""
     x, scale = edge(channels)
     assert torch.autograd.gradcheck(lambda x, s: _own.sine(x, s, 1, odd), (x, scale))
-    assert torch.autograd.gradcheck(lambda x, s: _own.msqe(x, s, 0, lo, hi, 1, 0, odd), (x, scale))
+    edges = [0, 0], [lo, lo], [hi, hi], [1, 0], [odd, odd], [0.25, 0.75], 0
+    assert torch.autograd.gradcheck(lambda x, s: _own.msqe([x, x[0, 0].sin()], [s, s[:1]], *edges)[0], (x, scale))
     bits = torch.tensor([3.3], dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(lambda x, b: _own.width_wave(x, scale.detach(), b, 1, 6), (x, bits))
     pair = scale, scale.detach().exp().requires_grad_()

@@ -9,13 +9,11 @@ Each has a copy of the statistics, and a choice of the copies is written back.
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor, fx
 
 from ..clock import STEP
-from ..direct import gradient
+from ..direct import constant
 from ..graph import arguments
 
 _aten = torch.ops.aten
@@ -43,11 +41,7 @@ def _(g: Tensor | None, var: Tensor, eps: float) -> Tensor:
     return torch.empty_like(var)
 
 
-def _constant(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    ctx.mark_non_differentiable(output)  # else who divides an activation by it computes a gradient that nobody reads
-
-
-gradient(norm_factor, lambda ctx, grad: (None, None, None), _constant)
+constant(norm_factor)
 
 
 def forms(node: fx.Node) -> tuple[fx.Node, fx.Node] | None:

@@ -30,8 +30,8 @@ MUTANTS: list[Mutant] = [
     Mutant(
         "half the pull of the square error",
         "passes/attach_msqe.py",
-        "error * (2 * grad / x.numel())",
-        "error * (grad / x.numel())",
+        "_weights(ctx.shares, errors) * (2 * grad)",
+        "_weights(ctx.shares, errors) * grad",
         f"{LAW}[gradient-attach_msqe]",
     ),
     Mutant(
@@ -44,8 +44,8 @@ MUTANTS: list[Mutant] = [
     Mutant(
         "activations push on weights",
         "passes/attach_msqe.py",
-        'edit.call(_aten.detach.default, given["x"])',
-        'given["x"]',
+        "[] if ctx.samples else zip",
+        "zip",
         f"{LAW}[gradient-attach_msqe]",
     ),
 ]
