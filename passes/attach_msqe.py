@@ -73,7 +73,7 @@ def msqe(
 @msqe.register_fake
 def _(xs: list[Tensor], scales: list[Tensor], *rest: Any) -> tuple[Tensor, list[Tensor], list[Tensor]]:
     looked_at = [_sampled(x, rest[-1]) for x in xs]
-    return xs[0].new_empty(()), *([torch.empty_like(x) for x in looked_at] for _ in range(2))
+    return xs[0].new_empty(()), [torch.empty_like(x) for x in looked_at], [torch.empty_like(x) for x in looked_at]
 
 
 def _sampled(x: Tensor, samples: int) -> Tensor:
