@@ -47,17 +47,17 @@ def names_by_code() -> Mapping[int, str]:
     return table
 
 
-def smallest(values: Words, coder: str = "") -> tuple[Codec, bytes]:
+def smallest(values: Words, coder: str | None = None) -> tuple[Codec, bytes]:
     """The codec that writes the fewest bytes, and those bytes; of equals, the one with the lowest number.
 
-    coder: the codec with the highest number that may be used; any if empty. Raises UserError if there is none so named.
+    coder: the codec with the highest number that may be used; any if None. Raises UserError if there is none so named.
     """
     tried = [(codec, data) for codec in _up_to(coder) if (data := _attempt(codec, values)) is not None]
     return min(tried, key=lambda pair: len(pair[1]))
 
 
-def _up_to(coder: str) -> Iterator[Codec]:
-    if coder and coder not in codecs():
+def _up_to(coder: str | None) -> Iterator[Codec]:
+    if coder is not None and coder not in codecs():
         raise UserError(f"there is no coder '{coder}'", fix=f"name one of {', '.join(names_by_code().values())}")
     for name in names_by_code().values():
         yield codecs()[name]

@@ -58,9 +58,13 @@ class Compiled:
         codes: Integers = (np.clip(steps, legal.lo - port.zero, legal.hi - port.zero) + port.zero).astype(np.int64)
         return codes
 
-    def save(self, path: str | os.PathLike[str]) -> int:
-        """Write the `.lowbit` file, whole or not at all, and return its size in bytes. Raises UserError."""
-        return blob.save(self.program, path)
+    def save(self, path: str | os.PathLike[str], coder: str | None = None) -> int:
+        """Write the `.lowbit` file, whole or not at all, and return its size in bytes. Raises UserError.
+
+        coder: the most demanding codec that may be used, such as "rans" for a file that loads fast or "packed"; any if
+        None, which makes the smallest file.
+        """
+        return blob.save(self.program, path, coder)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Compiled) and blob.dumps(self.program) == blob.dumps(other.program)

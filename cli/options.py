@@ -8,6 +8,9 @@ from typing import Any
 
 import click
 
+from ..compiler.registry import names
+from .catalog import CODECS
+
 
 class WithPasses(click.Command):
     """A command with `--set`: its help lists what may be set. To know that takes an import of all passes."""
@@ -24,6 +27,12 @@ class WithPasses(click.Command):
         rows = [row(name, setting) for name, found in api.passes().items() for setting in settings(found.options)]
         with formatter.section("What --set may set"):
             formatter.write_dl(rows)
+
+
+def coder_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The choice of codecs in the file that is written: the most demanding that may be used, None for any."""
+    told = "The most demanding codec that may be used, see `lowbit recode`.  [default: any, the smallest]"
+    return click.option("--coder", type=click.Choice(names(CODECS)), help=told)(command)
 
 
 def training_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -13,9 +13,9 @@ from lowbit.backends.fixed.program import Builder, Port, Program
 from lowbit.backends.fixed.types import Range
 
 FOLDER = Path(__file__).parent / "golden"
-GOLDENS = {"rans": FOLDER / "tiny-v1.blob", "": FOLDER / "tiny-v1-cm.blob"}
+GOLDENS = {"rans": FOLDER / "tiny-v1.blob", None: FOLDER / "tiny-v1-cm.blob"}
 """Coder -> the file that it makes of `tiny`, and that must be read for ever."""
-GOLDEN = GOLDENS[""]
+GOLDEN = GOLDENS[None]
 INPUT = Port(0, 2**23 + 77, 31, -128)
 
 

@@ -15,12 +15,12 @@ from .writer import dumps
 _PROGRAM = 2**24  # bytes that a file may hold beyond 9 for each integer
 
 
-def save(program: Program, path: str | os.PathLike[str]) -> int:
+def save(program: Program, path: str | os.PathLike[str], coder: str | None = None) -> int:
     """Write `program` to `path` and return the number of bytes. What was there stays until the new file is whole.
 
-    Raises UserError when the path cannot be written; then nothing has changed.
+    coder: see `dumps`.   Raises UserError when the path cannot be written; then nothing has changed.
     """
-    data = dumps(program)
+    data = dumps(program, coder)
     disk.write(path, data)
     return len(data)
 

@@ -16,10 +16,10 @@ from ..wire import signed, varint
 from . import layout
 
 
-def dumps(program: Program, coder: str = "") -> bytes:
+def dumps(program: Program, coder: str | None = None) -> bytes:
     """The file that holds `program`: everything but the origins of its steps.
 
-    coder: the codec with the highest number that may be used, see `codec.smallest`; any if empty.
+    coder: the codec with the highest number that may be used, see `codec.smallest`; any if None.
     Raises Unsupported for a number or a shape that the file has no room for.
     """
     _check(program)
@@ -38,7 +38,7 @@ def _check(program: Program) -> None:
         raise Broken("the input ports are not the inputs of the program in order")
 
 
-def _entries(program: Program, coder: str) -> Iterator[bytes]:
+def _entries(program: Program, coder: str | None) -> Iterator[bytes]:
     steps = {step.output: step for step in program.steps}
     for index, value in enumerate(program.values):
         if index in steps:
@@ -66,7 +66,7 @@ def _input(value: Value) -> bytes:
     return varint(len(value.shape)) + _shape(value.shape) + _number(value.range.lo) + _number(value.range.hi)
 
 
-def _constant(value: Value, coder: str) -> bytes:
+def _constant(value: Value, coder: str | None) -> bytes:
     codec, stream = smallest(_integers(value), coder)
     head = varint(layout.CONSTANT + len(value.shape)) + _shape(value.shape)
     return head + bytes([codec.code]) + varint(len(stream)) + stream

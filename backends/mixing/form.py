@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -13,6 +14,8 @@ from . import plain
 from .settings import Grid, Settings
 
 Result = TypeVar("Result")
+SLOW = 2**19
+"""Integers that plain Python takes a quarter of a minute and more for."""
 
 
 def _compiled() -> Any:
@@ -38,6 +41,13 @@ def decode(data: bytes | memoryview, level: int, settings: Settings, grid: Grid,
     if NATIVE is None:
         return plain.decode(data, level, settings, grid, out)
     return bool(NATIVE.decode(data, level, settings.write()[:3], grid.rows, grid.columns, grid.kernel, out))
+
+
+def warn(size: int) -> None:
+    """Say so where coding `size` integers will take long. The bytes never depend on the form that wrote them."""
+    if NATIVE is None and size > SLOW:
+        fix = "install lowbit where there is a C compiler, or write the file with the coder rans"
+        warnings.warn(f"coding {size} integers in plain Python takes minutes; {fix}", stacklevel=2)
 
 
 def each(task: Callable[[int], Result], count: int) -> list[Result]:

@@ -18,6 +18,7 @@ def encode(values: Words, level: int) -> bytes:
     """The stream of a tensor in its shape.   level: LITE or MAX. Raises Unsupported where there is none."""
     centred, centre = _centred(values.reshape(-1))
     grid = Grid.of(values.shape)
+    form.warn(values.size)
     chosen, stripes = search.settings_of(centred, grid, centre), grid.stripes()
     pieces = _split(centred, stripes)
     streams = form.each(lambda at: form.encode(pieces[at], level, chosen, stripes[at]), len(stripes))
@@ -32,6 +33,7 @@ def decode(data: bytes | memoryview, shape: Sequence[int], level: int) -> Words:
     chosen = settings.read(cursor)
     sizes = [cursor.varint("the length of a stripe") for _ in stripes[1:]]
     streams = [cursor.take(size) for size in sizes] + [cursor.take(cursor.left)]
+    form.warn(math.prod(shape))
     values = np.empty(shape, dtype=np.int64)
     pieces = _split(values.reshape(-1), stripes)
     whole = form.each(lambda at: form.decode(streams[at], level, chosen, stripes[at], pieces[at]), len(stripes))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .. import source
-from ..options import WithPasses, training_options
+from ..options import WithPasses, coder_option, training_options
 from ..render import Screen
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ SMALL = 1_000_000
 @click.option("--set", "given", multiple=True, metavar="PASS.OPTION=VALUE", help="An option of the recipe, set anew.")
 @click.option("--weights", metavar="FILE", help="Weights to begin with: .safetensors, .pt, .pth. No code in it is run.")
 @click.option("-o", "--output", required=True, metavar="FILE", help="The .lowbit file to write.")
+@coder_option
 @training_options
 @click.pass_obj
 def compile(screen: Screen, /, **given: Any) -> int:
@@ -60,7 +61,7 @@ def compile(screen: Screen, /, **given: Any) -> int:
 
 def _compiled(
     screen: Screen, model: str, recipe: str, data: str, test_data: str | None, given: tuple[str, ...],
-    weights: str | None, output: str, threads: int | None, seed: int, log: str | None, **training: Any,
+    weights: str | None, output: str, coder: str | None, threads: int | None, seed: int, log: str | None, **training: Any,
 ) -> int:  # fmt: skip
     from ...compiler.disk import check_writable
 
@@ -79,7 +80,7 @@ def _compiled(
         _use(threads, module)
         with _logged(log) as told:
             report = compilation.compile(module, sets, chosen, effort, Live(work, told))
-        size = report.compiled.save(output)
+        size = report.compiled.save(output, coder)
         rows, equal = measure(output, size, report, sets, effort.task, work)
     ledger(screen, report)
     screen.table(("", ""), rows)

@@ -1,0 +1,237 @@
+"""Bytes of the codecs on trained weights, beside their zeroth-order entropy, general compressors and NNCodec.
+
+    python benchmarks/coder_size.py --data DIR [--models ...] [--bits ...] [--zeros ...] [--out runs/coder_size]
+
+DIR is the data folder. A model's weights lose their smallest, tensor by tensor and without training, and are rounded to
+symmetric grids of one scale a channel with the least mean square error. zstd and brotli count if they can be imported;
+NNCodec if its extension deepCABAC can: it is called as the package does for lossless coding, and only its payload is
+counted. General compressors get the smaller of bytes and packed bits. Every stream of `cm` and `cm_max` is decoded and
+compared. A row that is in --out already is not measured again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import bz2
+import importlib
+import itertools
+import json
+import lzma
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lowbit.backends.codec import Words, codecs
+from lowbit.backends.mixing import form, search
+from lowbit.backends.mixing.settings import LITE, MAX, Grid
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+CLIPS = np.linspace(0.25, 1, 16)
+"""Shares of the greatest weight that are tried as the end of a grid; at 8 bits it is the greatest itself."""
+
+
+def checkpoint(path: Path) -> list[Floats]:
+    """The weights of a state dict that have more than one axis."""
+    held = torch.load(path, map_location="cpu", weights_only=True)
+    held = held.get("state_dict", held)
+    return [value.float().numpy() for value in held.values() if value.ndim > 1]
+
+
+def graph(path: Path) -> list[Floats]:
+    """The weights of an integer graph, as real numbers."""
+    held = np.load(path)
+    names = [name for name in held.files if f"{name}.scale" in held.files and held[name].ndim > 1]
+    return [_real(held[name], held[f"{name}.scale"], held[f"{name}.zero"]) for name in names]
+
+
+def _real(whole: Words, scale: Floats, zero: Words) -> Floats:
+    shape = (-1, *[1] * (whole.ndim - 1))
+    return (whole.astype(np.float32) - zero.astype(np.float32).reshape(shape)) * scale.reshape(shape)
+
+
+MODELS: dict[str, Callable[[Path], list[Floats]]] = {
+    "resnet20": lambda data: checkpoint(next((data / "weights" / "resnet_cifar10").glob("*.th"))),
+    "imdn": lambda data: checkpoint(data / "weights" / "imdn" / "IMDN_x2.pth"),
+    "mobilenet_v1": lambda data: graph(data / "weights" / "graphs" / "mobilenet_v1_0.25_128.npz"),
+    "mobilenet_v2": lambda data: graph(data / "weights" / "graphs" / "mobilenet_v2_1.0_224.npz"),
+}
+
+
+def pruned(weights: Floats, zeros: float) -> Floats:
+    """The weights without the smallest share of them."""
+    if not zeros:
+        return weights
+    sizes = np.abs(weights)
+    least = np.partition(sizes.reshape(-1), int(sizes.size * zeros))[int(sizes.size * zeros)]
+    return np.where(sizes >= least, weights, 0).astype(np.float32)
+
+
+def rounded(weights: Floats, bits: int) -> Words:
+    """The weights on a symmetric grid for each channel."""
+    rows = weights.reshape(weights.shape[0], -1)
+    most = 2 ** (bits - 1) - 1
+    ends = np.maximum(np.abs(rows).max(axis=1, keepdims=True), 1e-12)
+    scales = [ends * clip / most for clip in (CLIPS if bits < 8 else [1.0])]
+    errors = [((np.clip(np.rint(rows / s), -most, most) * s - rows) ** 2).sum(axis=1) for s in scales]
+    best = np.choose(np.argmin(errors, axis=0)[:, None], scales)
+    return np.clip(np.rint(rows / best), -most, most).astype(np.int64).reshape(weights.shape)
+
+
+def entropy(values: Words) -> float:
+    """Bytes of the zeroth-order entropy."""
+    counts = np.unique(values, return_counts=True)[1]
+    return float(-(counts * np.log2(counts / values.size)).sum() / 8)
+
+
+def ours(name: str) -> Callable[[Words], int]:
+    """Bytes of a codec, decoded again."""
+
+    def size(values: Words) -> int:
+        if not values.any():
+            return 2
+        level = {"cm": LITE, "cm_max": MAX}.get(name)
+        data = codecs()[name].encode(values) if level != MAX else _any_size(values)
+        assert np.array_equal(codecs()[name].decode(data, values.shape), values)
+        return len(data)
+
+    return size
+
+
+def _any_size(values: Words) -> bytes:
+    """`cm_max` without its bound on the size of a tensor."""
+    from lowbit.backends.mixing import stream
+
+    return stream.encode(values, MAX)
+
+
+def general(compress: Callable[[bytes], bytes], bits: int) -> Callable[[Words], int]:
+    """Bytes of a general compressor, on whichever of two spellings suits it."""
+
+    def size(values: Words) -> int:
+        flat = values.reshape(-1)
+        spread = np.unpackbits((flat & 2**bits - 1).astype(np.uint8)[:, None], axis=1)[:, 8 - bits :]
+        return min(len(compress(flat.astype(np.int8).tobytes())), len(compress(np.packbits(spread).tobytes())))
+
+    return size
+
+
+def nncodec() -> Callable[[Words], int] | None:
+    """Bytes of NNCodec's payload, if its extension is there."""
+    module = _imported("deepCABAC") or _imported("nncodec.extensions.deepCABAC")
+    if module is None:
+        return None
+
+    def size(values: Words) -> int:
+        rows = np.ascontiguousarray(values.reshape(values.shape[0], -1), dtype=np.int32)
+        empty = (~rows.any(axis=1)).astype(np.int32)
+        encoder = module.Encoder()
+        encoder.initCtxModels(11, 1)
+        off, none = module.HdspMode.AlwaysOff, np.zeros(0, np.int8)
+        encoder.encodeLayer(rows, 0, 0, 1, 0, int(empty.any()), empty, off, none, 0, 0)
+        return len(encoder.finish())
+
+    return size
+
+
+def _imported(name: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        return None
+
+
+def coders(bits: int) -> dict[str, Callable[[Words], float]]:
+    """Name -> bytes of a tensor."""
+    zstd, brotli, peer = _imported("zstandard"), _imported("brotli"), nncodec()
+    found: dict[str, Callable[[Words], float]] = {
+        "H0": entropy, "cm": ours("cm"), "cm_max": ours("cm_max"), "rans": ours("rans"),
+        "bz2": general(lambda data: bz2.compress(data, 9), bits),
+        "xz": general(lambda data: lzma.compress(data, lzma.FORMAT_ALONE, preset=9 | lzma.PRESET_EXTREME), bits),
+    }  # fmt: skip
+    if zstd:
+        found["zstd -19"] = general(lambda data: bytes(zstd.ZstdCompressor(level=19).compress(data)), bits)
+    if brotli:
+        found["brotli -11"] = general(lambda data: bytes(brotli.compress(data, quality=11, lgwin=24)), bits)
+    return found | ({"NNCodec": peer} if peer else {})
+
+
+def measured(tensors: list[Words], bits: int) -> dict[str, float]:
+    """Bytes of all tensors together, by coder."""
+    return {name: sum(size(values) for values in tensors) for name, size in coders(bits).items()}
+
+
+def rows(data: Path, arguments: argparse.Namespace) -> Iterator[tuple[str, dict[str, float]]]:
+    """Each configuration and its figures."""
+    for model in arguments.models:
+        weights = MODELS[model](data)
+        for bits, zeros in itertools.product(arguments.bits, arguments.zeros):
+            path = Path(arguments.out) / f"{model}-{bits}-{zeros:g}.json"
+            if not path.exists():
+                tensors = [rounded(pruned(tensor, zeros / 100), bits) for tensor in weights]
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(json.dumps(measured(tensors, bits) | {"weights": sum(t.size for t in tensors)}))
+            yield f"{model} | {bits} | {zeros:g} %", json.loads(path.read_text())
+
+
+def table(found: Mapping[str, Mapping[str, float]]) -> Iterator[str]:
+    """Markdown: bits a weight, then each coder's bytes in units of the reference's."""
+    names = [name for name in next(iter(found.values())) if name != "weights"]
+    unit = "NNCodec" if "NNCodec" in names else "H0"
+    yield f"| model | bits | zeros | bytes of {unit} | " + " | ".join(name for name in names if name != unit) + " |"
+    yield "| --- " * (3 + len(names)) + "|"
+    for row, sizes in found.items():
+        ratios = [f"{sizes[name] / sizes[unit]:.3f}" for name in names if name != unit]
+        yield f"| {row} | {sizes[unit]:,.0f} | " + " | ".join(ratios) + " |"
+    ratios = [np.array([sizes[name] / sizes[unit] for sizes in found.values()]) for name in names if name != unit]
+    yield "| geometric mean | | | | " + " | ".join(f"{math.exp(np.log(r).mean()):.3f}" for r in ratios) + " |"
+    yield f"| smaller than {unit} | | | | " + " | ".join(f"{(r < 1).mean():.0%}" for r in ratios) + " |"
+
+
+def speed(weights: list[Floats], size: int = 2**20) -> Iterator[str]:
+    """Markdown: millions of weights a second of CPU time, one thread, 4 bits, the best of three."""
+    values = np.concatenate([rounded(tensor, 4).reshape(-1) for tensor in weights])
+    values = np.resize(values, (size // 1024, 1024))
+    for name, level in (("cm", LITE), ("cm_max", MAX)):
+        yield (
+            f"| {name} | " + " | ".join(f"{size / 1e6 / took:.1f}" for took in _timed(values.reshape(-1), level)) + " |"
+        )
+
+
+def _timed(values: Words, level: int) -> tuple[float, float]:
+    """Seconds to encode and to decode."""
+    grid, out = Grid(values.size // 1024, 1024, 1), np.empty_like(values)
+    settings = search.settings_of(values, grid, 0)
+    data = form.encode(values, level, settings, grid)
+    encoding = min(_cpu(lambda: form.encode(values, level, settings, grid)) for _ in range(3))
+    return encoding, min(_cpu(lambda: form.decode(data, level, settings, grid, out)) for _ in range(3))
+
+
+def _cpu(task: Callable[[], object]) -> float:
+    start = time.process_time()
+    task()
+    return time.process_time() - start
+
+
+def main() -> None:
+    """Measure, and print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--models", nargs="+", choices=MODELS, default=["resnet20", "imdn", "mobilenet_v1"])
+    parser.add_argument("--bits", nargs="+", type=int, default=[2, 3, 4, 5, 8])
+    parser.add_argument("--zeros", nargs="+", type=float, default=[0, 50, 80, 95, 99])
+    parser.add_argument("--out", default="runs/coder_size")
+    parser.add_argument("--speed", action="store_true", help="encoded and decoded weights a second, and no sizes")
+    arguments = parser.parse_args()
+    if arguments.speed:
+        print("\n".join(speed(MODELS[arguments.models[0]](arguments.data))))
+    else:
+        print("\n".join(table(dict(rows(arguments.data, arguments)))))
+
+
+if __name__ == "__main__":
+    main()
