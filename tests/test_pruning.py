@@ -12,13 +12,15 @@ from lowbit import Prepared, UserError, load, lower
 from lowbit.api import deployed, passes
 from lowbit.backends.compiled import zeros
 from lowbit.compiler import magnitude
+from lowbit.compiler.capture import capture
 from lowbit.compiler.layers import MASKS
+from lowbit.compiler.masks.placement import masks_behind
 from lowbit.compiler.masks.schedule import Schedule
 from lowbit.compiler.pipeline import run
 from lowbit.compiler.sketches.sketch import build
 from masked import SKETCH, STEPS, codes, full, masks, recipe, trained
 from prepared import batch, custom, prepared
-from torch import Tensor
+from torch import Tensor, nn
 
 PRUNING = [name for name, found in passes().items() if issubclass(found.options, Schedule)]
 every_pass = pytest.mark.parametrize("name", PRUNING)
@@ -207,3 +209,27 @@ def test_a_mask_on_a_grid_without_a_zero_is_refused(name: str, behind: bool) -> 
     with pytest.raises(UserError, match="a pruned weight is on a grid without a zero") as caught:
         prepared(SKETCH, f"\nprepare = [{', '.join(uses[::-1] if behind else uses)}]")
     assert "pruned = false" in caught.value.fix
+
+
+class Tied(nn.Module):
+    """An embedding and a head with one parameter."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed, self.lin, self.head = nn.Embedding(16, 8), nn.Linear(8, 8), nn.Linear(8, 16, bias=False)
+        self.head.weight = self.embed.weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.head(self.lin(self.embed(x)).relu())
+        return y
+
+
+@every_pass
+def test_a_parameter_of_an_embedding_and_a_head_is_masked_once_and_gets_one_grid(name: str) -> None:
+    graph = run(capture(Tied(), (torch.arange(12).reshape(4, 3),)), custom(recipe(name)).prepare, STEPS).graph
+    scales = [str(node.target) for node in graph.fx.find_nodes(op="get_attr") if "scales.weights" in str(node.target)]
+    assert scales == ["lowbit.scales.weights.embed.weight", "lowbit.scales.weights.lin.weight"]
+    (embedding,) = graph.fx.find_nodes(op="call_function", target=torch.ops.aten.embedding.default)
+    head = next(node for node in reversed(graph.nodes) if node.target is torch.ops.aten.linear.default)
+    assert embedding.args[0] is head.args[1]
+    assert masks_behind(head.args[1]) or name == "prune_units"  # outputs are no units

@@ -23,6 +23,7 @@ from ..direct import gradient
 from ..edit import Edit
 from ..graph import Graph, arguments, layer
 from ..layers import MASKS, is_layer, weight_of, weights_multiplied
+from ..operators import EMBEDDING, MATMULS
 from ..pattern import Planned, Whole
 from ..rule import Match, Rule, rule
 from .schedule import Schedule
@@ -42,6 +43,7 @@ def _(weight: Tensor, mask: Tensor) -> Tensor:
 
 
 gradient(masked, lambda ctx, grad: (grad, None))
+_COMPUTING = frozenset({_aten.batch_norm.default, EMBEDDING}) | MATMULS
 _PRODUCTS = (_aten.mul.Tensor, _own.masked.default)
 
 Given: TypeAlias = Callable[[Match, Edit, list[fx.Node]], Sequence[Any]]
@@ -143,10 +145,10 @@ def _unmasked(match: Match) -> str:
 
 @rule(Planned(), _chosen, _unmasked)
 def mask(match: Match, edit: Edit) -> fx.Node:
-    """w -> w * mask, for every reader of w on the way to a layer; penalties go on reading w itself."""
+    """w -> w * mask, for all that computes with w, such as the embedding that a head is tied to; penalties read w."""
     weight: fx.Node = weight_of(match.root)  # type: ignore[assignment]  # what is planned has one
     for reader in match.root.users:
-        if not (is_layer(reader) or reader.target is _aten.batch_norm.default or weight_of(reader) is weight):
+        if not (is_layer(reader) or reader.target in _COMPUTING or weight_of(reader) is weight):
             edit.keep(reader)
     value = match.graph.tensor(weight)
     ones = value.new_ones(match.plan.shapes.get(match.root.name, value.shape))

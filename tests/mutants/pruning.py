@@ -148,4 +148,11 @@ MUTANTS: list[Mutant] = [
         'not masks and match.argument(grid, "odd")',
         f"{PRUNING}::test_a_mask_on_a_grid_without_a_zero_is_refused",
     ),
+    Mutant(
+        "an embedding reads the weight that it is tied to unmasked",
+        "compiler/masks/placement.py",
+        "frozenset({_aten.batch_norm.default, EMBEDDING}) | MATMULS",
+        "frozenset({_aten.batch_norm.default}) | MATMULS",
+        f"{PRUNING}::test_a_parameter_of_an_embedding_and_a_head_is_masked_once_and_gets_one_grid",
+    ),
 ]
