@@ -44,7 +44,7 @@ def settings_of(values: Words, chosen: tuple[int, ...]) -> Settings:
 
 @compiled
 @every_level
-@laws(120)
+@laws(60)
 @given(shape=shapes, seed=st.integers(0, 999), reach=st.integers(1, 25), chosen=choices)
 def test_both_forms_write_the_same_bytes(
     level: int, shape: tuple[int, ...], seed: int, reach: int, chosen: tuple[int, ...]
@@ -61,7 +61,7 @@ def test_both_forms_write_the_same_bytes(
 
 @compiled
 @every_level
-@laws(120)
+@laws(60)
 @given(shape=shapes, data=st.binary(max_size=40), most=st.integers(1, 36), chosen=choices)
 def test_both_forms_read_any_bytes_alike(
     level: int, shape: tuple[int, ...], data: bytes, most: int, chosen: tuple[int, ...]
@@ -94,7 +94,8 @@ def test_the_extension_refuses_what_it_cannot_hold(settings: bytes) -> None:
 def test_the_decoder_alone_is_strict_c99_and_reads_what_python_wrote(
     tmp_path: Path, level: int, number: str, reach: int
 ) -> None:
-    values, grid = drawn((40, 9, 4), reach, reach), Grid.of((40, 9, 4))
+    shape = (70, 9, 4) if reach % 2 else (70, 30)
+    values, grid = drawn(shape, reach, reach), Grid.of(shape)
     settings = settings_of(values, (1, 1, 1, 1, 20, 2))
     data = plain.encode(values, level, settings, grid)
     built = [str(COMPILER), *STRICT, f"-DCM_INT={number}", f"-I{NATIVE}", str(HARNESS), str(NATIVE / "cm.c")]
@@ -104,3 +105,13 @@ def test_the_decoder_alone_is_strict_c99_and_reads_what_python_wrote(
     assert np.array_equal(np.array(told.split(), dtype=np.int64), values)
     damaged = subprocess.run([tmp_path / "decode", *map(str, numbers)], input=data + b"\0", capture_output=True)
     assert damaged.returncode == 2
+
+
+@compiles
+def test_the_decoder_refuses_integers_that_do_not_fit(tmp_path: Path) -> None:
+    built = [str(COMPILER), *STRICT, "-DCM_INT=int8_t", f"-I{NATIVE}", str(HARNESS), str(NATIVE / "cm.c")]
+    subprocess.run([*built, "-o", str(tmp_path / "decode")], check=True)
+    for most, code in ((18, 0), (19, 2), (37, 2), (0, 2)):
+        numbers = ["4", "0", str(most), "20", "1", "1", "1"]
+        done = subprocess.run([tmp_path / "decode", *numbers], input=b"", capture_output=True)
+        assert (done.returncode == 2) == (code == 2)

@@ -1,0 +1,116 @@
+"""Seeded bugs in the context mixer, in Python and in C, each with the test that must catch it."""
+
+from mutant import Mutant
+
+MODEL, CODER = "backends/mixing/model.py", "backends/mixing/arithmetic.py"
+LAWS, MIXING, NATIVE = "tests/test_codec_laws.py", "tests/test_mixing.py", "tests/test_native.py"
+ALONE = f"{NATIVE}::test_the_decoder_alone_is_strict_c99_and_reads_what_python_wrote"
+
+MUTANTS: list[Mutant] = [
+    Mutant("carry lost", CODER, "            self._out[at] += 1", "            pass", f"{LAWS}::test_edges_come_back"),
+    Mutant(
+        "flush drops a byte that counts",
+        CODER,
+        "return whole if whole < width else -low & _BYTE - 1",
+        "return whole",
+        f"{LAWS}::test_edges_come_back",
+    ),
+    Mutant(
+        "leftover bytes pass",
+        CODER,
+        'if len(self._data) > self._at or self._data.endswith(b"\\0"):',
+        'if self._data.endswith(b"\\0"):',
+        f"{LAWS}::test_nothing_is_left_over_and_nothing_may_lack",
+    ),
+    Mutant(
+        "trailing zeros pass",
+        CODER,
+        ' or self._data.endswith(b"\\0"):',
+        ":",
+        f"{LAWS}::test_nothing_is_left_over_and_nothing_may_lack",
+    ),
+    Mutant("row above ignored", MODEL, "min(abs(up[column]), 3), min(abs(spot.a), 3)", "0, min(abs(spot.a), 3)", ALONE),
+    Mutant(
+        "weights unbounded", MODEL, "CLAMP = 2**18", "CLAMP = 2**30", f"{MIXING}::test_a_weight_never_leaves_its_bounds"
+    ),
+    Mutant(
+        "columns forgotten",
+        MODEL,
+        "        self._seen[column] = seen + (seen < _COLUMN)",
+        "        self._seen[column] = seen",
+        ALONE,
+    ),
+    Mutant(
+        "weights learn backwards",
+        MODEL,
+        "error = ((bit << 16) - bit - p) * self._rate >> 4",
+        "error = -((bit << 16) - bit - p) * self._rate >> 4",
+        f"{LAWS}::test_context_mixing_sees_what_frequencies_do_not",
+    ),
+    Mutant(
+        "third bits share an estimate",
+        MODEL,
+        "self._estimated(self._thirds + extra, bit, self._memory)",
+        "self._estimated(self._thirds, bit, self._memory)",
+        ALONE,
+    ),
+    Mutant(
+        "kernel is the whole channel",
+        "backends/mixing/settings.py",
+        "math.prod(shape[2:])",
+        "math.prod(shape[1:])",
+        f"{MIXING}::test_a_shape_is_rows_of_channels",
+    ),
+    Mutant(
+        "one stripe too few",
+        "backends/mixing/settings.py",
+        "count = min(-(-self.rows * self.columns // STRIPE), self.rows)",
+        "count = max(self.rows * self.columns // STRIPE, 1)",
+        f"{MIXING}::test_a_large_tensor_is_cut_into_even_runs_of_rows",
+    ),
+    Mutant(
+        "a settings byte unchecked",
+        "backends/mixing/settings.py",
+        "if flags > 127 or not 1 <= most",
+        "if not 1 <= most",
+        f"{MIXING}::test_settings_that_are_not_legal_are_an_error",
+    ),
+    Mutant(
+        "search keeps what is worse",
+        "backends/mixing/search.py",
+        "if (size := cost(tried)) >= least:",
+        "if (size := cost(tried)) < least:",
+        f"{MIXING}::test_the_settings_found_are_better_than_those_to_begin_with",
+    ),
+    Mutant(
+        "values too wide are written",
+        "backends/mixing/stream.py",
+        ".bit_length() > BITS or",
+        ".bit_length() > BITS + 9 or",
+        f"{LAWS}::test_edges_come_back",
+    ),
+    Mutant(
+        "cm_max reuses a number",
+        "backends/codecs/cm_max.py",
+        "code=4,",
+        "code=5,",
+        f"{LAWS}::test_numbers_never_change",
+    ),
+    Mutant(
+        "C: rows two above",
+        "backends/mixing/native/cm.c",
+        "4 * lesser(size_of(up2[column]), 3)",
+        "4 * lesser(size_of(up[column]), 3)",
+        ALONE,
+    ),
+    Mutant("C: energy of a column", "backends/mixing/native/cm.c", "(seen < 64)", "(seen < 63)", ALONE),
+    Mutant("C: rounding of a weight", "backends/mixing/native/cm.c", "+ 8192) >> 14", "+ 8191) >> 14", ALONE),
+    Mutant("C: trailing zeros pass", "backends/mixing/native/cm.c", "if (s->size > s->at || ", "if (0 && ", ALONE),
+    Mutant(
+        "C: settings too wide for int8",
+        "backends/mixing/native/cm.c",
+        " || bits >= (int)(8 * sizeof(cm_int))) return 0;",
+        ") return 0;",
+        f"{NATIVE}::test_the_decoder_refuses_integers_that_do_not_fit",
+    ),
+]

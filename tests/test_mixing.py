@@ -1,0 +1,101 @@
+"""The context mixer around its model: stripes of rows, the search for settings, its tables, the choice of form."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from lowbit.backends.codec import Words
+from lowbit.backends.mixing import form, plain, search, settings, stream, tables
+from lowbit.backends.mixing.settings import LITE, MAX, Grid, first
+from lowbit.backends.wire import FileError, varint
+
+
+def weights(*shape: int) -> Words:
+    """Integers whose rows and columns differ in scale."""
+    chance = np.random.default_rng(3)
+    scales = chance.random((shape[0], *[1] * (len(shape) - 1))) * chance.random((1, *shape[1:])) * 6
+    return np.rint(chance.normal(0, 1, shape) * scales).astype(np.int64)
+
+
+@pytest.mark.parametrize(
+    ("shape", "rows", "columns", "kernel"),
+    [((), 1, 1, 1), ((7,), 1, 7, 1), ((5, 7), 5, 7, 1), ((5, 7, 3, 2), 5, 42, 6), ((5, 1, 3), 5, 3, 3)],
+)
+def test_a_shape_is_rows_of_channels(shape: tuple[int, ...], rows: int, columns: int, kernel: int) -> None:
+    assert Grid.of(shape) == Grid(rows, columns, kernel)
+
+
+@pytest.mark.parametrize(("shape", "count"), [((9, 10), 2), ((16, 4), 1), ((2, 500), 2), ((100, 1), 2), ((1, 200), 1)])
+def test_a_large_tensor_is_cut_into_even_runs_of_rows(
+    shape: tuple[int, ...], count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings, "STRIPE", 64)
+    stripes = Grid.of(shape).stripes()
+    assert len(stripes) == count
+    assert sum(stripe.rows for stripe in stripes) == Grid.of(shape).rows
+    assert max(stripe.rows for stripe in stripes) - min(stripe.rows for stripe in stripes) <= 1
+
+
+@pytest.mark.parametrize("level", [LITE, MAX])
+def test_stripes_are_coded_as_if_alone(level: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    values, grid = weights(40, 4, 3), Grid(10, 12, 3)
+    monkeypatch.setattr(settings, "STRIPE", 150)
+    data = stream.encode(values, level)
+    chosen = search.settings_of(values.reshape(-1), Grid.of(values.shape), 0)
+    parts = [plain.encode(piece.reshape(-1), level, chosen, grid) for piece in np.split(values, 4)]
+    assert data == chosen.write() + b"".join(varint(len(part)) for part in parts[:-1]) + b"".join(parts)
+    assert np.array_equal(stream.decode(data, values.shape, level), values)
+    for cut in (data[:4], data[:6], data[:3] + b"\xff\xff\x7f" + data[6:]):
+        with pytest.raises(FileError):
+            stream.decode(cut, values.shape, level)
+
+
+def test_the_settings_found_are_better_than_those_to_begin_with() -> None:
+    values = weights(60, 70)
+    values[values.shape[0] // 3 :] = 0
+    grid, flat = Grid.of(values.shape), values.reshape(-1)
+    start, found = first(flat, 0), search.settings_of(flat, grid, 0)
+    assert found.rows > start.rows
+    sizes = [len(form.encode(flat, LITE, chosen, grid)) for chosen in (found, start)]
+    assert sizes[0] < sizes[1]
+
+
+@pytest.mark.parametrize("head", ["80010000", "00000000", "00250000", "4001000000", "40010080808080808080808001"])
+def test_settings_that_are_not_legal_are_an_error(head: str) -> None:
+    with pytest.raises(FileError, match="not legal"):
+        stream.decode(bytes.fromhex(head), (3,), LITE)
+
+
+def test_logit_and_logistic_are_inverse_and_rise() -> None:
+    logits, chances = np.array(tables.logits()), np.array(tables.logistics())
+    assert (np.diff(logits) >= 0).all()
+    assert (np.diff(chances) >= 0).all()
+    exact = np.log(np.arange(256, 65281) / (65536 - np.arange(256, 65281))) * 256
+    assert np.abs(logits[256:65281] - exact).max() < 10
+    assert np.abs(chances - 65536 / (1 + np.exp(-np.arange(-3072, 3072) / 256))).max() < 130
+    assert (chances.min(), chances.max()) == (1, 65535)
+
+
+def test_a_weight_never_leaves_its_bounds() -> None:
+    from lowbit.backends.mixing import model
+    from lowbit.backends.mixing.arithmetic import Encoder
+
+    mixer = model.Model(LITE, first(np.array([3]), 0), Grid(1, 1, 1), Encoder())
+    for sign in (1, -1):
+        held = [sign * model.CLAMP] * 5
+        for place in range(4):
+            mixer._p[place] = 2**22 - 1 if sign > 0 else 0
+        for bit in (0, 1, 0, 1):
+            mixer._mixed(range(4), held, bit)
+            assert max(map(abs, held)) <= model.CLAMP
+
+
+def test_without_the_extension_the_bytes_are_the_same_and_slowness_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = weights(12, 5, 2)
+    data = stream.encode(values, MAX)
+    monkeypatch.setattr(form, "NATIVE", None)
+    search._found.cache_clear()
+    assert stream.encode(values, MAX) == data
+    monkeypatch.setattr(form, "SLOW", values.size - 1)
+    with pytest.warns(UserWarning, match="plain Python"):
+        assert np.array_equal(stream.decode(data, values.shape, MAX), values)
