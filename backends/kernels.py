@@ -17,6 +17,7 @@ import numpy as np
 from ..compiler.arrays import Integers
 from .fixed.broadcast import spread
 from .fixed.op import Call
+from .fixed.ops.requantize import added
 from .fixed.ops.slice import taken
 from .fixed.ops.transpose import permuted
 from .fixed.sums import partial_dot
@@ -45,6 +46,7 @@ def makers(arrays: Arrays) -> Mapping[str, KernelMaker]:
         "conv2d": convolution, "conv3d": convolution, "linear": linear, "rescale": rescale, "add": add, "clamp": clamp,
         "max_pool2d": max_pool2d, "sum": sum_, "reshape": reshape, "pad2d": pad2d, "slice": slice_, "concat": concat,
         "take": take, "transpose": transpose, "table": table, "multiply": multiply,
+        "requantize": requantize,
     }  # fmt: skip
     return {name: partial(maker, arrays) for name, maker in found.items()}
 
@@ -83,13 +85,26 @@ def linear(arrays: Arrays, call: Call) -> Kernel:
 
 
 def rescale(arrays: Arrays, call: Call) -> Kernel:
-    shape = [1] * (len(call.x.shape) + 1)
-    if call.multiplier.data.size > 1:
-        shape[call.axis + 1] = -1
-    multiplier = arrays.load(call.multiplier.data.reshape(shape), "int64")
-    shift = arrays.load(call.shift.data.reshape(shape), "int64")
-    half = arrays.load(1 << (call.shift.data.reshape(shape) - 1), "int64")
+    return _rescaled(arrays, call, 0)
+
+
+def requantize(arrays: Arrays, call: Call) -> Kernel:
+    return _rescaled(arrays, call, _along(call, added(call)))
+
+
+def _rescaled(arrays: Arrays, call: Call, more: Any) -> Kernel:
+    shifts = _along(call, call.shift.data)
+    multiplier, shift = (arrays.load(each, "int64") for each in (_along(call, call.multiplier.data), shifts))
+    half = arrays.load((1 << (shifts - 1)) + more, "int64")
     return lambda x: _requantized(arrays, call, arrays.cast(x, "int64") * multiplier, half, shift)
+
+
+def _along(call: Call, vector: Integers) -> Integers:
+    """One number, or one for each index of the axis, shaped to broadcast against the batch."""
+    shape = [1] * (len(call.x.shape) + 1)
+    if vector.size > 1:
+        shape[call.axis + 1] = -1
+    return vector.reshape(shape)
 
 
 def add(arrays: Arrays, call: Call) -> Kernel:

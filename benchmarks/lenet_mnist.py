@@ -18,11 +18,12 @@ from pathlib import Path
 import lowbit
 import numpy as np
 import torch
+import torch.nn.functional as F
 from lowbit.backends.compiled import zeros
 from lowbit.compiler.training import accuracy, batches, train
 from progress import show
 from torch import Tensor, nn
-from torch.utils.data import TensorDataset
+from torch.utils.data import Dataset, TensorDataset
 
 HERE = Path(__file__).parent
 FLOAT_BYTES = 4 * 431_080
@@ -58,6 +59,21 @@ def mnist(folder: Path, split: str, device: str) -> TensorDataset:
     return TensorDataset(torch.from_numpy(x).to(device), torch.from_numpy(y).to(device))
 
 
+class Shifted(Dataset[tuple[Tensor, Tensor]]):
+    """Each image moved by up to two pixels over a black border."""
+
+    def __init__(self, images: TensorDataset) -> None:
+        x, self.classes = images.tensors
+        self.padded = F.pad(x, (2, 2, 2, 2), value=float(x.min()))
+
+    def __len__(self) -> int:
+        return len(self.classes)
+
+    def __getitem__(self, i: int) -> tuple[Tensor, Tensor]:
+        down, across = torch.randint(0, 5, (2,)).tolist()
+        return self.padded[i, :, down : down + 28, across : across + 28], self.classes[i]
+
+
 def compress(seed: int, args: argparse.Namespace, data: lowbit.Data) -> Path:
     """Train in float, then under the recipe, and write the file; every stage is taken up where it stopped."""
     folder = args.out / f"seed{seed}"
@@ -71,7 +87,7 @@ def compress(seed: int, args: argparse.Namespace, data: lowbit.Data) -> Path:
     train(model, data.train, plan, show(f"seed {seed} float"), folder / "float.ckpt")
     print(f"seed {seed}: float error {100 * (1 - accuracy(model.eval(), data.test)):.2f} %", flush=True)
     plan = lowbit.Plan(args.epochs, args.batch_size, args.lr, seed=seed)
-    example = (data.train[:2][0].cpu(),)
+    example = (next(batches(data.train, 2))[0].cpu(),)
     prepared = lowbit.prepare(model.cpu(), example, args.recipe, steps=plan.steps(data.train)).to(args.device)
     lowbit.calibrate(prepared, [x for (x, _), _ in zip(batches(data.train, 256), range(4), strict=False)])
     train(prepared, data.train, plan, show(f"seed {seed} recipe"), folder / "recipe.ckpt")
@@ -100,7 +116,7 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
     args = arguments()
-    data = lowbit.Data(mnist(args.data, "train", args.device), mnist(args.data, "t10k", args.device))
+    data = lowbit.Data(Shifted(mnist(args.data, "train", args.device)), mnist(args.data, "t10k", args.device))
     test = mnist(args.data, "t10k", "cpu")
     rows = []
     for seed in map(int, args.seeds.split(",")):

@@ -88,6 +88,14 @@ def rescale(draw: Draw, x: Operand) -> Parts:
     return constants, {"axis": axis, "zero": draw(ZEROS), **_bounds(draw)}
 
 
+def requantize(draw: Draw, x: Operand) -> Parts:
+    constants, attributes = rescale(draw, x)
+    length = draw(st.sampled_from([1, *x.shape[attributes["axis"] :][:1]]))
+    fractions = st.sampled_from([-128, -1, 0, 1, 127]) | st.integers(-128, 127)
+    found = np.array(draw(st.lists(fractions, min_size=length, max_size=length)), np.int64)
+    return {**constants, "fraction": found}, attributes
+
+
 def add(draw: Draw, x: Operand) -> Parts:
     signed = st.sampled_from([-(2**24), -1, 0, 1, 2**22, 2**23, 2**24]) | st.integers(-(2**24), 2**24)
     offset = st.sampled_from([0, 1, -1, 2**23]) | st.integers(-(2**40), 2**40)

@@ -61,6 +61,10 @@ LINEAR = call(x=tensor(3), weight=ones(2, 3), bias=ones(2))
 RESCALE = call(
     x=IMAGE, multiplier=constant([2**23, 2**23]), shift=constant([24, 25]), axis=0, zero=0, lo=0, hi=255
 )  # fmt: skip
+REQUANTIZE = call(
+    x=IMAGE, multiplier=constant([2**23]), shift=constant([24]), fraction=constant([-128, 127]), axis=0, zero=0, lo=0,
+    hi=255,
+)  # fmt: skip
 FRAMES = {"stride": (1,) * 3, "padding": (0,) * 6, "dilation": (1,) * 3}
 CONV3D = call(x=tensor(2, 4, 4, 4), weight=ones(4, 1, 2, 2, 2), bias=ones(4), **FRAMES, groups=2, pad_value=0)
 TAKE = call(x=IMAGE, places=constant([3, 0, 0]), axis=2)
@@ -149,6 +153,19 @@ EVIDENCE: Mapping[str, Evidence] = {
         ),
         "C4": (changed(RESCALE, shift=constant([24, 63])), changed(RESCALE, shift=constant([0, 24]))),
         "C5": (changed(RESCALE, lo=256),),
+    }),
+    "requantize": Evidence(draws.requantize, REQUANTIZE, breaks={
+        "C1": (changed(REQUANTIZE, x=tensor(2, 4, 4, hi=2**31)),),
+        "C2": (
+            changed(REQUANTIZE, axis=1),
+            changed(REQUANTIZE, shift=ones(3)),
+            changed(REQUANTIZE, fraction=ones(3)),
+            changed(REQUANTIZE, fraction=ones(2, 1)),
+        ),
+        "C3": (changed(REQUANTIZE, multiplier=constant([2**23, 2**24])), changed(REQUANTIZE, multiplier=ones(1))),
+        "C4": (changed(REQUANTIZE, shift=constant([24, 63])), changed(REQUANTIZE, shift=constant([0, 24]))),
+        "C5": (changed(REQUANTIZE, lo=256),),
+        "C6": (changed(REQUANTIZE, fraction=constant([128])), changed(REQUANTIZE, fraction=constant([-129, 0]))),
     }),
     "add": Evidence(draws.add, ADD, spreads=True, breaks={
         "C1": (changed(ADD, offset=2**62 - 2**23 - 255 * (2**23 + 2**20)),),

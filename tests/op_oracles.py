@@ -54,6 +54,16 @@ def _rescale(x: Array, multiplier: Array, shift: Array, axis: int, zero: int, lo
     return result
 
 
+def _requantize(
+    x: Array, multiplier: Array, shift: Array, fraction: Array, axis: int, zero: int, lo: int, hi: int
+) -> Array:
+    result = np.zeros(x.shape, np.int64)
+    for place in np.ndindex(*x.shape):
+        m, s, f = (int(each[place[axis + 1] if len(each) > 1 else 0]) for each in (multiplier, shift, fraction))
+        result[place] = _nearest(Fraction(int(x[place]) * m + math.floor(Fraction(f * m, 256)), 2**s), zero, lo, hi)
+    return result
+
+
 def _add(
     a: Array, b: Array, multiplier_a: int, multiplier_b: int, shift: int, zero: int, lo: int, hi: int, offset: int
 ) -> Array:
@@ -103,6 +113,7 @@ ORACLES: Mapping[str, Callable[..., Array]] = {
     "take": lambda x, places, axis: _whole(_double(x).index_select(axis + 1, torch.tensor(places.astype(np.int64)))),
     "linear": _linear,
     "rescale": _rescale,
+    "requantize": _requantize,
     "add": _add,
     "clamp": lambda x, lo, hi: _whole(torch.clamp(_double(x), lo, hi)),
     "max_pool2d": _max_pool2d,

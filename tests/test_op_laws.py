@@ -29,6 +29,7 @@ KINDS = {
     "sum": ("widest",),
     "sum_pool2d": ("widest",),
     "rescale": ("tie", "low", "high", "per channel"),
+    "requantize": ("tie", "low", "high", "per channel"),
     "add": ("tie", "low", "high", "spread"),
     "clamp": ("low", "high"),
     "multiply": ("widest", "spread"),
@@ -234,7 +235,7 @@ def _edges_met(name: str, case: Drawn) -> dict[str, bool]:
         unbounded = {**step.attributes, "lo": -(2**70), "hi": 2**70}
         free = np.array(op_named(name).value(*_exact(step, case.inputs), **unbounded))
         met |= {"low": bool((free < step.lo).any()), "high": bool((free > step.hi).any())}
-    if name == "rescale":
+    if name in ("rescale", "requantize"):
         met["per channel"] = len(set(step.multiplier.data.tolist())) > 1
     if name == "table":
         last = step.first + step.table.shape[1] - 1
@@ -254,6 +255,10 @@ def _before_rounding(name: str, step: Call, inputs: list[np.ndarray[Any, Any]]) 
     arrays = _exact(step, inputs)
     if name == "rescale":
         return (arrays[0] * arrays[1][0], int(arrays[2][0])) if len(arrays[1]) == 1 else (arrays[0] * 0, 1)
+    if name == "requantize":
+        single = all(len(vector) == 1 for vector in arrays[1:])
+        product = arrays[0] * arrays[1][0] + ((arrays[3][0] * arrays[1][0]) >> 8)
+        return (product, int(arrays[2][0])) if single else (arrays[0] * 0, 1)
     return arrays[0] * step.multiplier_a + arrays[1] * step.multiplier_b + step.offset, step.shift
 
 

@@ -12,10 +12,11 @@ BIAS_BITS = 20
 """Width given to the bias of a channel without weights, where the scale of its neighbours does not suit it."""
 
 
-def accumulator(node: Node, x: Real) -> tuple[Integers, Integers, Floats]:
-    """(weight, bias, scale) with weight . q + bias standing for scale times itself, for the integers q of x.
+def accumulator(node: Node, x: Real) -> tuple[Integers, Integers, Floats, Floats]:
+    """(weight, bias, scale, rest) with scale * (weight . q + bias + rest) the layer's output, for the integers q of x.
 
-    The bias takes in the zero point of x. A channel whose weights are all zero may take a scale that suits its bias.
+    rest is what rounding leaves out of the bias, at most half a unit of each channel. The bias takes in the zero point
+    of x. A channel whose weights are all zero may take a scale that suits its bias.
     """
     codes = node.given["weight"]
     if not isinstance(codes, Codes):
@@ -30,11 +31,12 @@ def accumulator(node: Node, x: Real) -> tuple[Integers, Integers, Floats]:
     flat = weight.reshape(outputs, -1)
     free = ~flat.any(axis=1) & (np.abs(real) >= scale * 2**BIAS_BITS)
     scale = np.where(free, _scale_for(real), scale)
-    integers = np.floor(real / scale + 0.5)
+    units = real / scale
+    integers = np.floor(units + 0.5)
     if (np.abs(integers) >= 2**31).any():
         raise node.unsupported("a bias is too large beside its weights for a 32-bit accumulator")
     scales = scale if np.unique(scale).size > 1 else scale[:1]
-    return weight, integers.astype(np.int64) - x.zero * flat.sum(axis=1), scales
+    return weight, integers.astype(np.int64) - x.zero * flat.sum(axis=1), scales, units - integers
 
 
 def _scale_for(bias: Floats) -> Floats:

@@ -14,10 +14,11 @@ from ..fixed.program import Port
 
 @dataclass(frozen=True, eq=False)
 class Real:
-    """real = scale * (q - zero) for the integers q of a value of the program.
+    """real = scale * (q - zero + rest) for the integers q of a value of the program.
 
     scale: float64 of shape (1,), or (channels,) along `axis`, which is counted without the batch.
-    wide: it is an accumulator, whose next reader must be a grid.
+    wide: it is an accumulator, whose next reader must be a grid.   rest: what its bias is too coarse for, (channels,)
+    and at most 1/2; a reader may leave it out.
     """
 
     value: int
@@ -25,6 +26,7 @@ class Real:
     zero: int = 0
     axis: int = 0
     wide: bool = False
+    rest: Floats | None = None
 
 
 @dataclass(frozen=True, eq=False)

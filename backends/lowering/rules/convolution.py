@@ -14,7 +14,7 @@ def _build(node: Node) -> Lowered:
     if isinstance(given["padding"], str):
         raise node.unsupported(f"padding '{given['padding']}' is not given as numbers")
     x = node.on_grid("input")
-    weight, bias, scale = accumulator(node, x)
+    weight, bias, scale, rest = accumulator(node, x)
     (height, width), zero = node.pair("padding"), x.zero
     value = node.step(
         "conv2d",
@@ -27,7 +27,7 @@ def _build(node: Node) -> Lowered:
         groups=given["groups"],
         pad_value=zero,
     )
-    return Real(value, scale, axis=0, wide=True)
+    return Real(value, scale, axis=0, wide=True, rest=rest)
 
 
 LOWERING = Lowering(frozenset({torch.ops.aten.conv2d.default, torch.ops.aten.conv2d.padding}), _build)

@@ -11,9 +11,9 @@ from ..real import Lowered, Real
 
 def _build(node: Node) -> Lowered:
     x = node.on_grid("input")
-    weight, bias, scale = accumulator(node, x)
+    weight, bias, scale, rest = accumulator(node, x)
     value = node.step("linear", x.value, node.builder.shared(weight), node.builder.shared(bias))
-    return Real(value, scale, axis=len(node.shape) - 1, wide=True)
+    return Real(value, scale, axis=len(node.shape) - 1, wide=True, rest=rest)
 
 
 LOWERING = Lowering(frozenset({torch.ops.aten.linear.default}), _build)

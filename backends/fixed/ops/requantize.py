@@ -1,0 +1,98 @@
+"""Requantization of a sum whose bias is finer than its unit: as `rescale`, with 256ths of a unit added before.
+
+    q = clamp(((x * M + ((f * M) >> 8) + 2^(s-1)) >> s) + zero, lo, hi)        >> floors
+
+M, s and f are each one number for the whole tensor, or one for each index of `axis` (counted without the batch axis;
+ignored for single numbers). A layer's bias is rounded to the unit of its accumulator; f is what that leaves out. The
+products are taken in 64 bits, which C1, C3, C4 and C6 make wide enough.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ....compiler.arrays import Integers
+from ..op import Call, Constraint, Legal, Op
+from ..rounding import ANY_INT32, MULTIPLIER, SHIFT, halves_up, saturations, ties
+from ..types import INT32, Range
+
+FRACTION_BITS = 8
+_FRACTION = Range(-(2 ** (FRACTION_BITS - 1)), 2 ** (FRACTION_BITS - 1) - 1)
+_VECTORS = ("multiplier", "shift", "fraction")
+
+
+def added(call: Call) -> Integers:
+    """(f * M) >> 8 for the whole tensor, (1,), or for each channel."""
+    product: Integers = call.fraction.data * call.multiplier.data
+    return product >> FRACTION_BITS
+
+
+def _triples(call: Call) -> set[tuple[int, int, int]]:
+    """(M, s, what is added), each once."""
+    vectors = np.broadcast_arrays(call.multiplier.data, call.shift.data, added(call))
+    return set(zip(*(vector.tolist() for vector in vectors), strict=True))
+
+
+def _one_or_one_a_channel(call: Call) -> bool:
+    lengths = [getattr(call, name).shape for name in _VECTORS]
+    return all(length in ((1,), call.x.shape[call.axis : call.axis + 1]) for length in lengths)
+
+
+def _range(call: Call) -> Range:
+    ends = [
+        halves_up(x * m + more, s) + call.zero
+        for m, s, more in _triples(call)
+        for x in (call.x.range.lo, call.x.range.hi)
+    ]
+    return Range(min(ends), max(ends)).clamp(call.lo, call.hi)
+
+
+def _value(
+    x: Integers, multiplier: Integers, shift: Integers, fraction: Integers, *, zero: int, lo: int, hi: int, axis: int
+) -> Integers:
+    channels = [1] * x.ndim
+    if x.ndim > 1:
+        channels[axis + 1] = -1
+    m, s, f = (vector.reshape(channels if len(vector) > 1 else -1) for vector in (multiplier, shift, fraction))
+    moved: Integers = halves_up(x * m + ((f * m) >> FRACTION_BITS), s) + zero
+    return moved.clip(lo, hi)
+
+
+def _edges(call: Call) -> list[int]:
+    found = [0, call.x.range.lo, call.x.range.hi]
+    for m, s, more in sorted(_triples(call))[:4]:
+        found += ties(m, s, call.x.range, more)
+        found += saturations(m, s, call.lo - call.zero, more) + saturations(m, s, call.hi - call.zero, more)
+    return found
+
+
+OP = Op(
+    code=13,
+    inputs=("x", *_VECTORS),
+    constants=_VECTORS,
+    attributes={"zero": ANY_INT32, "lo": ANY_INT32, "hi": ANY_INT32, "axis": Legal(0, 7)},
+    constraints=(
+        Constraint(
+            "C2",
+            "Multiplier, shift and fraction are vectors, each of length 1 or the size of x along the axis.",
+            _one_or_one_a_channel,
+        ),
+        Constraint(
+            "C3",
+            "Every multiplier lies in [2^23, 2^24).",
+            lambda call: call.multiplier.range in MULTIPLIER,
+        ),
+        Constraint(
+            "C4",
+            "Every shift lies in [1, 62].",
+            lambda call: call.shift.range in Range(SHIFT.lo, SHIFT.hi),
+        ),
+        Constraint("C6", "Every fraction lies in [-128, 127].", lambda call: call.fraction.range in _FRACTION),
+        Constraint("C5", "lo is not above hi.", lambda call: call.lo <= call.hi),
+        Constraint("C1", "x fits a signed 32-bit integer.", lambda call: call.x.range in INT32),
+    ),
+    shape=lambda call: call.x.shape,
+    range=_range,
+    value=_value,
+    edges=_edges,
+)
