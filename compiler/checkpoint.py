@@ -22,7 +22,7 @@ from torch import Tensor
 from .disk import reason, write
 from .errors import UserError
 
-FORM = 1
+FORM = 2
 """Of the file; it is raised with what the file holds."""
 KEPT = frozenset({"about", "parts", "place", "random"})
 """What the file has of each training."""

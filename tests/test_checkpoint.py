@@ -20,6 +20,7 @@ import torch
 from lowbit import Checkpoint, Plan, Progress, UserError
 from lowbit.compiler.settings import override
 from lowbit.compiler.training import train
+from lowbit.compiler.training.data import fingerprint
 from torch import Tensor, nn
 
 PLAN = Plan(3, 4, 0.01)
@@ -159,6 +160,35 @@ def test_another_model_is_refused(tmp_path: Path) -> None:
         train(other, interrupted.Noisy(), PLAN, checkpoint=tmp_path / "c")
 
 
+class Changed(interrupted.Noisy):
+    """As many samples, of which the last is another."""
+
+    def __getitem__(self, i: int) -> tuple[Tensor, int]:
+        x, y = super().__getitem__(i)
+        return (x + 1, y) if i == len(self) - 1 else (x, y)
+
+
+class Own(interrupted.Noisy):
+    """Draws from random numbers of its own, so that no sample comes twice."""
+
+    def __init__(self) -> None:
+        self.draw = random.Random(1)
+
+    def __getitem__(self, i: int) -> tuple[Tensor, int]:
+        return torch.full((1, 4, 4), self.draw.random()), i % 3
+
+
+def test_other_data_of_the_same_length_is_refused_where_it_can_be_told(tmp_path: Path) -> None:
+    states = random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()  # type: ignore[index]
+    assert len({fingerprint(data) for data in (interrupted.Noisy(), Changed(), Own())}) == 3
+    assert (fingerprint(Own()), fingerprint(Changed())) == ("", fingerprint(Changed()))
+    assert states == (random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist())  # type: ignore[index]
+    with pytest.raises(Stop):
+        trained("float", tmp_path / "c", 2, fails)
+    with pytest.raises(UserError, match=r"does not fit[^$]*content of the data"):
+        train(model("float"), Changed(), PLAN, checkpoint=tmp_path / "c")
+
+
 def test_another_recipe_is_refused_by_the_lines_that_differ(tmp_path: Path) -> None:
     with pytest.raises(Stop):
         trained("choi2020", tmp_path / "c", 2, fails)
@@ -182,9 +212,9 @@ ELSE: dict[str, tuple[object, str]] = {
     "a tensor": (torch.ones(3), "something else"),
     "a list": ([1, 2], "something else"),
     "weights": ({"a": torch.ones(3)}, "something else"),
-    "another form": ({"form": 2, "stages": {}}, "the form 2"),
-    "a number of trainings": ({"form": 1, "stages": 5}, "a part of it is missing"),
-    "half a training": ({"form": 1, "stages": {"training": {"about": {}}}}, "a part of it is missing"),
+    "another form": ({"form": 1, "stages": {}}, "the form 1"),
+    "a number of trainings": ({"form": 2, "stages": 5}, "a part of it is missing"),
+    "half a training": ({"form": 2, "stages": {"training": {"about": {}}}}, "a part of it is missing"),
 }
 
 

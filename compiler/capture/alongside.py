@@ -9,10 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import UserError
+from ..randomness import seeded
 from .closeness import EVAL, TRAINING, difference
 from .copies import copied
 from .example import Example
-from .fidelity import backward, outputs, plain_attention, seeded
+from .fidelity import backward, outputs, plain_attention
 
 
 def check_alongside(

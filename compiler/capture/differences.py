@@ -15,11 +15,12 @@ from torch import nn
 
 from ..errors import UserError
 from ..modes import in_mode
+from ..randomness import seeded
 from .changes import line_of_change, line_of_parting
 from .closeness import EVAL, difference
 from .copies import copied
 from .example import Example
-from .fidelity import ALONE, STRIDED, outputs, plain_attention, seeded
+from .fidelity import ALONE, STRIDED, outputs, plain_attention
 from .witness import Witness, refusal_of_function
 
 

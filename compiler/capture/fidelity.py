@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import random
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
@@ -18,6 +16,7 @@ from ..errors import UserError
 from ..graph import Graph, fixed
 from ..modes import evaluated
 from ..protect import protected
+from ..randomness import seeded
 from .asides import drawing_alike, holds_both_sides
 from .closeness import EVAL, TRAINING, difference
 from .copies import copied, restorer
@@ -198,21 +197,6 @@ def _refuse_unreal(model: nn.Module, example: Example) -> None:
         if infinite or tensor.isnan().any():
             what = f"{name} holds {'NaN' if tensor.isnan().any() else 'infinity'}"
             raise UserError(what, why="nothing that it reaches can be compared or rounded", fix="give it real numbers")
-
-
-@contextlib.contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """All random numbers from this seed, the caller's generators as they were afterwards."""
-    python, array = random.getstate(), np.random.get_state()
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        random.seed(seed)
-        np.random.seed(seed)
-        try:
-            yield
-        finally:
-            random.setstate(python)
-            np.random.set_state(array)
 
 
 @contextlib.contextmanager

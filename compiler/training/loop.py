@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,10 @@ from ..prepared import Prepared
 from ..recipe import dump
 from ..task import Task
 from ..tasks import classification
-from .data import length, split, taken
+from .data import fingerprint, length, split, taken
 from .data import steps as steps_of
+
+CONTENT = "content of the data, by its first and last samples,"
 
 
 @dataclass(frozen=True)
@@ -105,7 +108,13 @@ class _Run:
         options = {f"task.{name}": getattr(self.task.options, name) for name in self.task.options.__struct_fields__}
         recipe = {"recipe": dump(self.module.recipe)} if isinstance(self.module, Prepared) else {}
         samples = length(self.dataset)
-        return {**asdict(self.plan), "samples": samples, "measure": self.task.measure, **options, **recipe}
+        data = {"samples": samples, CONTENT: self.content}
+        return {**asdict(self.plan), **data, "measure": self.task.measure, **options, **recipe}
+
+    @cached_property
+    def content(self) -> str:
+        """Read once, before the training moves what the dataset may draw from."""
+        return fingerprint(self.dataset)
 
     def steps(self, place: Place) -> Iterator[Progress]:
         """Train from that place on, a step at a time."""

@@ -91,4 +91,11 @@ MUTANTS: list[Mutant] = [
         "self._now()",
         f"{WATCHING}::test_the_line_looks_at_the_scalars_now_and_then",
     ),
+    Mutant(
+        "data is known by its beginning alone",
+        "compiler/training/data.py",
+        "*range(max(0, count - ENDS), count)",
+        "*range(0)",
+        "tests/test_checkpoint.py::test_other_data_of_the_same_length_is_refused_where_it_can_be_told",
+    ),
 ]
