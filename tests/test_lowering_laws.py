@@ -11,6 +11,7 @@ from lowbit import Prepared, calibrate, read_recipe
 from lowbit.api import deployed
 from lowbit.backends.compiled import Compiled
 from lowbit.backends.lowering.lower import lower
+from lowbit.backends.lowering.rules.grid import TIPPED
 from lowbit.compiler.correction import clear
 from lowbit.compiler.graph import Graph, arguments
 from lowbit.compiler.grid import Grid, best_scale
@@ -77,7 +78,10 @@ class Forced(fx.Interpreter):
 
 
 def _slack(graph: Graph, grid: fx.Node) -> float:
-    """Half a unit of the accumulator, to which its bias is rounded, in steps of the grid; 0 without an accumulator."""
+    """What a bias may be off, in steps of the grid; 0 without an accumulator.
+
+    That is half a 256th of the accumulator's unit, or so little that it tips one code of 10,000.
+    """
     node = arguments(grid)["x"]
     while node.op == "call_function" and node.target not in {*PRODUCERS, _own.fake_quantize.default}:
         node = node.all_input_nodes[0]
@@ -87,7 +91,8 @@ def _slack(graph: Graph, grid: fx.Node) -> float:
     while read.target is not _own.fake_quantize.default:
         read = read.all_input_nodes[0]
     unit = graph.tensor(weight["scale"]).max() * graph.tensor(arguments(read)["scale"])
-    return float(unit / graph.tensor(arguments(grid)["scale"]) / 2)
+    ratio = float(unit / graph.tensor(arguments(grid)["scale"]))
+    return max(ratio / 2**9, 2 * TIPPED)
 
 
 @every_pair

@@ -111,6 +111,20 @@ MUTANTS: list[Mutant] = [
         OPS,
     ),
     Mutant(
+        "a fraction is not scaled",
+        "backends/fixed/ops/requantize.py",
+        "x * m + ((f * m) >> FRACTION_BITS)",
+        "x * m + f",
+        f"{OPS}::test_value_is_the_oracles[requantize]",
+    ),
+    Mutant(
+        "range of requantize forgets the fraction",
+        "backends/fixed/ops/requantize.py",
+        "halves_up(x * m + more, s) + call.zero",
+        "halves_up(x * m, s) + call.zero",
+        f"{OPS}::test_output_has_the_shape_and_lies_in_the_range[requantize]",
+    ),
+    Mutant(
         "range of rescale forgets the zero point",
         "backends/fixed/ops/rescale.py",
         "[halves_up(x * m, s) + call.zero for",

@@ -15,8 +15,22 @@ MUTANTS: list[Mutant] = [
     Mutant(
         "a bias is not scaled",
         "backends/lowering/accumulate.py",
-        "np.floor(real / scale + 0.5)",
-        "np.floor(real + 0.5)",
+        "units = real / scale",
+        "units = real",
+        f"{LOWERING}::test_integers_are_those_of_the_graph",
+    ),
+    Mutant(
+        "what rounding leaves out of a bias is lost",
+        "backends/lowering/accumulate.py",
+        "scales, units - integers",
+        "scales, 0 * units",
+        f"{LOWERING}::test_integers_are_those_of_the_graph",
+    ),
+    Mutant(
+        "too few bits of a bias are kept",
+        "backends/lowering/rules/grid.py",
+        "math.log2(ratio / (4 * TIPPED))",
+        "math.log2(ratio / (400 * TIPPED))",
         f"{LOWERING}::test_integers_are_those_of_the_graph",
     ),
     Mutant(
