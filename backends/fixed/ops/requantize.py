@@ -61,7 +61,7 @@ def _value(
 def _edges(call: Call) -> list[int]:
     found = [0, call.x.range.lo, call.x.range.hi]
     for m, s, more in sorted(_triples(call))[:4]:
-        found += ties(m, s, call.x.range, more)
+        found += ties(m, s, call.x.range, more) + saturations(m, s, 0, more)
         found += saturations(m, s, call.lo - call.zero, more) + saturations(m, s, call.hi - call.zero, more)
     return found
 
