@@ -29,7 +29,7 @@ KINDS = {
     "sum": ("widest",),
     "sum_pool2d": ("widest",),
     "rescale": ("tie", "low", "high", "per channel"),
-    "requantize": ("tie", "low", "high", "per channel"),
+    "requantize": ("low", "high", "per channel"),
     "add": ("tie", "low", "high", "spread"),
     "clamp": ("low", "high"),
     "multiply": ("widest", "spread"),
@@ -255,10 +255,6 @@ def _before_rounding(name: str, step: Call, inputs: list[np.ndarray[Any, Any]]) 
     arrays = _exact(step, inputs)
     if name == "rescale":
         return (arrays[0] * arrays[1][0], int(arrays[2][0])) if len(arrays[1]) == 1 else (arrays[0] * 0, 1)
-    if name == "requantize":
-        single = all(len(vector) == 1 for vector in arrays[1:])
-        product = arrays[0] * arrays[1][0] + ((arrays[3][0] * arrays[1][0]) >> 8)
-        return (product, int(arrays[2][0])) if single else (arrays[0] * 0, 1)
     return arrays[0] * step.multiplier_a + arrays[1] * step.multiplier_b + step.offset, step.shift
 
 
