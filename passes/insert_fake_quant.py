@@ -28,8 +28,9 @@ from ..compiler.facts import weights_on_grid
 from ..compiler.graph import Graph, layer, shape
 from ..compiler.grids.declared import Bits, Integers, declared
 from ..compiler.grids.edges import ends, fused, nonnegative
-from ..compiler.grids.placement import Known, activations, weights
+from ..compiler.grids.placement import Known, activations
 from ..compiler.grids.sharing import floating, groups
+from ..compiler.grids.weights import weights
 from ..compiler.layers import is_transform
 from ..compiler.operators import ADDITIONS
 from ..compiler.pattern import Planned

@@ -12,7 +12,7 @@ WIDTHS, READS = f"{GRIDS}::test_widths_and_signs", f"{GRIDS}::test_what_computes
 MUTANTS: list[Mutant] = [
     Mutant(
         "grids are put on grids",
-        PLACEMENT,
+        "compiler/grids/weights.py",
         "if weight.target not in GRIDS:",
         "if weight.target:",
         f"{LAW}[idempotent-insert_fake_quant]",

@@ -142,7 +142,7 @@ MUTANTS: list[Mutant] = [
     ),
     Mutant(
         "masks go with grids without a zero",
-        PLACEMENT,
+        "compiler/grids/weights.py",
         "if grid.odd and any(",
         "if grid.narrow and any(",
         f"{LAWS}::test_what_does_not_go_together_is_refused",
