@@ -50,9 +50,14 @@ def calibrate(
 
 def calibrated(graph: Graph) -> set[str]:
     """The names of all tensors that `calibrate` sets."""
-    fixed = graph.constants()
-    grids = [node for node in graph.nodes if node.target is own.fake_quantize.default and node not in fixed]
-    return {*filter(None, map(trained, grids)), *(str(node.target) for node in corrections(graph).values())}
+    return {*_edges(graph).values(), *(str(node.target) for node in corrections(graph).values())}
+
+
+def _edges(graph: Graph) -> dict[fx.Node, str]:
+    """The grids of activations whose scales are trained, with the names of those."""
+    constants = graph.constants()
+    grids = [node for node in graph.nodes if node.target is own.fake_quantize.default and node not in constants]
+    return {node: name for node in grids if (name := trained(node))}
 
 
 def _counted(
@@ -101,11 +106,9 @@ def _type(tensor: Tensor) -> str:
 
 def _recorder(graph: Graph, edges: dict[Tensor, list[fx.Node]], keep: Callable[[Tensor], Tensor]) -> _Recorder:
     """A recorder of the graph's activation grids whose scales no other graph has; they join the edges, by scale."""
-    fixed = graph.constants()
     new: dict[Tensor, list[fx.Node]] = {}
-    for node in graph.nodes:
-        name = trained(node) if node.target is own.fake_quantize.default and node not in fixed else ""
-        if name and (scale := graph.state[name]) not in edges:
+    for node, name in _edges(graph).items():
+        if (scale := graph.state[name]) not in edges:
             new.setdefault(scale, []).append(node)
     edges.update(new)
     return _Recorder(graph, [node for nodes in new.values() for node in nodes], keep)
