@@ -53,10 +53,12 @@ class Coefficient(Options, frozen=True):
     def __post_init__(self) -> None:
         if self.coefficient == "learnable" and self.initial > self.limit:
             raise ValueError(f"initial {self.initial:g} is above the limit {self.limit:g}")
-        factors = self.coefficient == "scheduled" and self.schedule == "exponential"
-        if (factors or self.coefficient == "learnable") and not (self.initial and self.final):
-            what = "an exponential schedule" if factors else "a learnable coefficient"
-            raise ValueError(f"{what} cannot begin or end at 0")
+        if self.coefficient == "scheduled" and self.schedule == "exponential" and not (self.initial and self.final):
+            raise ValueError("an exponential schedule cannot begin or end at 0")
+        if self.coefficient == "learnable" and not self.initial:
+            raise ValueError("a learnable coefficient cannot begin at 0: its logarithm is trained")
+        if self.coefficient == "learnable" and not self.final:
+            raise ValueError("`final` is of a scheduled coefficient: a learnable one goes where alpha / R takes it")
         if self.begin > self.end:
             raise ValueError(f"the schedule ends at {self.end:g}, before it begins at {self.begin:g}")
 

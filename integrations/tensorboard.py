@@ -8,12 +8,16 @@ from ..compiler.errors import UserError
 from ..compiler.training import Progress
 from ..compiler.training.scalars import scalars
 
+UNDER = "training under "
+"""How lowbit.compile begins what it calls the training under a recipe."""
+
 
 class Log:
     """A report that writes the loss, the penalties, coefficients, zeros and estimated bytes.
 
     Each training has its own folder of scalars below `folder`, `float` and the recipe's name, so that their curves lie
-    over one another.   every: steps from one record to the next.   Raises UserError without tensorboard.
+    over one another; that of a recipe called float is `float (recipe)`.   every: steps from one record to the next.
+    Raises UserError without tensorboard.
     """
 
     def __init__(self, folder: Path, every: int = 10) -> None:
@@ -25,10 +29,10 @@ class Log:
         self.folder, self.every = folder, every
 
     def __call__(self, stage: str, at: Progress | None) -> None:
-        """As `report` of lowbit.compile. stage: its last word names the training."""
+        """As `report` of lowbit.compile. stage: what it calls the training."""
         if at is None or (at.step % self.every and at.step != at.steps):
             return
-        name = stage.rpartition(" ")[2]
+        name = _folder(stage)
         if name not in self._writers:
             # What a run that was killed had written behind its last checkpoint is written anew, and counts no more.
             self._writers[name] = self._open(str(self.folder / name), purge_step=at.step)
@@ -39,3 +43,11 @@ class Log:
         """Write what is left."""
         for writer in self._writers.values():
             writer.close()
+
+
+def _folder(stage: str) -> str:
+    """That of a training, as lowbit.compile calls it."""
+    recipe = stage.removeprefix(UNDER)
+    if recipe == stage:
+        return stage.rpartition(" ")[2]
+    return "float (recipe)" if recipe == "float" else recipe

@@ -131,7 +131,8 @@ def test_it_asks_for_the_length_of_the_training() -> None:
 @pytest.mark.parametrize(
     ("options", "what"),
     [
-        ("initial = 0.0", "cannot begin or end at 0"),
+        ("initial = 0.0", "cannot begin at 0"),
+        ("final = 0.0", "`final` is of a scheduled coefficient"),
         (scheduled("exponential", first=0.0), "cannot begin or end at 0"),
         (scheduled("exponential", last=0.0), "cannot begin or end at 0"),
         (scheduled("ramp", 0.75, 0.25), "before it begins"),

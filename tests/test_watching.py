@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+import sys
+import types
 from collections import Counter
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import lowbit
 import pytest
@@ -101,9 +104,19 @@ def test_the_log_is_read_by_tensorboard(tmp_path: Path) -> None:
     assert {"zeros", "coded_bytes", "coefficient/msqe_weights"} <= set(events.Tags()["scalars"])
 
 
-def test_without_tensorboard_the_log_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import sys
+def test_a_recipe_called_float_has_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from lowbit.integrations.tensorboard import Log
 
+    stand_in, opened = types.ModuleType("torch.utils.tensorboard"), list[str]()
+    stand_in.SummaryWriter = lambda folder, **kwargs: opened.append(folder) or MagicMock()  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", stand_in)
+    log, module = Log(tmp_path, every=1), nn.Linear(2, 2)
+    for stage in ("training in float", "training under float", "training under my float"):
+        log(stage, Progress(1, 1, 0.5, 0.0, module))
+    assert [Path(folder).name for folder in opened] == ["float", "float (recipe)", "my float"]
+
+
+def test_without_tensorboard_the_log_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from lowbit.integrations.tensorboard import Log
 
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
