@@ -10,6 +10,7 @@ import lowbit
 import pytest
 import torch
 import torch.nn.functional as F
+from blocks import BLOCKS, Program, statements
 from captured import twins
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,12 +24,7 @@ from lowbit.compiler.prepared import Prepared
 from lowbit.compiler.rule import Match, rule
 from torch import Tensor, nn
 
-BLOCKS: dict[str, Callable[[], Any]] = {
-    "no_grad": torch.no_grad,
-    "bfloat16": lambda: torch.autocast("cpu", torch.bfloat16),
-    "full": lambda: torch.autocast("cpu", enabled=False),
-    "elsewhere": lambda: torch.autocast("cuda", enabled=False),
-}
+AROUND = ("no_grad", "bfloat16", "full", "elsewhere")
 
 
 def full(x: Tensor) -> Tensor:
@@ -48,38 +44,15 @@ OPS: dict[str, Callable[[nn.Linear, Tensor, Tensor], Tensor]] = {
 }
 
 
-class Program(nn.Module):
-    """Statements in nested blocks; each appends to a list of values that later ones read, all of them returned.
-
-    No weight is read twice: of one within a bfloat16 block and outside of it, torch adds up the gradients in bfloat16.
-    """
+class Layered(Program):
+    """No weight is read twice: of one in a bfloat16 block and outside of it, torch adds up gradients in bfloat16."""
 
     def __init__(self, statements: Any) -> None:
-        super().__init__()
-        torch.manual_seed(1)
-        self.statements, self.layers = statements, nn.ModuleList(nn.Linear(4, 4) for _ in range(9))
+        super().__init__(statements)
+        self.layers = nn.ModuleList(nn.Linear(4, 4) for _ in range(9))
 
-    def forward(self, x: Tensor) -> list[Tensor]:
-        values = [x]
-        self.run(self.statements, values)
-        return values
-
-    def run(self, statements: Any, values: list[Tensor]) -> None:
-        for name, *rest in statements:
-            if name in BLOCKS:
-                with BLOCKS[name]():
-                    self.run(rest[0], values)
-            else:
-                first, second = (values[i % len(values)] for i in rest)
-                values.append(OPS[name](self.layers[len(values) % 9], first, second))  # type: ignore[arg-type]
-
-
-def blocks(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    return st.tuples(st.sampled_from(sorted(BLOCKS)), st.lists(inner, min_size=1, max_size=4))
-
-
-number = st.integers(0, 20)
-statements = st.recursive(st.tuples(st.sampled_from(sorted(OPS)), number, number), blocks, max_leaves=5)
+    def called(self, name: str, first: Tensor, second: Tensor, count: int) -> Tensor:
+        return OPS[name](self.layers[count % 9], first, second)  # type: ignore[arg-type]
 
 
 def seen(module: nn.Module, x: Tensor, call: Callable[..., Any] | None = None, outer: Any = torch.bfloat16) -> Any:
@@ -93,21 +66,21 @@ def seen(module: nn.Module, x: Tensor, call: Callable[..., Any] | None = None, o
     return out, {name: p.grad for name, p in module.named_parameters()}, x.grad
 
 
-def same(model: nn.Module, ours: nn.Module, x: Tensor) -> None:
-    for outer in (torch.bfloat16, None):
+def same(model: nn.Module, ours: nn.Module, x: Tensor, outers: tuple[Any, ...] = (torch.bfloat16, None)) -> None:
+    for outer in outers:
         torch.testing.assert_close(seen(ours, x, outer=outer), seen(model, x, outer=outer), rtol=0, atol=0)
 
 
-@given(st.lists(statements, min_size=1, max_size=3))
+@given(st.lists(statements(OPS, AROUND, 5), min_size=1, max_size=3))
 def test_any_nesting_within_an_autocast_is_the_module(program: Any) -> None:
-    same(*twins(Program(program), (torch.randn(3, 4),)), torch.randn(5, 4))
+    same(*twins(Layered(program), (torch.randn(3, 4),)), torch.randn(5, 4))
 
 
 @pytest.mark.parametrize("name", OPS)
-@pytest.mark.parametrize("block", BLOCKS)
+@pytest.mark.parametrize("block", AROUND)
 def test_each_call_in_each_block(name: str, block: str) -> None:
     program = [("linear", 0, 0), (block, [(name, 1, 0), (name, 2, 1)]), ("linear", 3, 0), ("add", 3, 4)]
-    same(*twins(Program(program), (torch.randn(3, 4),)), torch.randn(5, 4))
+    same(*twins(Layered(program), (torch.randn(3, 4),)), torch.randn(5, 4))
 
 
 class Attention(nn.Module):
@@ -162,15 +135,24 @@ class WithLeaf(nn.Module):
         return z
 
 
-@pytest.mark.parametrize("block", [name for name in BLOCKS if name != "no_grad"])
+@pytest.mark.parametrize("block", [name for name in AROUND if name != "no_grad"])
 def test_a_leaf_runs_within_its_block(block: str) -> None:
-    same(*twins(WithLeaf(block), (torch.randn(3, 4),), ["leaf"]), torch.randn(5, 4))
+    outers = (torch.bfloat16, torch.float16, None)
+    same(*twins(WithLeaf(block), (torch.randn(3, 4),), ["leaf"]), torch.randn(5, 4), outers)
+
+
+def nesting() -> int:
+    depth = torch.autocast_increment_nesting()
+    torch.autocast_decrement_nesting()
+    return depth
 
 
 def test_a_capture_within_an_autocast_is_that_without() -> None:
     model = Attention()
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast("cpu", torch.bfloat16), torch.autocast("cpu", torch.bfloat16):
+        depth = nesting()
         ours = lowbit.capture(model, (X,))
+        assert nesting() == depth
     same(model, ours, X)
     assert ours.training
     with torch.no_grad():

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from blocks import Program, statements
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from lowbit.compiler.capture.regions import inlined, unsplit
@@ -57,47 +58,22 @@ def same(model: nn.Module, *args: Tensor) -> fx.GraphModule:
     return graph
 
 
-class Program(nn.Module):
-    """Statements in nested blocks; each appends to a list of values that later ones read, all of them returned.
-
-    A statement is (name, first, second), whose numbers choose values, or (block, statements).
-    """
-
+class Mixed(Program):
     def __init__(self, statements: Any) -> None:
-        super().__init__()
-        torch.manual_seed(1)
-        self.statements = statements
+        super().__init__(statements)
         self.lin, self.norm = nn.Linear(4, 4), nn.BatchNorm1d(4)
         self.scale = nn.Parameter(torch.rand(4) + 0.5)
         self.register_buffer("total", torch.zeros(4))
 
-    def forward(self, x: Tensor) -> Any:
-        values = [x]
-        self.run(self.statements, values)
-        return values
-
-    def run(self, statements: Any, values: list[Tensor]) -> None:
-        for name, *rest in statements:
-            if name in BLOCKS:
-                with BLOCKS[name]():
-                    self.run(rest[0], values)
-            else:
-                first, second = (values[i % len(values)] for i in rest)
-                values.append(OPS[name](self, first, second))
+    def called(self, name: str, first: Tensor, second: Tensor, count: int) -> Tensor:
+        return OPS[name](self, first, second)
 
 
 def matched(b: Tensor) -> Tensor:
     return b.float().mean(0)
 
 
-BLOCKS: dict[str, Callable[[], Any]] = {
-    "no_grad": torch.no_grad,
-    "enable_grad": torch.enable_grad,
-    "bfloat16": lambda: torch.autocast("cpu", torch.bfloat16),
-    "full": lambda: torch.autocast("cpu", enabled=False),
-    "half": lambda: torch.autocast("cpu", torch.float16),
-}
-OPS: dict[str, Callable[[Program, Tensor, Tensor], Tensor]] = {
+OPS: dict[str, Callable[[Any, Tensor, Tensor], Tensor]] = {
     "linear": lambda m, a, b: m.lin(a.float() if not torch.is_autocast_enabled("cpu") else a),
     "twice": lambda m, a, b: F.linear(F.linear(a.float(), m.lin.weight).float(), m.lin.weight),
     "norm": lambda m, a, b: m.norm(a.float()),
@@ -117,37 +93,31 @@ OPS: dict[str, Callable[[Program, Tensor, Tensor], Tensor]] = {
 }
 
 
-def blocks(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    return st.tuples(st.sampled_from(MIXED), st.lists(inner, min_size=1, max_size=4))
-
-
 # Not float16 within bfloat16: there torch itself reads the cast of a weight that the outer block made.
 MIXED = ("no_grad", "enable_grad", "bfloat16", "full")
-number = st.integers(0, 20)
-statements = st.recursive(st.tuples(st.sampled_from(sorted(OPS)), number, number), blocks, max_leaves=8)
 
 
 @settings(max_examples=20, deadline=None, derandomize=True)
-@given(st.lists(statements, min_size=1, max_size=6))
+@given(st.lists(statements(OPS, MIXED, 8), min_size=1, max_size=6))
 def test_any_nesting_is_the_module(program: Any) -> None:
-    same(Program(program), torch.randn(3, 4, generator=torch.Generator().manual_seed(0)))
+    same(Mixed(program), torch.randn(3, 4, generator=torch.Generator().manual_seed(0)))
 
 
 @pytest.mark.parametrize("name", OPS)
 @pytest.mark.parametrize(
-    "block", [*BLOCKS, "no_grad bfloat16", "bfloat16 no_grad", "bfloat16 full", "no_grad enable_grad"]
+    "block", [*MIXED, "half", "no_grad bfloat16", "bfloat16 no_grad", "bfloat16 full", "no_grad enable_grad"]
 )
 def test_each_call_in_each_block(name: str, block: str) -> None:
     inner: Any = [("linear", 0, 0), (name, 1, 0)]
-    for part in reversed(block.split(" ") if block not in BLOCKS else [block]):
+    for part in reversed(block.split(" ")):
         inner = [(part, inner)]
-    same(Program([("scale", 0, 0), *inner, ("linear", 3, 1), ("add", 2, 4)]), torch.randn(3, 4))
+    same(Mixed([("scale", 0, 0), *inner, ("linear", 3, 1), ("add", 2, 4)]), torch.randn(3, 4))
 
 
 def test_an_activation_is_cast_for_each_reader() -> None:
     """So that its gradients add up in float32, as in the module; those of a weight do so in the lower type."""
     same(
-        Program([("scale", 0, 0), ("bfloat16", [("linear", 1, 0), ("linear", 1, 0), ("einsum", 1, 0)])]),
+        Mixed([("scale", 0, 0), ("bfloat16", [("linear", 1, 0), ("linear", 1, 0), ("einsum", 1, 0)])]),
         torch.randn(9, 4),
     )
 
@@ -228,7 +198,7 @@ def test_nodes_know_their_module_line_and_value() -> None:
 
 def test_torchs_own_subgraphs_are_inlined_too() -> None:
     """As in a program that was saved."""
-    model = Program([("no_grad", [("linear", 0, 0)]), ("bfloat16", [("linear", 1, 0), ("full", [("linear", 2, 0)])])])
+    model = Mixed([("no_grad", [("linear", 0, 0)]), ("bfloat16", [("linear", 1, 0), ("full", [("linear", 2, 0)])])])
     program = torch.export.export(model, (torch.randn(3, 4),), strict=False)
     whole = program.module(check_guards=False)
     graph = fx.GraphModule(whole, inlined(whole))
