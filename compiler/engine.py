@@ -15,8 +15,8 @@ from .errors import Broken
 from .graph import Graph, is_effect, layer, origin
 from .meter import counted
 from .pattern import Bindings, Miss
-from .progress import Progress
 from .rule import Match, Rule
+from .termination import Termination
 
 
 @dataclass(frozen=True)
@@ -47,23 +47,23 @@ class Context:
 def rewrite(graph: Graph, rules: Sequence[Rule], context: Context) -> tuple[Graph, list[Event]]:
     """Apply rules until none fires; the given graph is not touched.
 
-    Raises Broken, naming the rules, when that would never end (see `progress`).
+    Raises Broken, naming the rules, when that would never end (see `termination`).
     """
     working, _ = graph.copy()
     state: dict[str, torch.Tensor] = dict(working.state)
     working = replace(working, state=state)
     by_target = _index(rules)
     events: list[Event] = []
-    progress = Progress(frozenset(state), len(graph.fx.nodes))
+    termination = Termination(frozenset(state), len(graph.fx.nodes))
     while True:
         swept = _sweep(working, state, by_target, context)
         events = [*_lasting(events, working), *swept]
         fired = {event.rule for event in swept if event.fired}
         if not fired:
             return replace(working, state=_useful(graph, working, state)), events
-        if endless := progress.endless(working, fired):
+        if endless := termination.endless(working, fired):
             why, names = endless
-            what = f"rules keep firing after {len(progress.fired)} sweeps: {', '.join(names)}"
+            what = f"rules keep firing after {len(termination.fired)} sweeps: {', '.join(names)}"
             raise Broken(what, where=context.label, why=why)
 
 

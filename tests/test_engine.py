@@ -8,7 +8,7 @@ from lowbit.compiler.edit import Edit
 from lowbit.compiler.engine import Context, rewrite
 from lowbit.compiler.errors import Broken
 from lowbit.compiler.pattern import Weight, aten
-from lowbit.compiler.progress import FREE, GROWING
+from lowbit.compiler.termination import FREE, GROWING
 from lowbit.compiler.rule import Match, Rule, rule
 from lowbit.compiler.sketches.sketch import build
 from torch import fx

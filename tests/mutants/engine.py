@@ -4,7 +4,7 @@ from mutant import Mutant
 
 PATTERNS, PLUGINS, SETTINGS = "tests/test_pattern_laws.py", "tests/test_plugins.py", "tests/test_settings.py"
 LAWS, NETS, ENGINE = "tests/test_laws.py::test_a_law_can_fail", "tests/test_nets.py", "tests/test_engine.py"
-OWN, PROGRESS = "testing/laws.py", "compiler/progress.py"
+OWN, TERMINATION = "testing/laws.py", "compiler/termination.py"
 
 MUTANTS: list[Mutant] = [
     Mutant(
@@ -124,14 +124,14 @@ MUTANTS: list[Mutant] = [
     ),
     Mutant(
         "a graph that comes back is not known",
-        PROGRESS,
+        TERMINATION,
         'lines.append(f"{node.op}',
         'lines.append(f"{node.name} {node.op}',
         f"{ENGINE}::test_rules_that_chase_each_other_are_stopped_and_named",
     ),
     Mutant(
         "sweeps end after twenty",
-        PROGRESS,
+        TERMINATION,
         "if count > self.largest + FREE:",
         "if count > FREE:",
         f"{ENGINE}::test_a_rule_may_move_a_node_one_place_a_sweep",

@@ -17,7 +17,7 @@ GROWING = 100
 
 
 @dataclass
-class Progress:
+class Termination:
     """The sweeps so far.   given: names of the tensors that the graph came with, which keep what they hold.
 
     fired: the rules that fired in each sweep.   seen: a graph -> after how many sweeps it was there.
