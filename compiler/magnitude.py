@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Annotated, TypeAlias
 
 import torch
+from msgspec import Meta
 from torch import Tensor
 
 from .errors import UserError
+
+Deviations: TypeAlias = Annotated[float, Meta(ge=-2, le=10)]
+"""sigma of a threshold mean |w| + sigma std |w|."""
 
 
 def check_shares(shares: Iterable[float], scope: str) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 from msgspec import Meta
 
 from .contract import Options
+from .magnitude import Deviations
 from .quantizer import FOLDER, Quantizer
 from .registry import members
 
@@ -39,7 +40,7 @@ class Quantizing(Options, frozen=True):
     weights: OfWeights = "learned"
     activations: OfActivations = "learned"
     weight_range: Literal["unit", "max"] = "unit"
-    sigma: Annotated[float, Meta(ge=-4, le=8)] = 0.0
+    sigma: Deviations = 0.0
     freeze_bits: Annotated[float, Meta(ge=0, le=1)] = 1.0
 
 

@@ -20,9 +20,9 @@ from torch import Tensor, fx
 from ..compiler.clock import step_ending
 from ..compiler.contract import Exact, Pass
 from ..compiler.edit import Edit
-from ..compiler.magnitude import deviating
-from ..compiler.masks.placement import placed, scheduled
-from ..compiler.masks.schedule import Schedule, criterion
+from ..compiler.magnitude import Deviations, deviating
+from ..compiler.masks.criterion import Schedule, criterion
+from ..compiler.masks.placement import masking, placed
 from ..compiler.rule import Match
 
 _own = torch.ops.lowbit
@@ -35,7 +35,7 @@ class Settings(Schedule, frozen=True):
     """sigma: the thresholds' distance from the mean magnitude, in deviations.   low, high: what they are multiplied by,
     below which a weight goes and from which on it returns."""
 
-    sigma: Annotated[float, Meta(ge=-2, le=10)] = 0.5
+    sigma: Deviations = 0.5
     low: Annotated[float, Meta(ge=0, le=10)] = 0.9
     high: Annotated[float, Meta(ge=0, le=10)] = 1.1
     gradient: Literal["masked", "straight"] = "straight"
@@ -85,7 +85,7 @@ def given(match: Match, edit: Edit, weights: list[fx.Node]) -> Sequence[Any]:
 
 
 PASS = Pass(
-    rules=scheduled(surgery, "prune_by_surgery", given),
+    rules=masking(surgery, "prune_by_surgery", given),
     law=Exact(),
     options=Settings,
     plan=placed(surgery),

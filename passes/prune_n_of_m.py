@@ -19,8 +19,8 @@ from ..compiler.contract import Exact, Pass
 from ..compiler.edit import Edit
 from ..compiler.graph import arguments, shape
 from ..compiler.layers import groups, weight_of
-from ..compiler.masks.placement import layers_of, placed, scheduled
-from ..compiler.masks.schedule import Schedule, criterion
+from ..compiler.masks.criterion import Schedule, criterion
+from ..compiler.masks.placement import layers_of, masking, placed
 from ..compiler.operators import TRANSPOSED
 from ..compiler.rule import Match
 
@@ -83,7 +83,7 @@ def given(match: Match, edit: Edit, weights: list[fx.Node]) -> Sequence[Any]:
 
 
 PASS = Pass(
-    rules=scheduled(n_of_m, "prune_n_of_m", given),
+    rules=masking(n_of_m, "prune_n_of_m", given),
     law=Exact(),
     options=Settings,
     plan=placed(n_of_m, _whole),

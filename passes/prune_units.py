@@ -25,8 +25,8 @@ from ..compiler.facts import folds_alone
 from ..compiler.graph import Graph, layer
 from ..compiler.layers import weight_of
 from ..compiler.magnitude import cubic
-from ..compiler.masks.placement import Plan, end_of, scheduled
-from ..compiler.masks.schedule import Schedule, Sparsity, criterion
+from ..compiler.masks.criterion import Schedule, Sparsity, criterion
+from ..compiler.masks.placement import Plan, end_of, masking
 from ..compiler.rule import Match
 from ..compiler.units.trained import STAYS, Coupled, coupled
 
@@ -137,7 +137,7 @@ def given(match: Match, edit: Edit, weights: list[fx.Node]) -> Sequence[Any]:
 
 
 PASS = Pass(
-    rules=scheduled(unit_masks, "prune_units", given),
+    rules=masking(unit_masks, "prune_units", given),
     law=Exact(),
     options=Settings,
     plan=plan,

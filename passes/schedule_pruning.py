@@ -19,8 +19,8 @@ from ..compiler.contract import Exact, OptionsFor, Pass
 from ..compiler.edit import Edit
 from ..compiler.graph import Graph
 from ..compiler.magnitude import check_shares, cubic, largest
-from ..compiler.masks.placement import Plan, placed, scheduled
-from ..compiler.masks.schedule import Schedule, Sparsity, criterion
+from ..compiler.masks.criterion import Schedule, Sparsity, criterion
+from ..compiler.masks.placement import Plan, masking, placed
 from ..compiler.rule import Match
 
 
@@ -61,7 +61,7 @@ def given(match: Match, edit: Edit, weights: list[fx.Node]) -> Sequence[Any]:
 
 
 PASS = Pass(
-    rules=scheduled(pruning_masks, "schedule_pruning", given),
+    rules=masking(pruning_masks, "schedule_pruning", given),
     law=Exact(),
     options=Settings,
     plan=plan,

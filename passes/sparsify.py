@@ -17,9 +17,9 @@ from torch import Tensor, fx
 
 from ..compiler.contract import Exact, Pass
 from ..compiler.edit import Edit
-from ..compiler.magnitude import deviating
-from ..compiler.masks.placement import placed, scheduled
-from ..compiler.masks.schedule import Schedule, criterion
+from ..compiler.magnitude import Deviations, deviating
+from ..compiler.masks.criterion import Schedule, criterion
+from ..compiler.masks.placement import masking, placed
 from ..compiler.rule import Match
 from ..compiler.schedule import Share
 
@@ -27,7 +27,7 @@ from ..compiler.schedule import Share
 class Settings(Schedule, frozen=True):
     """sigma: the threshold's distance from the mean magnitude, in deviations."""
 
-    sigma: Annotated[float, Meta(ge=-2, le=10)] = 0.0
+    sigma: Deviations = 0.0
     begin: Share = 1 / 3
     end: Share = 1.0
     every: Annotated[int, Meta(ge=1, le=1_000_000)] = 1
@@ -48,7 +48,7 @@ def given(match: Match, edit: Edit, weights: list[fx.Node]) -> Sequence[Any]:
 
 
 PASS = Pass(
-    rules=scheduled(sparsified, "sparsify", given),
+    rules=masking(sparsified, "sparsify", given),
     law=Exact(),
     options=Settings,
     plan=placed(sparsified),

@@ -13,7 +13,7 @@ from ..compiler.contract import Close, CloseAbove, Exact, ExactIntegers, OnGrid
 from ..compiler.facts import Fact
 from ..compiler.graph import Graph, arguments, origin
 from ..compiler.layers import is_transform
-from ..compiler.masks.schedule import is_criterion
+from ..compiler.masks.criterion import is_criterion
 from ..compiler.modes import evaluated
 from ..compiler.sketches.trial import advance
 from ..compiler.text import digest, text

@@ -15,7 +15,7 @@ from lowbit.compiler import magnitude
 from lowbit.compiler.capture import capture
 from lowbit.compiler.layers import MASKS
 from lowbit.compiler.masks.placement import masks_behind
-from lowbit.compiler.masks.schedule import Schedule
+from lowbit.compiler.masks.criterion import Schedule
 from lowbit.compiler.pipeline import run
 from lowbit.compiler.sketches.sketch import build
 from masked import SKETCH, STEPS, codes, full, masks, recipe, trained

@@ -26,7 +26,7 @@ from ..layers import MASKS, is_layer, weight_of, weights_multiplied
 from ..operators import EMBEDDING, MATMULS
 from ..pattern import Planned, Whole
 from ..rule import Match, Rule, rule
-from .schedule import Schedule
+from .criterion import Schedule
 
 _aten, _own = torch.ops.aten, torch.ops.lowbit
 
@@ -156,7 +156,7 @@ def mask(match: Match, edit: Edit) -> fx.Node:
     return edit.call(product, match.root, edit.buffer(f"{MASKS}{weight.target}", ones))
 
 
-def scheduled(criterion: Any, name: str, given: Given) -> tuple[Rule, Rule]:
+def masking(criterion: Any, name: str, given: Given) -> tuple[Rule, Rule]:
     """The rules of a pass of that name: masks on the weights of its plan, and the criterion that sets them."""
 
     def unscheduled(match: Match) -> str:

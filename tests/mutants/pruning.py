@@ -4,7 +4,7 @@ from mutant import Mutant
 
 LAW = "tests/test_pass_laws.py::test_law"
 AGP = "passes/schedule_pruning.py"
-SCHEDULE, PLACES, MAGNITUDE = "compiler/masks/schedule.py", "compiler/masks/placement.py", "compiler/magnitude.py"
+SCHEDULE, PLACES, MAGNITUDE = "compiler/masks/criterion.py", "compiler/masks/placement.py", "compiler/magnitude.py"
 SURGERY, N_OF_M, UNITS = "passes/prune_by_surgery.py", "passes/prune_n_of_m.py", "passes/prune_units.py"
 TESTS, PRUNING = "tests/test_schedule.py", "tests/test_pruning.py"
 NARROW = "tests/test_prune_units.py"
