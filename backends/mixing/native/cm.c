@@ -105,12 +105,9 @@ CM_INLINE int take(cm_state *s, uint32_t p)
 {
     uint32_t bound = (uint32_t)(((uint64_t)s->range * p) >> 16);
     int bit = s->code < bound;
-    if (bit) {
-        s->range = bound;
-    } else {
-        s->code -= bound;
-        s->range -= bound;
-    }
+    uint32_t zero = (uint32_t)bit - 1; /* all ones for a 0: no processor foretells these bits, so no branch */
+    s->code -= bound & zero;
+    s->range = (bound & ~zero) | ((s->range - bound) & zero);
     while (s->range < 1u << 24) {
         s->code = s->code << 8 | next(s);
         s->range <<= 8;
