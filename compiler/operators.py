@@ -68,6 +68,8 @@ AVERAGES = calls(
     *("upsample_linear1d", "upsample_bilinear2d", "upsample_trilinear3d"),
 )
 """Calls whose output values lie between some of their input's values."""
+TOTALS = frozenset({aten.sum.default, aten.sum.dim_IntList, aten.mean.default, aten.mean.dim})
+"""Sums and averages over axes."""
 MAX_POOLS = calls("max_pool1d", "max_pool2d", "max_pool3d")
 LISTS = (
     calls("chunk", "split", "split_with_sizes", "tensor_split", "unbind", "topk", "sort")

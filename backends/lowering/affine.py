@@ -1,6 +1,6 @@
 """k x + t for each channel, k and t constants: an accumulator of one product, +-2^m q + round(t 2^m / (|k| s)).
 
-m is as large as 32 bits allow, up to 20, so that t is as good as exact.
+m is as large as 32 bits allow, up to 20, so that t is as good as exact; 0 where there is no t.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from .real import Real
 
 BITS, ROOM = 20, 2.0**30
 """The most that m may be, and the sum of magnitudes that an accumulator is given."""
+NARROW = 2**17
+"""The magnitude of integers of which nothing is seen beside a constant of 2^30."""
 
 
 def affine(node: Node, x: Real, k: Floats | float, t: Floats | float) -> Real:
@@ -24,15 +26,19 @@ def affine(node: Node, x: Real, k: Floats | float, t: Floats | float) -> Real:
     shape = (1,) * (len(sizes) + 1 - len(shape)) + shape
     if len(shape) != len(sizes) + 1 or shape[0] != 1:
         raise node.unsupported("it does not multiply and add one constant a channel")
-    axes = {axis for axis, size in enumerate(shape[1:]) if size > 1} | ({x.axis} if x.scale.size > 1 else set())
+    rest = np.zeros(1) if x.rest is None else x.rest
+    axes = {axis for axis, size in enumerate(shape[1:]) if size > 1}
+    axes |= {x.axis} if max(x.scale.size, rest.size) > 1 else set()
     if len(axes) > 1:
         return _everywhere(node, x, k, np.broadcast_to(t, (1, *sizes)))
     axis = next(iter(axes), 0)
     channels = sizes[axis] if axes else 1
     k, t = (np.broadcast_to(np.asarray(v, np.float64).reshape(-1), channels) for v in (k, t))
-    weight, bias, scale = _product(node, x, k, t)
-    value = _multiplied(node, x.value, axis, weight, bias)
-    return Real(value, scale if len(set(scale)) > 1 else scale[:1], axis=axis, wide=True)
+    weight, scale = _product(node, x, k, t)
+    units = t / scale + weight * rest
+    integers = np.floor(units + 0.5)
+    value = _multiplied(node, x.value, axis, weight, integers.astype(np.int64) - x.zero * weight)
+    return Real(value, scale if len(set(scale)) > 1 else scale[:1], axis=axis, wide=True, rest=units - integers)
 
 
 def _everywhere(node: Node, x: Real, k: Floats | float, t: Floats) -> Real:
@@ -40,25 +46,25 @@ def _everywhere(node: Node, x: Real, k: Floats | float, t: Floats) -> Real:
     sizes = node.builder[x.value].shape
     if np.size(k) > 1 or x.scale.size > 1:
         raise node.unsupported("it does not multiply and add one constant a channel")
-    every = np.full(t.size, np.asarray(k, np.float64).item())
-    weight, bias, scale = _product(node, x, every, t.reshape(-1).astype(np.float64), alike=True)
+    every, real = np.full(t.size, np.asarray(k, np.float64).item()), t.reshape(-1).astype(np.float64)
+    weight, scale = _product(node, x, every, real, alike=True)
+    bias = np.floor(real / scale + 0.5).astype(np.int64) - x.zero * weight
     flat = node.step("reshape", x.value, shape=(t.size,))
     return Real(node.step("reshape", _multiplied(node, flat, 0, weight, bias), shape=sizes), scale[:1], wide=True)
 
 
-def _product(node: Node, x: Real, k: Floats, t: Floats, alike: bool = False) -> tuple[Integers, Integers, Floats]:
-    """(weight, bias, scale), each (channels,): weight q + bias stands for scale times itself.   alike: of one scale."""
+def _product(node: Node, x: Real, k: Floats, t: Floats, alike: bool = False) -> tuple[Integers, Floats]:
+    """(weight, scale), each (channels,): weight q stands for scale times itself, k x.   alike: all of one scale."""
     step, seen = np.abs(k) * x.scale, node.builder[x.value].range
     magnitude = max(-seen.lo, seen.hi) + abs(x.zero)
     constant = step * ROOM <= np.abs(t)  # beside t nothing is seen of x
-    if alike and constant.any():
+    if (constant & (k != 0)).any() and (alike or magnitude > NARROW):
         raise node.unsupported("a constant is too large beside its input for a 32-bit accumulator")
     step = np.where(constant, np.where(t == 0, 1.0, np.abs(t) * 2.0**-BITS), step)
     m = np.floor(np.log2(ROOM / (magnitude + np.abs(t) / step))).clip(0, BITS) * ~constant
-    m = np.full_like(m, m.min()) if alike else m
+    m = np.full_like(m, m.min()) if alike else m * bool(t.any())
     weight = (np.sign(k) * 2.0**m * ~constant).astype(np.int64)
-    scale = step * 2.0**-m
-    return weight, np.floor(t / scale + 0.5).astype(np.int64) - x.zero * weight, scale
+    return weight, step * 2.0**-m
 
 
 def _multiplied(node: Node, value: int, axis: int, weight: Integers, bias: Integers) -> int:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...compiler.arrays import Floats
 from ..fixed.ops.table import MOST
 from .lower import Node
 from .real import Curve, Input, Limited, Real, Sum
@@ -44,10 +45,20 @@ def curve(node: Node) -> Curve:
     if found.shape != probe.shape:
         raise node.unsupported("its constants differ along several axes")
     values = found.reshape(len(found), channels).T.numpy().astype(precision(node)).astype(np.float64)
-    if np.isnan(values).any():
-        place = int(np.isnan(values).any(axis=0).argmax())
-        raise node.unsupported(f"its value at {before.values[0, place]:g}, which its input's grid holds, is no number")
+    values = np.array([_filled(node, row) for row in values])
     return Curve(before.x, values, before.first, axis)
+
+
+def _filled(node: Node, row: Floats) -> Floats:
+    """The values, with the nearest number where there is none: the model itself gives nothing to go on with there."""
+    numbers = np.flatnonzero(~np.isnan(row))
+    if not numbers.size:
+        raise node.unsupported("it gives no number for any integer of its input's grid")
+    places = np.arange(len(row))
+    after = numbers[np.searchsorted(numbers, places).clip(max=len(numbers) - 1)]
+    before = numbers[(np.searchsorted(numbers, places, side="right") - 1).clip(min=0)]
+    found: Floats = row[np.where(np.abs(after - places) < np.abs(before - places), after, before)]
+    return found
 
 
 def _before(node: Node, name: str) -> Curve:

@@ -5,6 +5,7 @@ Each answer is one sweep over the nodes, so that a graph of ten thousand takes n
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, replace
 from typing import Any
@@ -26,6 +27,7 @@ from ..operators import (
     NONNEGATIVE,
     SCALINGS,
     SHIFTS,
+    TOTALS,
     TRANSPOSED,
     aten,
     own,
@@ -37,12 +39,14 @@ from .sharing import carried, floating, readers
 class _Sums:
     """An accumulator. axis: of its channels.   linear: a factor or a bias a channel still goes into its weights.
 
-    spatial: maxima over windows stay within a channel.
+    spatial: maxima over windows stay within a channel.   total: a sum over axes, which further sums and a factor of all
+    go into.
     """
 
     axis: int
     linear: bool = True
     spatial: bool = False
+    total: bool = False
 
 
 def fused(graph: Graph, constants: Set[fx.Node]) -> Mapping[fx.Node, fx.Node]:
@@ -60,11 +64,14 @@ def fused(graph: Graph, constants: Set[fx.Node]) -> Mapping[fx.Node, fx.Node]:
             sums[node] = _Sums(channel_axis(node), spatial=node.target in CONVOLUTIONS | TRANSPOSED)
         elif node.target in MATMULS:
             sums[node] = _Sums(len(shape(node)) - 1)
-        elif (source := _operand(node, constants)) is not None and _is_read_once(source):
-            behind = _behind(node, source, sums.get(source), constants)
+        elif (source := _operand(node, constants)) is not None:
+            once = _is_read_once(source)
+            behind = _behind(node, source, sums.get(source), constants) if once else None
             if behind is not None:
                 sums[node] = behind
-            if behind is not None or (node.target in CLAMPS and source.op == "call_function"):
+            elif node.target in TOTALS:
+                sums[node] = _Sums(0, total=True)
+            if behind is not None or (once and node.target in CLAMPS and source.op == "call_function"):
                 found[source] = node
     return found
 
@@ -83,6 +90,9 @@ def _behind(node: fx.Node, source: fx.Node, sums: _Sums | None, constants: Set[f
     """What the call makes of an accumulator, or nothing where that must be rounded first."""
     if sums is None:
         return None
+    if sums.total:
+        alike = node.target in TOTALS or (node.target in SCALINGS and _by_a_number(node))
+        return sums if alike else None
     if node.target in CLAMPS or (node.target in MAX_POOLS and sums.spatial):
         return replace(sums, linear=False)  # rounding keeps order: the maximum goes first, and less is rounded
     if not sums.linear:
@@ -90,6 +100,12 @@ def _behind(node: fx.Node, source: fx.Node, sums: _Sums | None, constants: Set[f
     if node.target is aten.batch_norm.default:
         return sums if sums.axis == 1 else None
     return sums if node.target in SCALINGS | SHIFTS and _a_channel(node, source, sums.axis) else None
+
+
+def _by_a_number(node: fx.Node) -> bool:
+    """Whether a value is multiplied or divided by a positive number."""
+    other = arguments(node)["other"]
+    return isinstance(other, (int, float)) and 0 < other < math.inf
 
 
 def _a_channel(node: fx.Node, source: fx.Node, axis: int) -> bool:
@@ -131,12 +147,14 @@ def _stays_positive(node: fx.Node, found: Set[fx.Node]) -> bool:
     if node.target in CLAMPS:
         least, most = _limits(node)
         return at_least_zero(most) and ((least is not None and least >= 0) or at_least_zero(arguments(node)["self"]))
-    if node.target in AVERAGES | {aten.sum.dim_IntList, aten.sum.default}:
+    if node.target in AVERAGES | TOTALS:
         return at_least_zero(node.all_input_nodes[0])
     if node.target in ADDITIONS | SCALINGS:
         given = arguments(node)
         square = given["self"] is given["other"] and node.target in SCALINGS
         return square or (given.get("alpha", 1) >= 0 and all(at_least_zero(given[key]) for key in ("self", "other")))
+    if node.target is aten.pow.Tensor_Scalar:
+        return at_least_zero(arguments(node)["self"]) or arguments(node)["exponent"] % 2 == 0
     return node.target in MATMULS and all(map(at_least_zero, node.all_input_nodes))
 
 

@@ -35,8 +35,8 @@ def _build(node: Node) -> Lowered:
     if factors is None:
         return curve(node)
     k, t = factors
-    if x.zero == 0 and not np.any(t) and np.size(k) == 1 and np.all(k > 0):
-        return replace(x, scale=x.scale * float(k.item()))
+    if x.zero == 0 and not t.any() and k.size == 1 and k.item() > 0:
+        return replace(x, scale=x.scale * k.item())
     alone = x.wide or x.scale.size > 1 or max(np.size(k), np.size(t)) > 1
     return affine(node, x, k, t) if alone else curve(node)
 

@@ -1,0 +1,197 @@
+"""Functions, sums, products and averages in integers: from equal integers before it, each grid gets the exact value."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from functools import cache, partial
+from typing import Any
+
+import lowbit
+import pytest
+import torch
+import torch.nn.functional as F
+from lowbit import Prepared
+from lowbit.api import deployed
+from lowbit.compiler.graph import Graph, arguments
+from lowbit.compiler.operators import aten
+from prepared import custom
+from test_lowering_laws import equal_integers, grids, program_codes
+from torch import Tensor, fx, nn
+
+RECIPE = 'name = "one"\n[[prepare]]\nuse = "normalize"\n[[prepare]]\nuse = "insert_fake_quant"\noutput_bits = 8\n'
+SHAPE = (4, 5, 6)
+Function = Callable[["Several", Tensor], Tensor]
+
+
+class Several(nn.Module):
+    """Functions of one input, which a convolution makes negative and positive."""
+
+    def __init__(self, functions: Mapping[str, Function]) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.functions = functions
+        self.slope, self.slopes = nn.PReLU(), nn.PReLU(SHAPE[0])
+        self.conv = nn.Conv2d(4, 4, 3, padding=1)
+        self.register_buffer("channels", torch.tensor([0.5, -1.5, 0.01, 3.0]).reshape(4, 1, 1))
+        self.register_buffer("columns", torch.linspace(-2, 1, SHAPE[-1]))
+        self.register_buffer("every", torch.randn(SHAPE))
+        nn.init.uniform_(self.slopes.weight, -0.5, 0.5)
+
+    def forward(self, x: Tensor) -> Any:
+        return tuple(function(self, x) for function in self.functions.values())
+
+
+def average(x: Tensor) -> Tensor:
+    return x.mean((2, 3), keepdim=True)
+
+
+def deviation(x: Tensor) -> Tensor:
+    """As in the contrast attention of IMDN."""
+    count = x.size(2) * x.size(3)
+    mean = x.sum(3, keepdim=True).sum(2, keepdim=True) / count
+    return ((x - mean).pow(2).sum(3, keepdim=True).sum(2, keepdim=True) / count).pow(0.5)
+
+
+def excited(x: Tensor) -> Tensor:
+    return x * F.hardsigmoid(F.adaptive_avg_pool2d(x, 1))
+
+
+def _called(function: Callable[[Tensor], Tensor], m: Several, x: Tensor) -> Tensor:
+    return function(x)
+
+
+FUNCTIONAL = [*("hardswish", "hardsigmoid", "silu", "gelu", "elu", "selu", "celu"), *("softplus", "mish", "logsigmoid")]
+PLAIN = ["sigmoid", "tanh", "exp", "abs", "neg", "square", "sin", "erf"]
+CURVES: Mapping[str, Function] = {
+    **{name: partial(_called, getattr(F, name)) for name in FUNCTIONAL},
+    **{name: partial(_called, getattr(torch, name)) for name in PLAIN},
+    "leaky": lambda m, x: F.leaky_relu(x, 0.2),
+    "gelu tanh": lambda m, x: F.gelu(x, approximate="tanh"),
+    "cube": lambda m, x: x**3,
+    "power of two": lambda m, x: 2.0**x,
+    "roots": lambda m, x: x.relu().sqrt() + (x.abs() + 0.1).rsqrt(),
+    "one slope": lambda m, x: m.slope(x),  # type: ignore[operator]
+    "slopes": lambda m, x: m.slopes(x),  # type: ignore[operator]
+    "in place": lambda m, x: F.hardswish(x + x, inplace=True),
+    "limited": lambda m, x: x.tanh().clamp(-0.4, 0.3),
+    "no number below zero": lambda m, x: (1.5 + x.tanh()).log(),
+    "quotient": lambda m, x: 1 / (x.abs() + 1),
+}
+SUMS: Mapping[str, Function] = {
+    "difference": lambda m, x: x - x.sigmoid(),
+    "alpha": lambda m, x: torch.sub(x, x.sigmoid(), alpha=2),
+    "backwards": lambda m, x: torch.rsub(x, x.sigmoid()),
+    "spread": lambda m, x: x - average(x),
+    "spread sum": lambda m, x: average(x) + x,
+    "product": lambda m, x: x.sigmoid() * x.tanh(),
+    "square": lambda m, x: x * x,
+    "excited": lambda m, x: excited(x),
+    "number": lambda m, x: x + 3.0,
+    "from a number": lambda m, x: 1 - x,
+    "scaled": lambda m, x: x * 0.3 / 7,
+    "negative": lambda m, x: x * -2,
+    "channels": lambda m, x: x * m.channels,  # type: ignore[operator]
+    "columns": lambda m, x: x * m.columns,  # type: ignore[operator]
+    "over columns": lambda m, x: x / m.columns,  # type: ignore[operator]
+    "channel bias": lambda m, x: m.channels - x,  # type: ignore[operator]
+    "every bias": lambda m, x: x + m.every,  # type: ignore[operator]
+    "behind a layer": lambda m, x: F.relu(m.conv(x) * (m.channels / 3) + 0.25),  # type: ignore[operator]
+    "halved layer": lambda m, x: m.conv(x) * 0.5,  # type: ignore[operator]
+}
+AVERAGES: Mapping[str, Function] = {
+    "mean": lambda m, x: x.mean((2, 3)),
+    "negative axes": lambda m, x: x.mean((-1, -2), keepdim=True),
+    "of channels": lambda m, x: x.mean(1, keepdim=True),
+    "last": lambda m, x: x.mean(-1),
+    "total": lambda m, x: x.sum(3, keepdim=True).sum(2) / 30,
+    "adaptive": lambda m, x: F.adaptive_avg_pool2d(x, (1, 1)),
+    "adaptive even": lambda m, x: F.adaptive_avg_pool2d(x, (5, 2)),
+    "adaptive uneven": lambda m, x: F.adaptive_avg_pool2d(x, (2, 4)),
+    "adaptive wider": lambda m, x: F.adaptive_avg_pool2d(x, (7, 6)),
+    "windows": lambda m, x: F.avg_pool2d(x, 2),
+    "padded": lambda m, x: F.avg_pool2d(x, 3, 1, 1),
+    "uncounted padding": lambda m, x: F.avg_pool2d(x, 3, 2, 1, count_include_pad=False),
+    "ceiling": lambda m, x: F.avg_pool2d(x, 2, 2, ceil_mode=True),
+    "padded ceiling": lambda m, x: F.avg_pool2d(x, 3, 2, 1, ceil_mode=True),
+    "divisor": lambda m, x: F.avg_pool2d(x, 3, 2, 1, divisor_override=5),
+    "line": lambda m, x: F.avg_pool1d(x.flatten(2), 4),
+    "adaptive line": lambda m, x: F.adaptive_avg_pool1d(x.flatten(2), 7),
+    "volume": lambda m, x: F.avg_pool3d(x.unsqueeze(1), 2, 1, 1),
+    "adaptive volume": lambda m, x: F.adaptive_avg_pool3d(x.unsqueeze(1), (2, 5, 1)),
+    "deviation": lambda m, x: deviation(x) + average(x),
+}
+TABLES = {"curves": CURVES, "sums": SUMS, "averages": AVERAGES}
+every_table = pytest.mark.parametrize("table", TABLES)
+
+
+@cache
+def prepared(table: str) -> tuple[Prepared, Tensor]:
+    x = 2 * torch.randn(16, *SHAPE, generator=torch.Generator().manual_seed(0))
+    return lowbit.prepare(Several(TABLES[table]).eval(), (x,), custom(RECIPE)), x
+
+
+@every_table
+def test_integers_are_those_of_the_graph(table: str) -> None:
+    equal_integers(*prepared(table))
+
+
+class Beside(fx.Interpreter):
+    """Runs the graph as it is, each grid going on with the program's integers; counts those that it would not give."""
+
+    def __init__(self, graph: Graph, given: Mapping[str, Tensor]) -> None:
+        super().__init__(copy.deepcopy(graph.module()))
+        self.given, self.different, self.all = given, 0, 0
+
+    def run_node(self, n: fx.Node) -> Any:
+        if n.name not in self.given:
+            return super().run_node(n)
+        call = {name: self.env.get(value, value) for name, value in arguments(n).items()}
+        codes = (call["x"] / call["scale"]).add_(0.5).floor_().clamp_(call["lo"], call["hi"])
+        q = self.given[n.name].reshape(codes.shape)
+        assert bool(((codes - q).abs() <= 1).all())
+        self.different += int((codes != q).sum())
+        self.all += q.numel()
+        return q * call["scale"]
+
+
+@every_table
+def test_codes_of_the_prepared_model_differ_in_one_of_ten_thousand_at_most(table: str) -> None:
+    ours, x = prepared(table)
+    graph = deployed(ours).graph
+    runner = Beside(graph, program_codes(graph, x))
+    with torch.no_grad():
+        runner.run(x)
+    assert runner.all > 10_000
+    assert runner.different <= runner.all // 10_000
+
+
+@every_table
+def test_all_targets_agree(table: str) -> None:
+    ours, x = prepared(table)
+    program = lowbit.lower(ours)
+    assert all(comparison.equal for comparison in lowbit.check(program, *program.quantize(x[:1])))
+
+
+def test_sums_over_one_axis_after_another_are_rounded_once() -> None:
+    """And what goes on over their count."""
+    graph = deployed(prepared("averages")[0]).graph
+    pairs = [node for node in graph.nodes if node.target is aten.sum.dim_IntList]
+    assert len(pairs) == 6
+    assert sum(node.all_input_nodes[0].target is aten.sum.dim_IntList for node in pairs) == 3
+    assert len(grids(graph)) < len(graph.nodes) / 2
+
+
+REFUSED: Mapping[str, tuple[Function, str]] = {
+    "two values": (lambda m, x: x / x.exp(), "divides by a value that is no constant"),
+    "the batch": (lambda m, x: x - x.mean(0, keepdim=True), "it sums over the batch"),
+    "two axes": (lambda m, x: x.sigmoid() ** (m.every.abs() + 1), "constants differ along several axes"),  # type: ignore[operator]
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_has_no_integer_form_is_told_why(name: str) -> None:
+    function, why = REFUSED[name]
+    with pytest.raises(lowbit.Unsupported) as caught:
+        lowbit.prepare(Several({name: function}).eval(), (torch.randn(2, *SHAPE),), custom(RECIPE))
+    assert why in caught.value.why
