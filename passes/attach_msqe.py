@@ -9,7 +9,7 @@ is weighted by a coefficient of its own, see `compiler/coefficient.py`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +27,7 @@ from ..compiler.grids.scales import trained
 from ..compiler.pattern import Whole
 from ..compiler.rule import Match, rule
 
-_own = torch.ops.lowbit
+_aten, _own = torch.ops.aten, torch.ops.lowbit
 
 
 SAMPLES = 1 << 14
@@ -57,23 +57,28 @@ def msqe(
     shares: list[float],
     samples: int,
 ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
-    """(the sum over edges of share * mean (x - Q(x))^2, a scalar; the errors and the integers, for the gradient).
+    """(the sum over edges of share * mean (x - Q(x))^2, a scalar; its gradients by the scales, and by the xs).
 
     samples: look at about so many values of an x, which gets no gradient then; 0: at all of them. The gradients are
     the closed forms above, not a graph of small steps.
     """
-    pairs = [
-        _error(_sampled(x, samples), scale, *grid)
-        for x, scale, *grid in zip(xs, scales, zero, lo, hi, axis, odd, strict=True)
+    edges = zip(xs, scales, zero, lo, hi, axis, odd, strict=True)
+    pairs = [_error(_sampled(x, samples), scale, *grid) for x, scale, *grid in edges]
+    counted = [share / error.numel() for share, (error, _) in zip(shares, pairs, strict=True)]
+    weights = torch.tensor(counted, dtype=xs[0].dtype, device=xs[0].device)
+    value = torch.stack([total(error, error) for error, _ in pairs]).dot(weights)
+    slopes = [
+        products(code, error, scale, along_axis) * (-2 * weight)
+        for (error, code), scale, along_axis, weight in zip(pairs, scales, axis, weights, strict=True)
     ]
-    errors, codes = [error for error, _ in pairs], [code for _, code in pairs]
-    return torch.stack([total(error, error) for error in errors]).dot(_weights(shares, errors)), errors, codes
+    pushed = [] if samples else zip(pairs, weights, strict=True)
+    return value, slopes, [error.mul_(2 * weight) for (error, _), weight in pushed]
 
 
 @msqe.register_fake
 def _(xs: list[Tensor], scales: list[Tensor], *rest: Any) -> tuple[Tensor, list[Tensor], list[Tensor]]:
-    looked_at = [_sampled(x, rest[-1]) for x in xs]
-    return xs[0].new_empty(()), [torch.empty_like(x) for x in looked_at], [torch.empty_like(x) for x in looked_at]
+    *_, samples = rest
+    return xs[0].new_empty(()), [torch.empty_like(s) for s in scales], [torch.empty_like(x) for x in xs * (not samples)]
 
 
 def _sampled(x: Tensor, samples: int) -> Tensor:
@@ -89,26 +94,14 @@ def _error(x: Tensor, scale: Tensor, zero: int, lo: int, hi: int, axis: int, odd
     return torch.addcmul(x, codes, along(scale, x.dim(), axis), value=-1), codes
 
 
-def _weights(shares: Sequence[float], errors: Sequence[Tensor]) -> Tensor:
-    """Of each sum of squares in R, (edges,)."""
-    counted = [share / error.numel() for share, error in zip(shares, errors, strict=True)]
-    return torch.tensor(counted, dtype=errors[0].dtype, device=errors[0].device)
-
-
 def _setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, list[Tensor], list[Tensor]]) -> None:
-    _, scales, _, _, _, ctx.axes, _, ctx.shares, ctx.samples = inputs
-    ctx.save_for_backward(*scales, *output[1], *output[2])
+    ctx.count = len(output[1])
+    ctx.save_for_backward(*output[1], *output[2])
 
 
 def _backward(ctx: Any, grad: Tensor, *_: Any) -> tuple[Any, ...]:
-    count = len(ctx.shares)
-    scales, errors, codes = (ctx.saved_tensors[i * count : (i + 1) * count] for i in range(3))
-    pulls = _weights(ctx.shares, errors) * (2 * grad)
-    slopes = zip(codes, errors, scales, ctx.axes, (-pulls).unbind(), strict=True)
-    by_scale = [products(code, error, scale, axis) * pull for code, error, scale, axis, pull in slopes]
-    pushed = [] if ctx.samples else zip(errors, pulls.unbind(), strict=True)
-    by_x = [error * pull for error, pull in pushed] or [None] * count
-    return by_x, by_scale, *[None] * 7
+    found = [grad * each for each in ctx.saved_tensors]
+    return found[ctx.count :] or [None] * ctx.count, found[: ctx.count], *[None] * 7
 
 
 msqe.register_autograd(_backward, setup_context=_setup)
@@ -136,10 +129,12 @@ def _attach(match: Match, edit: Edit, kind: str, shares: Mapping[str, float]) ->
     """Add the penalty sum(share * msqe(edge)), weighted by its coefficient."""
     found = [arguments(node) for node in match.graph.nodes if node.name in shares]
     parts = {name: [given[name] for given in found] for name in ("zero", "lo", "hi", "axis", "odd")}
-    edges = {"xs": [given["x"] for given in found], "scales": [given["scale"] for given in found]}
+    xs, scales = ([given[name] for given in found] for name in ("x", "scale"))
+    if kind == "activations":
+        xs = [edit.call(_aten.detach.default, x) for x in xs]
     weighed = [shares[node.name] for node in match.graph.nodes if node.name in shares]
     samples = SAMPLES if kind == "activations" else 0
-    both = edit.call(_own.msqe.default, **edges, **parts, shares=weighed, samples=samples)
+    both = edit.call(_own.msqe.default, xs, scales, **parts, shares=weighed, samples=samples)
     penalize(match, edit, f"msqe_{kind}", edit.item(both, 0))
     return match.root
 

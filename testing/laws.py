@@ -11,7 +11,7 @@ from torch import fx
 from ..api import passes
 from ..compiler.contract import Close, CloseAbove, Exact, ExactIntegers, OnGrid
 from ..compiler.facts import Fact
-from ..compiler.graph import Graph, arguments, origin
+from ..compiler.graph import Graph, arguments, origin, shape
 from ..compiler.layers import is_transform
 from ..compiler.masks.criterion import is_criterion
 from ..compiler.modes import evaluated
@@ -182,4 +182,13 @@ def gradient(line: str) -> None:
     assert abs(slope - difference) <= bound, f"the gradient is {slope:g}, the slope {difference:g}"
 
 
-LAWS = (legal, pure, deterministic, idempotent, frugal, provenance, order, meaning, gradient)
+def any_batch(line: str) -> None:
+    """The pass asks nothing of the size of a batch: a kernel that compares it, on fake tensors, would limit it."""
+    for given in graph(line).inputs:
+        for size in shape(given):
+            if isinstance(size, torch.SymInt):
+                limits = size.node.shape_env.bound_sympy(size.node.expr)
+                assert limits.lower <= 2 < 2**40 < limits.upper, f"{given.name} may be {limits} long"
+
+
+LAWS = (legal, pure, deterministic, idempotent, frugal, any_batch, provenance, order, meaning, gradient)

@@ -30,8 +30,8 @@ MUTANTS: list[Mutant] = [
     Mutant(
         "half the pull of the square error",
         "passes/attach_msqe.py",
-        "_weights(ctx.shares, errors) * (2 * grad)",
-        "_weights(ctx.shares, errors) * grad",
+        "error.mul_(2 * weight)",
+        "error.mul_(weight)",
         f"{LAW}[gradient-attach_msqe]",
     ),
     Mutant(
@@ -44,8 +44,8 @@ MUTANTS: list[Mutant] = [
     Mutant(
         "activations push on weights",
         "passes/attach_msqe.py",
-        "[] if ctx.samples else zip",
-        "zip",
+        "xs = [edit.call(_aten.detach.default, x) for x in xs]",
+        "xs = list(xs)",
         f"{LAW}[gradient-attach_msqe]",
     ),
 ]
