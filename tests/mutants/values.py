@@ -1,0 +1,90 @@
+"""Seeded bugs of functions, products, sums with constants and averages: their ops, kernels and lowering."""
+
+from mutant import Mutant
+
+OPS, TARGETS, VALUES = "tests/test_op_laws.py", "tests/test_target_laws.py", "tests/test_lowering_values.py"
+EDGES = f"{TARGETS}::test_every_op_is_the_interpreters_on_its_edges"
+INTEGERS = f"{VALUES}::test_integers_are_those_of_the_graph"
+TABLE, MULTIPLY, KERNELS = "backends/fixed/ops/table.py", "backends/fixed/ops/multiply.py", "backends/kernels.py"
+ARITHMETIC, AFFINE = "backends/lowering/rules/arithmetic.py", "backends/lowering/affine.py"
+
+MUTANTS: list[Mutant] = [
+    Mutant(
+        "range of a table leaves out its last value",
+        TABLE,
+        "seen.hi - call.first + 1]",
+        "max(seen.hi, seen.lo + 1) - call.first]",
+        f"{OPS}::test_output_has_the_shape_and_lies_in_the_range[table]",
+    ),
+    Mutant(
+        "a table's rows lie along the batch",
+        TABLE,
+        "-1 if i == axis + 1 and rows > 1",
+        "-1 if i == axis and rows > 1",
+        f"{OPS}::test_value_is_the_oracles[table]",
+    ),
+    Mutant(
+        "a product forgets the second zero point",
+        MULTIPLY,
+        "(a - zero_a) * (b - zero_b)\n    return product",
+        "(a - zero_a) * b\n    return product",
+        f"{OPS}::test_value_is_the_oracles[multiply]",
+    ),
+    Mutant(
+        "range of a product looks at its ends alone",
+        MULTIPLY,
+        "[p * q for p in (a.lo, a.hi) for q in (b.lo, b.hi)]",
+        "[a.lo * b.lo, a.hi * b.hi]",
+        f"{OPS}::test_output_has_the_shape_and_lies_in_the_range[multiply]",
+    ),
+    Mutant("a kernel looks past the end", KERNELS, "call.first, last), ", "call.first, last + 1), ", EDGES),
+    Mutant("a kernel looks into the first row", KERNELS, "* entries - call.first", "* 0 - call.first", EDGES),
+    Mutant("a kernel's product keeps a zero point", KERNELS, "(a - call.zero_a) *", "a *", EDGES),
+    Mutant(
+        "a table begins one later",
+        "backends/lowering/curves.py",
+        "reals.reshape(1, -1), seen.lo)",
+        "reals.reshape(1, -1), seen.lo + 1)",
+        f"{INTEGERS}[curves]",
+    ),
+    Mutant(
+        "the values of a table are not rounded up",
+        "backends/lowering/rules/grid.py",
+        "+ kind(0.5))",
+        "+ kind(0.0))",
+        f"{INTEGERS}[curves]",
+    ),
+    Mutant("a difference is a sum", ARITHMETIC, "alpha if target in _SUMS else -alpha)", "alpha)", f"{INTEGERS}[sums]"),
+    Mutant("rsub is sub", ARITHMETIC, "Sum(b, a, -alpha)", "Sum(a, b, -alpha)", f"{INTEGERS}[sums]"),
+    Mutant("a product has one scale", ARITHMETIC, "a.scale * b.scale", "a.scale", f"{INTEGERS}[sums]"),
+    Mutant("a negative factor is positive", AFFINE, "np.sign(k) * 2.0**m", "2.0**m", f"{INTEGERS}[sums]"),
+    Mutant("what a bias lacks is lost", AFFINE, "+ weight * rest", "", f"{INTEGERS}[sums]"),
+    Mutant(
+        "a sum is an average",
+        "backends/lowering/rules/average.py",
+        "1 if node.node.target in _SUMS else count",
+        "count",
+        f"{INTEGERS}[averages]",
+    ),
+    Mutant(
+        "uneven windows have one weight",
+        "backends/lowering/windows.py",
+        "(least // counts)[:, None]",
+        "(least // counts)[0]",
+        f"{INTEGERS}[averages]",
+    ),
+    Mutant(
+        "windows reach behind the padding",
+        "backends/lowering/windows.py",
+        "min(i * s - p + k, n + p)",
+        "i * s - p + k",
+        f"{INTEGERS}[averages]",
+    ),
+    Mutant(
+        "each sum is rounded",
+        "compiler/grids/edges.py",
+        "alike = node.target in TOTALS or (",
+        "alike = (",
+        f"{VALUES}::test_sums_over_one_axis_after_another_are_rounded_once",
+    ),
+]
