@@ -9,7 +9,7 @@ TAKERS = "compiler/norms/takers.py"
 MOVES = "compiler/norms/movement.py"
 NORM = "compiler/norms/norm.py"
 SIMULATE = "passes/simulate_fold.py"
-LOWERING = "backends/lowering/rules/multiply_add.py"
+LOWERING = "backends/lowering/affine.py"
 INTEGERS = "tests/test_multiply_add.py"
 FROZEN = "tests/test_frozen_statistics.py"
 LAW = "tests/test_pass_laws.py::test_law[meaning-fold_batch_norm]"
@@ -117,7 +117,13 @@ MUTANTS: list[Mutant] = [
         "axis == 0",
         _training("input(2,5,6,7) conv(4,stride=2) bn tconv(3) bn"),
     ),
-    Mutant("a zero point is forgotten", LOWERING, " - x.zero * weight", "", INTEGERS),
+    Mutant(
+        "a zero point is forgotten",
+        LOWERING,
+        "integers.astype(np.int64) - x.zero * weight",
+        "integers.astype(np.int64)",
+        INTEGERS,
+    ),
     Mutant("an offset in whole steps", LOWERING, "BITS, ROOM = 20, 2.0**30", "BITS, ROOM = 0, 2.0**30", INTEGERS),
     Mutant("an accumulator overflows", LOWERING, "2.0**30", "2.0**40", INTEGERS),
     Mutant("a factor's sign is lost", LOWERING, "np.sign(k) * ", "", INTEGERS),

@@ -53,7 +53,7 @@ MUTANTS: list[Mutant] = [
         "alone=set(together.values())",
         f"{GRIDS}::test_terms_share_a_grid_where_asked",
     ),
-    Mutant("what is read twice is not rounded", EDGES, "is not None and _is_read_once(source):", "is not None:", READS),
+    Mutant("what is read twice is not rounded", EDGES, "once = _is_read_once(source)", "once = True", READS),
     Mutant(
         "a factor of any shape goes into a layer",
         EDGES,

@@ -50,7 +50,7 @@ MUTANTS: list[Mutant] = [
     Mutant(
         "an average is a sum",
         "backends/lowering/rules/average.py",
-        "x.scale / count",
+        "x.scale / divisor",
         "x.scale",
         f"{LOWERING}::test_integers_are_those_of_the_graph",
     ),

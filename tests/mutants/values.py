@@ -57,7 +57,6 @@ MUTANTS: list[Mutant] = [
     Mutant("a difference is a sum", ARITHMETIC, "alpha if target in _SUMS else -alpha)", "alpha)", f"{INTEGERS}[sums]"),
     Mutant("rsub is sub", ARITHMETIC, "Sum(b, a, -alpha)", "Sum(a, b, -alpha)", f"{INTEGERS}[sums]"),
     Mutant("a product has one scale", ARITHMETIC, "a.scale * b.scale", "a.scale", f"{INTEGERS}[sums]"),
-    Mutant("a negative factor is positive", AFFINE, "np.sign(k) * 2.0**m", "2.0**m", f"{INTEGERS}[sums]"),
     Mutant("what a bias lacks is lost", AFFINE, "+ weight * rest", "", f"{INTEGERS}[sums]"),
     Mutant(
         "a sum is an average",
