@@ -49,10 +49,10 @@ def codes(graph: Graph, x: Tensor) -> list[Tensor]:
     return [(y / scale).round() for name, _, y, scale in runner.edges if name in names]
 
 
-def program_codes(graph: Graph, x: Tensor) -> dict[str, Tensor]:
+def program_codes(graph: Graph, *x: Tensor) -> dict[str, Tensor]:
     """The same as the integer program computes them, by name: every grid made an output."""
     compiled = Compiled(lower(graph.select(outputs=tuple(grids(graph)))))
-    integers = compiled.run_integers(*compiled.quantize(x), target="numpy")
+    integers = compiled.run_integers(*compiled.quantize(*x), target="numpy")
     return {node.name: torch.as_tensor(q) for node, q in zip(grids(graph), integers, strict=True)}
 
 
@@ -137,11 +137,14 @@ def test_channels_without_weights(recipe: str) -> None:
     equal_integers(ours, batch(RESIDUAL[0], 64, seed=99)[0])
 
 
-def equal_integers(ours: Prepared, x: Tensor) -> None:
-    graph = deployed(ours).graph
-    runner = Forced(graph, program_codes(graph, x))
+def equal_integers(ours: Prepared, *x: Tensor) -> None:
+    graph_has_equal_integers(deployed(ours).graph, *x)
+
+
+def graph_has_equal_integers(graph: Graph, *x: Tensor) -> None:
+    runner = Forced(graph, program_codes(graph, *x))
     with torch.no_grad():
-        runner.run(x.double())
+        runner.run(*(part.double() for part in x))
     assert len(runner.seen) == len(grids(graph))
     for q, steps, slack, lo, hi in runner.seen:
         off = slack + steps.abs() * 2**-20

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -79,6 +80,7 @@ class Builder:
         self._values: list[Value] = []
         self._steps: list[Step] = []
         self._constants: dict[tuple[tuple[int, ...], bytes], int] = {}
+        self._known: dict[Any, int] = {}
 
     def input(self, shape: Sequence[int], range: Range) -> int:
         """Declare an input of that shape (without batch) whose integers lie in `range`, which fits 32 bits."""
@@ -112,8 +114,13 @@ class Builder:
         if (expand := op_named(op).expand) is not None:
             return expand(self, *inputs, origin=origin, **attributes)
         output = self._add(Value(shape, range))
+        self._known.setdefault((op, inputs, frozenset(attributes.items())), output)
         self._steps.append(Step(op, inputs, output, attributes, origin))
         return output
+
+    def known(self, op: str, *inputs: int, **attributes: Attribute) -> int | None:
+        """The output of an equal step that stands there already, if there is one."""
+        return self._known.get((op, inputs, frozenset(attributes.items())))
 
     def build(self, inputs: Sequence[Port], outputs: Sequence[Port]) -> Program:
         """Close the program: one port for each declared input, in order, and at least one output."""

@@ -12,17 +12,24 @@ BIAS_BITS = 20
 """Width given to the bias of a channel without weights, where the scale of its neighbours does not suit it."""
 
 
-def accumulator(node: Node, x: Real) -> tuple[Integers, Integers, Floats, Floats]:
-    """(weight, bias, scale, rest) with scale * (weight . q + bias + rest) the layer's output, for the integers q of x.
-
-    rest is what rounding leaves out of the bias, at most half a unit of each channel. The bias takes in the zero point
-    of x. A channel whose weights are all zero may take a scale that suits its bias.
-    """
+def codes_of(node: Node) -> Codes:
+    """The weight of a call."""
     codes = node.given["weight"]
     if not isinstance(codes, Codes):
         raise node.unsupported("its weight is not on a grid")
     if codes.zero:
         raise node.unsupported("its weight has a zero point")
+    return codes
+
+
+def accumulator(node: Node, x: Real, codes: Codes) -> tuple[Integers, Integers, Floats, Floats]:
+    """(weight, bias, scale, rest) with scale * (weight . q + bias + rest) the layer's output, for the integers q of x.
+
+    codes: the weight, outputs first.   rest: what rounding leaves out of the bias, at most half a unit of each channel.
+    The bias takes in the zero point of x. A channel whose weights are all zero may take a scale that suits its bias.
+    """
+    if codes.axis != 0 and codes.scale.size > 1:
+        raise node.unsupported("its scales do not lie along the output channels")
     weight, outputs = codes.integers, len(codes.integers)
     scale = np.broadcast_to(float(x.scale[0]) * codes.scale, outputs)
     weight = weight * (scale > 0).reshape(-1, *[1] * (weight.ndim - 1))

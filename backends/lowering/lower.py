@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
+from operator import getitem
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from ..fixed.op import Attribute
 from ..fixed.program import Builder, Port, Program
 from ..fixed.verify import IllegalStep
 from .in_place import check_in_place
-from .real import Input, Lowered, Real, port
+from .real import Input, Lowered, Moved, Real, port
 
 NO_GRID = "an input has no grid"
 REPLACED = "replace {} in the model; `lowbit ops` lists what there is"
@@ -49,6 +50,8 @@ class Node:
     def real(self, name: str) -> Real:
         """An argument that must be integers on a grid, or an accumulator."""
         value = self.given[name]
+        if isinstance(value, Moved):
+            value = value.at_once()
         if isinstance(value, Real):
             return value
         raise self.unsupported(NO_GRID if isinstance(value, Input) else f"its {name} is not an integer value")
@@ -66,6 +69,14 @@ class Node:
         if value is None or isinstance(value, np.ndarray):
             return value
         raise self.unsupported(f"its {name} is not a constant")
+
+    def numbers(self, name: str, count: int) -> tuple[int, ...]:
+        """An argument of so many numbers, or of one for all; an empty one is that of the kernel."""
+        value = self.given[name]
+        sizes = [value] if isinstance(value, int) else list(value)
+        if not sizes:
+            return self.numbers("kernel_size", count)
+        return tuple(map(int, sizes * count if len(sizes) == 1 else sizes))
 
     def pair(self, name: str) -> tuple[int, int]:
         """An argument of one or two numbers, for height and width; an empty one is that of the kernel."""
@@ -85,11 +96,10 @@ class Node:
             raise self.unsupported("it does not keep the batch as its first axis")
         return tuple(int(size) for size in sizes[1:])
 
-    def unsupported(self, why: str) -> Unsupported:
+    def unsupported(self, why: str, fix: str = "") -> Unsupported:
         """The refusal of this call, for that reason."""
-        return Unsupported(
-            f"{target_name(self.node.target)} cannot become integers", where=str(origin(self.node)), why=why
-        )
+        what = f"{target_name(self.node.target)} cannot become integers"
+        return Unsupported(what, where=str(origin(self.node)), why=why, fix=fix)
 
 
 @dataclass(frozen=True)
@@ -187,7 +197,8 @@ def _lower_node(
         return (constant.float() if constant.dtype == torch.bfloat16 else constant).numpy()  # numpy has no bfloat16
     if node.target not in table():
         raise lacking(node)
-    given = {name: _became(value, became) for name, value in arguments(node).items()}
+    named = dict(zip(("self", "index"), node.args, strict=True)) if node.target is getitem else arguments(node)
+    given = {name: _became(value, became) for name, value in named.items()}
     try:
         return table()[node.target].build(Node(given, node, builder))
     except IllegalStep as error:

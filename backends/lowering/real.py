@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
@@ -53,13 +54,43 @@ class Curve:
 
 
 @dataclass(frozen=True, eq=False)
+class Moved:
+    """Values of several scales that were put elsewhere, or side by side: moved once the grid behind has rounded them.
+
+    place: the rounded integers of each part -> those of the whole, by steps that only move values.
+    """
+
+    parts: tuple[Real | Moved, ...]
+    place: Callable[[tuple[int, ...]], int]
+
+    def at_once(self) -> Real | None:
+        """The values moved before any rounding, less what their biases are too coarse for, if they have one scale."""
+        parts = [part.at_once() if isinstance(part, Moved) else part for part in self.parts]
+        known = [part for part in parts if part is not None and part.scale.size == 1]
+        if len(known) < len(parts) or len({(float(part.scale[0]), part.zero) for part in known}) > 1:
+            return None
+        value = self.place(tuple(part.value for part in known))
+        return replace(known[0], value=value, rest=None, wide=any(part.wide for part in known))
+
+
+@dataclass(frozen=True, eq=False)
+class Pieces:
+    """A value cut along an axis (counted without the batch) in parts, each (start, stop).   drops: the axis goes."""
+
+    value: Real | Moved
+    axis: int
+    cuts: tuple[tuple[int, int], ...]
+    drops: bool = False
+
+
+@dataclass(frozen=True, eq=False)
 class Limited:
     """A value held between limits, which the grid that reads it holds its integers between.
 
     least: a real number, or None.   most: real numbers that broadcast against the value without the batch, or None.
     """
 
-    value: Real | Sum | Curve
+    value: Real | Sum | Curve | Moved
     least: float | None
     most: Floats | None
 
@@ -73,14 +104,15 @@ class Input:
 
 @dataclass(frozen=True, eq=False)
 class Codes:
-    """A constant on a grid: real = scale * (integers - zero), scale along axis 0."""
+    """A constant on a grid: real = scale * (integers - zero), scale (1,) or along `axis`."""
 
     integers: Integers
     scale: Floats
     zero: int
+    axis: int = 0
 
 
-Lowered: TypeAlias = Real | Sum | Curve | Limited | Input | Codes | Floats
+Lowered: TypeAlias = Real | Sum | Curve | Moved | Pieces | Limited | Input | Codes | Floats
 """What a node of the graph becomes: integers, or a constant of the graph that integers will be made of."""
 
 

@@ -1,33 +1,27 @@
-"""conv2d: integer weights times integers, the bias on the accumulator's own scale."""
+"""Convolutions over one to three axes: integer weights times integers, the bias on the accumulator's own scale."""
 
 from __future__ import annotations
 
-import torch
-
-from ..accumulate import accumulator
+from ....compiler.operators import CONVOLUTIONS, PADDED_IN_WORDS
+from ..accumulate import accumulator, codes_of
+from ..convolving import Geometry, convolved
 from ..lower import Lowering, Node
 from ..real import Lowered, Real
 
 
 def _build(node: Node) -> Lowered:
-    given = node.given
-    if isinstance(given["padding"], str):
-        raise node.unsupported(f"padding '{given['padding']}' is not given as numbers")
-    x = node.on_grid("input")
-    weight, bias, scale, rest = accumulator(node, x)
-    (height, width), zero = node.pair("padding"), x.zero
-    value = node.step(
-        "conv2d",
-        x.value,
-        node.builder.shared(weight),
-        node.builder.shared(bias),
-        stride=node.pair("stride"),
-        padding=(height, height, width, width),
-        dilation=node.pair("dilation"),
-        groups=given["groups"],
-        pad_value=zero,
-    )
+    if isinstance(node.given["padding"], str):
+        fix = "add normalize to the recipe"
+        raise node.unsupported(f"padding '{node.given['padding']}' is not given as numbers", fix)
+    x, codes = node.on_grid("input"), codes_of(node)
+    axes = codes.integers.ndim - 2
+    if len(node.builder[x.value].shape) != axes + 1:
+        raise node.unsupported("its input is no batch")
+    weight, bias, scale, rest = accumulator(node, x, codes)
+    padding = tuple((size, size) for size in node.numbers("padding", axes))
+    geometry = Geometry(node.numbers("stride", axes), padding, node.numbers("dilation", axes), node.given["groups"])
+    value = convolved(node, x.value, node.builder.shared(bias), weight, geometry, x.zero)
     return Real(value, scale, axis=0, wide=True, rest=rest)
 
 
-LOWERING = Lowering(frozenset({torch.ops.aten.conv2d.default, torch.ops.aten.conv2d.padding}), _build)
+LOWERING = Lowering(CONVOLUTIONS | PADDED_IN_WORDS, _build)

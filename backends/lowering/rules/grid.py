@@ -17,7 +17,7 @@ from ...fixed.ops.requantize import FRACTION_BITS
 from ...fixed.types import Range
 from ..curves import precision
 from ..lower import Lowering, Node
-from ..real import Curve, Input, Limited, Lowered, Real, Sum, significand
+from ..real import Curve, Input, Limited, Lowered, Moved, Real, Sum, significand
 
 TIPPED = 1e-4
 """Share of the codes that the rounding of a bias may tip over."""
@@ -70,6 +70,8 @@ def _rounded(node: Node, x: Lowered, scale: Floats, to: Saturation) -> Real:
             vectors = [node.builder.shared(vector) for vector in (multiplier, shift, *_fractions(x, scale))]
             op = "requantize" if len(vectors) > 2 else "rescale"
             return Real(node.step(op, centred, *vectors, axis=x.axis, **asdict(to)), scale, to.zero)
+        case Moved(parts, place):
+            return Real(place(tuple(_rounded(node, part, scale, to).value for part in parts)), scale, to.zero)
     raise node.unsupported("it rounds a constant that is not a weight")
 
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from ....compiler.operators import RESHAPES
+from ....compiler.operators import RESHAPES, calls
 from ..lower import Lowering, Node
-from ..real import Lowered, Real
+from ..moving import movable, moved, sizes
+from ..real import Lowered
 
 
 def _build(node: Node) -> Lowered:
-    x = node.on_grid("self")
-    if node.shape == node.builder[x.value].shape:
-        return x
-    return Real(node.step("reshape", x.value, shape=node.shape), x.scale, x.zero)
+    x, new = movable(node, "self"), node.shape
+    return x if new == sizes(node) else moved(x, lambda value: node.step("reshape", value, shape=new))
 
 
-LOWERING = Lowering(RESHAPES, _build)
+LOWERING = Lowering(RESHAPES | calls("unflatten", "_unsafe_view", "view_as", "reshape_as", "squeeze"), _build)

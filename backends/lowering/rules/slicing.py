@@ -1,38 +1,51 @@
-"""slice and narrow: some of the integers of every image, on the same grid."""
+"""slice, narrow, select and index_select: some of the integers of every sample, on the same grid."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 
 from ..lower import Lowering, Node
-from ..real import Lowered, Real
+from ..moving import movable, moved, sizes, taken
+from ..real import Lowered
 
 _aten = torch.ops.aten
 
 
 def _build(node: Node) -> Lowered:
-    x = node.on_grid("self")
-    sizes = node.builder[x.value].shape
-    axis = node.given["dim"] % (len(sizes) + 1) - 1
-    if node.shape == sizes:
+    x, old = movable(node, "self"), sizes(node)
+    axis = node.given["dim"] % (len(old) + 1) - 1
+    if axis < 0 and node.shape == old and node.node.target is not _aten.select.int:
         return x
     if axis < 0:
         raise node.unsupported("it takes some of the batch")
-    if not node.shape[axis]:
+    places = _places(node, old[axis])
+    if not places:
         raise node.unsupported("it takes nothing")
-    first, step = _place(node, sizes[axis])
-    start, steps = [0] * len(sizes), [1] * len(sizes)
-    start[axis], steps[axis] = first, step
-    stop = list(sizes)
-    stop[axis] = first + step * (node.shape[axis] - 1) + 1
-    value = node.step("slice", x.value, start=tuple(start), stop=tuple(stop), step=tuple(steps))
-    return Real(value, x.scale, x.zero)
+    if list(places) == [*range(old[axis])] and node.shape == old:
+        return x
+
+    def move(value: int) -> int:
+        value = taken(node, value, axis, places)
+        return value if node.builder[value].shape == node.shape else node.step("reshape", value, shape=node.shape)
+
+    return moved(x, move)
 
 
-def _place(node: Node, size: int) -> tuple[int, int]:
-    """The first element and the distance to the next; a negative start counts from the end."""
-    start = node.given["start"] or 0
-    return max(0, start + size) if start < 0 else start, node.given.get("step", 1)
+def _places(node: Node, size: int) -> Sequence[int]:
+    match node.node.target:
+        case _aten.slice.Tensor:
+            return range(*slice(node.given["start"], node.given["end"], node.given["step"]).indices(size))
+        case _aten.narrow.default:
+            start = node.given["start"] % size
+            return range(start, start + node.given["length"])
+        case _aten.select.int:
+            return [node.given["index"] % size]
+    places = node.floats("index")
+    return [] if places is None else [int(place) for place in places.reshape(-1)]
 
 
-LOWERING = Lowering(frozenset({_aten.slice.Tensor, _aten.narrow.default}), _build)
+LOWERING = Lowering(
+    frozenset({_aten.slice.Tensor, _aten.narrow.default, _aten.select.int, _aten.index_select.default}), _build
+)

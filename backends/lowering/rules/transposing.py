@@ -12,7 +12,8 @@ from typing import Any
 import torch
 
 from ..lower import Lowering, Node
-from ..real import Lowered, Real
+from ..moving import movable, moved, sizes
+from ..real import Lowered
 
 _aten = torch.ops.aten
 
@@ -65,16 +66,18 @@ _MOVES: Mapping[Any, Callable[[Node, Shape], Move]] = {
 
 
 def _build(node: Node) -> Lowered:
-    x = node.on_grid("self")
-    sizes = node.builder[x.value].shape
+    x, old = movable(node, "self"), sizes(node)
     try:
-        seen, axes = _MOVES[node.node.target](node, sizes)
+        seen, axes = _MOVES[node.node.target](node, old)
     except ValueError:
         raise node.unsupported("its input is no batch of images") from None
-    value = x.value if seen == sizes else node.step("reshape", x.value, shape=seen)
-    value = node.step("transpose", value, axes=axes)
-    value = value if node.builder[value].shape == node.shape else node.step("reshape", value, shape=node.shape)
-    return Real(value, x.scale, x.zero)
+
+    def move(value: int) -> int:
+        value = value if seen == old else node.step("reshape", value, shape=seen)
+        value = node.step("transpose", value, axes=axes)
+        return value if node.builder[value].shape == node.shape else node.step("reshape", value, shape=node.shape)
+
+    return moved(x, move)
 
 
 LOWERING = Lowering(frozenset(_MOVES), _build)

@@ -10,10 +10,8 @@ from ..real import Codes, Lowered
 
 
 def _build(node: Node) -> Lowered:
-    if node.given["axis"] != 0:
-        raise node.unsupported("its scales do not lie along the output channels")
     scale = np.asarray(node.given["scale"], dtype=np.float64)
-    return Codes(np.asarray(node.given["codes"], dtype=np.int64), scale, node.given["zero"])
+    return Codes(np.asarray(node.given["codes"], dtype=np.int64), scale, node.given["zero"], node.given["axis"])
 
 
 LOWERING = Lowering(frozenset({torch.ops.lowbit.dequantize.default}), _build)
