@@ -16,7 +16,6 @@ _NAMES = {2: "height, width", 3: "frames, height, width"}
 
 def convolution(code: int, axes: int) -> Op:
     """The op of convolutions over the last `axes` axes."""
-    sizes = _NAMES[axes]
     return Op(
         code=code,
         inputs=("x", "weight", "bias"),
@@ -28,37 +27,42 @@ def convolution(code: int, axes: int) -> Op:
             "groups": Legal(1, 65535),
             "pad_value": ANY_INT32,
         },
-        constraints=(
-            Constraint(
-                "C2",
-                f"x is (channels, {sizes}), weight (outputs, depth, {sizes}), bias (outputs,).",
-                lambda call: _ranks(call, axes),
-            ),
-            Constraint(
-                "C3",
-                "Weight and bias have as many outputs, x has groups * depth channels, and groups divides outputs.",
-                _channels,
-            ),
-            Constraint(
-                "C4",
-                "The padded input holds at least one window of the dilated kernel.",
-                lambda call: _window(call).fits(*call.x.shape[1:]),
-            ),
-            Constraint(
-                "C5",
-                "Every weight and every bias fits a signed 32-bit integer.",
-                lambda call: call.weight.range in INT32 and call.bias.range in INT32,
-            ),
-            Constraint(
-                "C1",
-                "Every partial sum fits a signed 32-bit accumulator, in any order.",
-                lambda call: partial_dot(call.weight.data, call.bias.data, _seen(call)) in INT32,
-            ),
-        ),
+        constraints=_constraints(axes),
         shape=_shape,
         range=lambda call: dot(call.weight.data, call.bias.data, _seen(call)),
         value=_value,
         edges=lambda call: [0, call.x.range.lo, call.x.range.hi, call.pad_value],
+    )
+
+
+def _constraints(axes: int) -> tuple[Constraint, ...]:
+    sizes = _NAMES[axes]
+    return (
+        Constraint(
+            "C2",
+            f"x is (channels, {sizes}), weight (outputs, depth, {sizes}), bias (outputs,).",
+            lambda call: _ranks(call, axes),
+        ),
+        Constraint(
+            "C3",
+            "Weight and bias have as many outputs, x has groups * depth channels, and groups divides outputs.",
+            _channels,
+        ),
+        Constraint(
+            "C4",
+            "The padded input holds at least one window of the dilated kernel.",
+            lambda call: _window(call).fits(*call.x.shape[1:]),
+        ),
+        Constraint(
+            "C5",
+            "Every weight and every bias fits a signed 32-bit integer.",
+            lambda call: call.weight.range in INT32 and call.bias.range in INT32,
+        ),
+        Constraint(
+            "C1",
+            "Every partial sum fits a signed 32-bit accumulator, in any order.",
+            lambda call: partial_dot(call.weight.data, call.bias.data, _seen(call)) in INT32,
+        ),
     )
 
 
