@@ -57,8 +57,8 @@ MUTANTS: list[Mutant] = [
     Mutant(
         "bottom padding taken for left",
         "backends/fixed/window.py",
-        "[(top, bottom), (left, right)], constant_values",
-        "[(top, left), (bottom, right)], constant_values",
+        "zip(self.padding[::2], self.padding[1::2], strict=True)",
+        "zip(self.padding[: len(self.kernel)], self.padding[len(self.kernel) :], strict=True)",
         OPS,
     ),
     Mutant(
@@ -71,27 +71,27 @@ MUTANTS: list[Mutant] = [
     Mutant(
         "a window of padding alone is admitted",
         "backends/fixed/window.py",
-        "return self._sees(0, height, down) and self._sees(1, width, across)",
-        "return self._sees(0, height, down)",
+        "self._sees(axis, size, outputs[axis]) for axis, size in enumerate(sizes))",
+        "self._sees(axis, size, outputs[axis]) for axis, size in enumerate(sizes[:1]))",
         f"{OPS}::test_constraint_broken_alone_is_refused",
     ),
     Mutant(
         "groups all read the first channels",
-        "backends/fixed/ops/conv2d.py",
+        "backends/fixed/convolution.py",
         "first = o // (outputs // groups) * depth",
         "first = 0",
         OPS,
     ),
     Mutant(
         "range of a convolution ignores padding",
-        "backends/fixed/ops/conv2d.py",
+        "backends/fixed/convolution.py",
         "call.x.range | pad if any(call.padding) else call.x.range",
         "call.x.range",
         OPS,
     ),
     Mutant(
         "groups need not divide outputs",
-        "backends/fixed/ops/conv2d.py",
+        "backends/fixed/convolution.py",
         "return bool(fits and outputs % call.groups == 0)",
         "return bool(fits)",
         OPS,

@@ -42,7 +42,7 @@ MUTANTS: list[Mutant] = [
     ),
     Mutant(
         "padding is not zero",
-        "backends/lowering/rules/convolution.py",
+        "backends/lowering/convolving.py",
         "pad_value=zero",
         "pad_value=zero + 1",
         f"{LOWERING}::test_integers_are_those_of_the_graph",
