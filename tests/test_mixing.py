@@ -61,7 +61,7 @@ def test_the_settings_found_are_better_than_those_to_begin_with() -> None:
     assert sizes[0] < sizes[1]
 
 
-@pytest.mark.parametrize("head", ["80010000", "00000000", "00250000", "4001000000", "40010080808080808080808001"])
+@pytest.mark.parametrize("head", ["c0010002", "00000000", "00250000", "4001000000", "40010080808080808080808001"])
 def test_settings_that_are_not_legal_are_an_error(head: str) -> None:
     with pytest.raises(FileError, match="not legal"):
         stream.decode(bytes.fromhex(head), (3,), LITE)
