@@ -45,8 +45,9 @@ def checkpoint(path: Path) -> list[Floats]:
 def graph(path: Path) -> list[Floats]:
     """The weights of an integer graph, as real numbers."""
     held = np.load(path)
-    names = [name for name in held.files if f"{name}.scale" in held.files and held[name].ndim > 1]
-    return [_real(held[name], held[f"{name}.scale"], held[f"{name}.zero"]) for name in names]
+    layers = [name.removesuffix(".scale") for name in held.files if name.endswith(".scale")]
+    named = [layer for layer in layers if f"{layer}.weight" in held.files]
+    return [_real(held[f"{name}.weight"], held[f"{name}.scale"], held[f"{name}.zero"]) for name in named]
 
 
 def _real(whole: Words, scale: Floats, zero: Words) -> Floats:
