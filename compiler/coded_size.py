@@ -5,7 +5,8 @@
 
 H is what an entropy coder needs that knows the frequencies; `symbols` is the table that tells them; b is for those that
 packing serves better. Context mixing, which looks at neighbours too, takes up to a tenth less of weights that are far
-from random; to know would be to run it. The rest is what files of small networks were seen to hold beside their weights. Units that a later pass would remove still count.
+from random; to know would be to run it. The rest is what files of small networks were seen to hold beside their
+weights. Units that a later pass would remove still count.
 """
 
 from __future__ import annotations

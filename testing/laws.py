@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import fx
@@ -11,7 +12,7 @@ from torch import fx
 from ..api import passes
 from ..compiler.contract import Close, CloseAbove, Exact, ExactIntegers, OnGrid
 from ..compiler.facts import Fact
-from ..compiler.graph import Graph, arguments, origin, shape
+from ..compiler.graph import Graph, arguments, fixed, origin, shape
 from ..compiler.layers import is_transform
 from ..compiler.masks.criterion import is_criterion
 from ..compiler.modes import evaluated
@@ -185,8 +186,9 @@ def gradient(line: str) -> None:
 def any_batch(line: str) -> None:
     """The pass asks nothing of the size of a batch: a kernel that compares it, on fake tensors, would limit it."""
     for given in graph(line).inputs:
-        for size in shape(given):
-            if isinstance(size, torch.SymInt):
+        sizes: tuple[Any, ...] = shape(given)
+        for size in sizes:
+            if fixed(size) is None:
                 limits = size.node.shape_env.bound_sympy(size.node.expr)
                 assert limits.lower <= 2 < 2**40 < limits.upper, f"{given.name} may be {limits} long"
 

@@ -8,9 +8,9 @@ from lowbit.compiler.edit import Edit
 from lowbit.compiler.engine import Context, rewrite
 from lowbit.compiler.errors import Broken
 from lowbit.compiler.pattern import Weight, aten
-from lowbit.compiler.termination import FREE, GROWING
 from lowbit.compiler.rule import Match, Rule, rule
 from lowbit.compiler.sketches.sketch import build
+from lowbit.compiler.termination import FREE, GROWING
 from torch import fx
 
 _aten = torch.ops.aten

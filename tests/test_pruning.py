@@ -14,8 +14,8 @@ from lowbit.backends.compiled import zeros
 from lowbit.compiler import magnitude
 from lowbit.compiler.capture import capture
 from lowbit.compiler.layers import MASKS
-from lowbit.compiler.masks.placement import masks_behind
 from lowbit.compiler.masks.criterion import Schedule
+from lowbit.compiler.masks.placement import masks_behind
 from lowbit.compiler.pipeline import run
 from lowbit.compiler.sketches.sketch import build
 from masked import SKETCH, STEPS, codes, full, masks, recipe, trained

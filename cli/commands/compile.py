@@ -61,7 +61,8 @@ def compile(screen: Screen, /, **given: Any) -> int:
 
 def _compiled(
     screen: Screen, model: str, recipe: str, data: str, test_data: str | None, given: tuple[str, ...],
-    weights: str | None, output: str, coder: str | None, threads: int | None, seed: int, log: str | None, **training: Any,
+    weights: str | None, output: str, coder: str | None, threads: int | None, seed: int, log: str | None,
+    **training: Any,
 ) -> int:  # fmt: skip
     from ...compiler.disk import check_writable
 
