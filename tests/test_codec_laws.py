@@ -127,7 +127,9 @@ def test_some_codec_takes_any_integers(values: Words) -> None:
 
 
 @every_codec
-@pytest.mark.parametrize("edge", ["zero", "extremes", "all equal", "around powers of two", "one rare", "many lanes"])
+@pytest.mark.parametrize(
+    "edge", ["zero", "extremes", "all equal", "around powers of two", "one rare", "many lanes", "kernels"]
+)
 def test_nothing_is_left_over_and_nothing_may_lack(name: str, edge: str) -> None:
     values = EDGES[edge]
     skip_what_takes_minutes(name, values)
