@@ -1,0 +1,104 @@
+"""IMDN x2 on Set5 after calibration alone: PSNR of the integer program against the float network.
+
+    python benchmarks/imdn.py --data DIR [--recipe ptq8] [--set insert_fake_quant.activation_bits=8] [--patches 64]
+
+DIR holds `sr/T91`, `sr/Set5` and `weights/imdn`. Scales come from patches of T91; PSNR in dB of luma inside of a border
+of 2 pixels, of images rounded to 8 bits. A program has the size of its image, so there is one for each of the five.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+
+import lowbit
+import numpy as np
+import torch
+from images import luma
+from lowbit.compiler.settings import override
+from networks.imdn import IMDN, trained
+from PIL import Image
+from torch import Tensor
+
+SCALE, SIDE = 2, 64
+
+
+def rgb(image: Image.Image) -> Tensor:
+    """(1, 3, height, width) in 0..1."""
+    pixels = torch.from_numpy(np.asarray(image.convert("RGB"), np.float32))
+    return pixels.permute(2, 0, 1)[None] / 255
+
+
+def psnr(found: Tensor, large: Image.Image) -> float:
+    """In dB, of RGB in 0..1 against the image that was asked for."""
+    pixels = (found[0].clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
+    error = (luma(Image.fromarray(pixels)) - luma(large))[..., SCALE:-SCALE, SCALE:-SCALE]
+    return float(-10 * torch.log10(error.double().square().mean()))
+
+
+def patches(folder: Path, count: int) -> Tensor:
+    """(count, 3, SIDE, SIDE), the middles of the first images of T91 at half their size."""
+    found = []
+    for file in sorted((folder / "sr" / "T91").iterdir()):
+        with Image.open(file) as opened:
+            small = opened.resize((opened.width // 2, opened.height // 2), Image.Resampling.BICUBIC)
+        if min(small.size) >= SIDE and len(found) < count:
+            left, top = (small.width - SIDE) // 2, (small.height - SIDE) // 2
+            found.append(rgb(small.crop((left, top, left + SIDE, top + SIDE))))
+    return torch.cat(found)
+
+
+def scored(model: IMDN, state: dict[str, Tensor], recipe: lowbit.Recipe, small: Tensor) -> tuple[Tensor, Tensor]:
+    """The images of the fake-quantized model and of the integer program of that size."""
+    sized = lowbit.prepare(model, (small,), recipe)
+    sized.load_state_dict(state)
+    with torch.no_grad():
+        rounded = sized.eval()(small)
+    (image,) = lowbit.lower(sized).run(small)
+    return rounded, torch.as_tensor(image)
+
+
+def line(name: str, scores: Sequence[float]) -> str:
+    """Float, fake-quantized, integers, as a row of Markdown."""
+    return f"| {name} | " + " | ".join(f"{score:.3f}" for score in scores) + " |"
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=os.environ.get("LOWBIT_DATA"), help="default: $LOWBIT_DATA")
+    parser.add_argument("--recipe", default="ptq8")
+    parser.add_argument("--set", action="append", default=[], metavar="PASS.OPTION=VALUE")
+    parser.add_argument("--patches", type=int, default=32, help="that the scales are found on")
+    parser.add_argument("--images", type=int, default=5)
+    args = parser.parse_args()
+    if args.data is None:
+        parser.error("--data or LOWBIT_DATA must name the folder that holds sr/ and weights/")
+    args.data = Path(args.data)
+    return args
+
+
+def main() -> None:
+    args = arguments()
+    model, recipe = trained(args.data), override(lowbit.read_recipe(args.recipe), args.set)
+    given = patches(args.data, args.patches)
+    prepared = lowbit.prepare(model, (given[:1],), recipe)
+    lowbit.calibrate(prepared, given.split(8))
+    rows = []
+    for file in sorted((args.data / "sr" / "Set5" / f"x{SCALE}").glob("*_LR.png"))[: args.images]:
+        large, small = Image.open(str(file).replace("_LR", "_HR")), rgb(Image.open(file))
+        with torch.no_grad():
+            plain = model(small)
+        rounded, integers = scored(model, prepared.state_dict(), recipe, small)
+        rows.append(tuple(psnr(image, large) for image in (plain, rounded, integers)))
+        print(line(file.name.removesuffix("_LR.png"), rows[-1]), flush=True)
+    means = [statistics.fmean(column) for column in zip(*rows, strict=True)]
+    print(line("mean", means))
+    print(f"torch {torch.__version__}, Python {platform.python_version()}: {means[2] - means[0]:+.3f} dB")
+
+
+if __name__ == "__main__":
+    main()
