@@ -1,4 +1,4 @@
-"""IMDN (Hui et al. 2019): blocks that hand a quarter of their channels on and refine the rest, with contrast attention."""
+"""IMDN (Hui et al. 2019): blocks hand a quarter of their channels on and refine the rest, with contrast attention."""
 
 from __future__ import annotations
 
