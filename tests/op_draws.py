@@ -93,7 +93,7 @@ def requantize(draw: Draw, x: Operand) -> Parts:
     length = draw(st.sampled_from([1, *x.shape[attributes["axis"] :][:1]]))
     fractions = st.sampled_from([-128, -1, 0, 1, 127]) | st.integers(-128, 127)
     found = np.array(draw(st.lists(fractions, min_size=length, max_size=length)), np.int64)
-    whole = {"zero": 0, "lo": INT32.lo, "hi": INT32.hi}  # a code that saturates shows no fraction
+    whole = {"zero": 0, "lo": -(2**15), "hi": 2**15}  # a code that saturates shows no fraction
     return {**constants, "fraction": found}, {**attributes, **draw(st.sampled_from([{}, {}, whole]))}
 
 

@@ -124,7 +124,7 @@ def test_norms_that_nothing_folds_name_the_pass() -> None:
     assert caught.value.where.startswith("batch_norm: 1")
     assert caught.value.fix.startswith("add fold_batch_norm to the recipe, behind freeze, and simulate_fold")
     with pytest.raises(Unsupported) as caught:
-        prepared([GRID], ["freeze"], sketch="conv(4) bn tanh")
+        prepared([GRID], ["freeze"], sketch="conv(4) bn softmax")
     assert caught.value.fix.startswith("for the batch norms add fold_batch_norm")
     assert "replace the others in the model" in caught.value.fix
 

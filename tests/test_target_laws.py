@@ -215,7 +215,7 @@ def test_check_refuses_a_target_of_another_shape() -> None:
 def test_census_every_op_is_drawn_in_programs() -> None:
     drawn: Counter[str] = Counter()
 
-    @laws(200)
+    @laws(300)
     @given(programs())
     def look(case: Drawn) -> None:
         drawn.update(name for name, _ in case.asked)
@@ -223,6 +223,6 @@ def test_census_every_op_is_drawn_in_programs() -> None:
         drawn["full width"] += any(value.range == INT32 for value in case.program.values)
 
     look()
-    assert drawn.keys() >= {*every_op(), "several steps", "full width"}
+    assert drawn.keys() >= {*every_op(), "several steps", "full width"}, drawn
     assert [name for name in every_op() if drawn[name] < 5] == [], drawn
     assert any(op_named(name).expand for name in EVIDENCE)

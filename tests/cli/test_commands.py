@@ -125,7 +125,7 @@ def test_check_names_the_first_difference(
     wrong = Target(lambda program, inputs, watch: [y + 1 for y in targets()["numpy"].run(program, inputs, watch)])
     monkeypatch.setattr(api, "check", lambda compiled, *given: compare(compiled.program, given, {"wrong": wrong}))
     assert main(["check", "n.lowbit"]) == 1
-    assert "rescale: 12 elements differ" in capsys.readouterr().out
+    assert "requantize: 12 elements differ" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("kind", ["passes", "ops"])

@@ -121,9 +121,9 @@ def test_the_tree_in_json_adds_up(stage: str, shown: Callable[..., str]) -> None
 def test_a_lowered_program_is_shown_by_the_modules_its_steps_come_from(shown: Callable[..., str]) -> None:
     arguments = ("--input", "1,4,4", "--recipe", "r.toml", "--stage", "lowered")
     out = shown("net.py:net", *arguments)
-    assert cells(out, "4")[:3] == ["4", "linear, rescale", "2"]
+    assert cells(out, "4")[:3] == ["4", "linear, requantize", "2"]
     assert cells(out, "total")[-1] == f"{4 * 4 * 9 + 3 * 16}"
-    assert "rescale" in shown("net.py:net", *arguments, "--nodes")
+    assert "requantize" in shown("net.py:net", *arguments, "--nodes")
 
 
 TOKEN = re.compile(r'\s+|"(?:[^"\\]|\\.)*"|[A-Za-z_]\w*|->|[{}\[\]=,;]')
@@ -167,7 +167,7 @@ def test_coverage_of_what_cannot_be_lowered(shown: Callable[..., str]) -> None:
     out = shown("net.py:running", "--input", "1,4,4", "--coverage")
     assert out.splitlines()[0] == "coverage: 2 integer, 0 folded, 1 unsupported"
     assert out.splitlines()[1] == "unsupported: no lowering rule takes it"
-    assert out.splitlines()[2].split() == ["cumsum", "Running", "1", "2"]
+    assert out.splitlines()[2].split() == ["cumsum", "Running", "1", "2,", "net.py:18"]
     assert "fix  replace it" in out
     facts = json.loads(shown("net.py:running", "--input", "1,4,4", "--coverage", "--format", "json"))
     assert facts["coverage"] == {"unsupported": 1, "integer": 2, "folded": 0}
