@@ -4,12 +4,36 @@ from __future__ import annotations
 
 from typing import Any
 
-from .op import Legal
+from .op import Constraint, Legal
 from .types import INT32, Range
 
 SHIFT = Legal(1, 62)
 ANY_INT32 = Legal(INT32.lo, INT32.hi)
 MULTIPLIER = Range(2**23, 2**24 - 1)
+
+
+REQUANTIZING = {"zero": ANY_INT32, "lo": ANY_INT32, "hi": ANY_INT32, "axis": Legal(0, 7)}
+"""Attributes of an op that moves sums to another grid."""
+
+
+def requantizing(vectors: Constraint, *more: Constraint) -> tuple[Constraint, ...]:
+    """The constraints of such an op, with the one on the lengths of its vectors, and its own."""
+    return (
+        vectors,
+        Constraint(
+            "C3",
+            "Every multiplier lies in [2^23, 2^24).",
+            lambda call: call.multiplier.range in MULTIPLIER,
+        ),
+        Constraint(
+            "C4",
+            "Every shift lies in [1, 62].",
+            lambda call: call.shift.range in Range(SHIFT.lo, SHIFT.hi),
+        ),
+        *more,
+        Constraint("C5", "lo is not above hi.", lambda call: call.lo <= call.hi),
+        Constraint("C1", "x fits a signed 32-bit integer.", lambda call: call.x.range in INT32),
+    )
 
 
 def halves_up(total: Any, shift: Any) -> Any:

@@ -12,9 +12,9 @@ from __future__ import annotations
 import numpy as np
 
 from ....compiler.arrays import Integers
-from ..op import Call, Constraint, Legal, Op
-from ..rounding import ANY_INT32, MULTIPLIER, SHIFT, halves_up, saturations, ties
-from ..types import INT32, Range
+from ..op import Call, Constraint, Op
+from ..rounding import REQUANTIZING, halves_up, requantizing, saturations, ties
+from ..types import Range
 
 FRACTION_BITS = 8
 _FRACTION = Range(-(2 ** (FRACTION_BITS - 1)), 2 ** (FRACTION_BITS - 1) - 1)
@@ -70,26 +70,14 @@ OP = Op(
     code=13,
     inputs=("x", *_VECTORS),
     constants=_VECTORS,
-    attributes={"zero": ANY_INT32, "lo": ANY_INT32, "hi": ANY_INT32, "axis": Legal(0, 7)},
-    constraints=(
+    attributes=REQUANTIZING,
+    constraints=requantizing(
         Constraint(
             "C2",
             "Multiplier, shift and fraction are vectors, each of length 1 or the size of x along the axis.",
             _one_or_one_a_channel,
         ),
-        Constraint(
-            "C3",
-            "Every multiplier lies in [2^23, 2^24).",
-            lambda call: call.multiplier.range in MULTIPLIER,
-        ),
-        Constraint(
-            "C4",
-            "Every shift lies in [1, 62].",
-            lambda call: call.shift.range in Range(SHIFT.lo, SHIFT.hi),
-        ),
         Constraint("C6", "Every fraction lies in [-128, 127].", lambda call: call.fraction.range in _FRACTION),
-        Constraint("C5", "lo is not above hi.", lambda call: call.lo <= call.hi),
-        Constraint("C1", "x fits a signed 32-bit integer.", lambda call: call.x.range in INT32),
     ),
     shape=lambda call: call.x.shape,
     range=_range,

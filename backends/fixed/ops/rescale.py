@@ -9,9 +9,9 @@ for one pair). The product is taken in 64 bits, which C1, C3 and C4 make wide en
 from __future__ import annotations
 
 from ....compiler.arrays import Integers
-from ..op import Call, Constraint, Legal, Op
-from ..rounding import ANY_INT32, MULTIPLIER, SHIFT, halves_up, saturations, ties
-from ..types import INT32, Range
+from ..op import Call, Constraint, Op
+from ..rounding import REQUANTIZING, halves_up, requantizing, saturations, ties
+from ..types import Range
 
 
 def _pairs(call: Call) -> set[tuple[int, int]]:
@@ -51,25 +51,13 @@ OP = Op(
     code=3,
     inputs=("x", "multiplier", "shift"),
     constants=("multiplier", "shift"),
-    attributes={"zero": ANY_INT32, "lo": ANY_INT32, "hi": ANY_INT32, "axis": Legal(0, 7)},
-    constraints=(
+    attributes=REQUANTIZING,
+    constraints=requantizing(
         Constraint(
             "C2",
             "Multiplier and shift are vectors of one length: 1, or the size of x along the axis.",
             _one_pair_or_one_a_channel,
-        ),
-        Constraint(
-            "C3",
-            "Every multiplier lies in [2^23, 2^24).",
-            lambda call: call.multiplier.range in MULTIPLIER,
-        ),
-        Constraint(
-            "C4",
-            "Every shift lies in [1, 62].",
-            lambda call: call.shift.range in Range(SHIFT.lo, SHIFT.hi),
-        ),
-        Constraint("C5", "lo is not above hi.", lambda call: call.lo <= call.hi),
-        Constraint("C1", "x fits a signed 32-bit integer.", lambda call: call.x.range in INT32),
+        )
     ),
     shape=lambda call: call.x.shape,
     range=_range,
