@@ -102,10 +102,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--out", type=Path, default=Path("runs/lenet"))
     parser.add_argument("--recipe", default=str(HERE / "lenet_mnist.toml"))
-    parser.add_argument("--float-epochs", type=int, default=4)
-    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--float-epochs", type=int, default=8)
+    parser.add_argument("--epochs", type=int, default=24)
     parser.add_argument("--batch-size", type=int, default=128)
-    parser.add_argument("--lr", type=float, default=1e-3)
+    parser.add_argument("--lr", type=float, default=1.5e-3)
     parser.add_argument("--device", default="cpu")
     args = parser.parse_args()
     if args.data is None:
