@@ -14,9 +14,11 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 
-def twins(model: nn.Module, args: Sequence[Any], leaves: Sequence[str] = ()) -> tuple[nn.Module, Prepared]:
+def twins(
+    model: nn.Module, args: Sequence[Any], leaves: Sequence[str] = (), verify: bool = True
+) -> tuple[nn.Module, Prepared]:
     """A copy of the model, and the captured module with no pass applied."""
-    return copy.deepcopy(model), Prepared(capture(model, args, leaves=leaves), PLAIN)
+    return copy.deepcopy(model), Prepared(capture(model, args, leaves=leaves, verify=verify), PLAIN)
 
 
 def trained(module: nn.Module, *batches: Sequence[Any]) -> list[Any]:

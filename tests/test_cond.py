@@ -144,7 +144,7 @@ def same(model: Model, ours: nn.Module, limit: float, rows: int) -> None:
 
 @pytest.mark.parametrize("function", [*SUPPORTED, *POISONED])
 def test_outputs_and_gradients_are_those_of_the_side_that_was_selected(function: Any) -> None:
-    model, ours = twins(Model(function), (torch.randn(3, 4),))
+    model, ours = twins(Model(function), (torch.randn(3, 4),), verify=False)  # which is what follows
     assert not any(isinstance(node.target, torch._ops.HigherOrderOperator) for node in ours.graph.nodes)
     limits = (1e3,) if function in POISONED else (-1e3, 0.1, 1e3)
     for limit in limits:
