@@ -19,6 +19,7 @@ from torch import Tensor, fx
 from ..compiler.attachment import grids, unless_attached
 from ..compiler.coefficient import Coefficient, penalize
 from ..compiler.contract import Exact, OptionsFor, Pass
+from ..compiler.direct import gradient
 from ..compiler.edit import Edit
 from ..compiler.facts import weights_on_grid
 from ..compiler.graph import Graph, arguments
@@ -104,7 +105,7 @@ def _backward(ctx: Any, grad: Tensor, *_: Any) -> tuple[Any, ...]:
     return found[ctx.count :] or [None] * ctx.count, found[: ctx.count], *[None] * 7
 
 
-msqe.register_autograd(_backward, setup_context=_setup)
+gradient(msqe, _backward, _setup)
 
 
 @dataclass(frozen=True)
@@ -127,12 +128,13 @@ def plan(graph: Graph, options: OptionsFor) -> Plan:
 
 def _attach(match: Match, edit: Edit, kind: str, shares: Mapping[str, float]) -> fx.Node:
     """Add the penalty sum(share * msqe(edge)), weighted by its coefficient."""
-    found = [arguments(node) for node in match.graph.nodes if node.name in shares]
+    edges = [node for node in match.graph.nodes if node.name in shares]
+    found = [arguments(edge) for edge in edges]
     parts = {name: [given[name] for given in found] for name in ("zero", "lo", "hi", "axis", "odd")}
     xs, scales = ([given[name] for given in found] for name in ("x", "scale"))
     if kind == "activations":
         xs = [edit.call(_aten.detach.default, x) for x in xs]
-    weighed = [shares[node.name] for node in match.graph.nodes if node.name in shares]
+    weighed = [shares[edge.name] for edge in edges]
     samples = SAMPLES if kind == "activations" else 0
     both = edit.call(_own.msqe.default, xs, scales, **parts, shares=weighed, samples=samples)
     penalize(match, edit, f"msqe_{kind}", edit.item(both, 0))

@@ -19,6 +19,7 @@ from torch import Tensor, fx
 from ..compiler.attachment import planned, unless_attached, where_planned
 from ..compiler.coefficient import Coefficient, penalize
 from ..compiler.contract import Exact, OptionsFor, Pass
+from ..compiler.direct import gradient
 from ..compiler.edit import Edit
 from ..compiler.graph import Graph, layer
 from ..compiler.grid import total
@@ -77,7 +78,7 @@ def _backward(ctx: Any, grad: Tensor, _: Any) -> tuple[list[Tensor], None, None]
     return [w * pull for w in small], None, None
 
 
-partial_l2.register_autograd(_backward, setup_context=_setup)
+gradient(partial_l2, _backward, _setup)
 
 
 def plan(graph: Graph, options: OptionsFor) -> dict[str, float]:
