@@ -68,14 +68,21 @@ def _product(node: Node, x: Real, k: Floats, t: Floats, alike: bool = False) -> 
 
 
 def _multiplied(node: Node, value: int, axis: int, weight: Integers, bias: Integers) -> int:
-    """weight q + bias along an axis: a convolution of each channel with one weight."""
+    """weight q + bias along an axis."""
     sizes = node.builder[value].shape
     order = (axis, *(other for other in range(len(sizes)) if other != axis))
     moved = tuple(sizes[place] for place in order)
     value = value if axis == 0 else node.step("transpose", value, axes=order)
     planes = (len(weight), math.prod(sizes) // len(weight), 1)
     value = value if moved == planes else node.step("reshape", value, shape=planes)
-    value = node.step(
+    value = channelwise(node, value, weight, bias)
+    value = value if moved == planes else node.step("reshape", value, shape=moved)
+    return value if axis == 0 else node.step("transpose", value, axes=tuple(np.argsort(order).tolist()))
+
+
+def channelwise(node: Node, value: int, weight: Integers, bias: Integers) -> int:
+    """weight q + bias for each channel of an image: a convolution of each with one weight."""
+    return node.step(
         "conv2d",
         value,
         node.builder.shared(weight.reshape(-1, 1, 1, 1)),
@@ -86,5 +93,3 @@ def _multiplied(node: Node, value: int, axis: int, weight: Integers, bias: Integ
         groups=len(weight),
         pad_value=0,
     )
-    value = value if moved == planes else node.step("reshape", value, shape=moved)
-    return value if axis == 0 else node.step("transpose", value, axes=tuple(np.argsort(order).tolist()))

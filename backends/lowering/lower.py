@@ -78,12 +78,6 @@ class Node:
             return self.numbers("kernel_size", count)
         return tuple(map(int, sizes * count if len(sizes) == 1 else sizes))
 
-    def pair(self, name: str) -> tuple[int, int]:
-        """An argument of one or two numbers, for height and width; an empty one is that of the kernel."""
-        value = self.given[name]
-        sizes = [value] if isinstance(value, int) else list(value)
-        return (int(sizes[0]), int(sizes[-1])) if sizes else self.pair("kernel_size")
-
     @property
     def shape(self) -> tuple[int, ...]:
         """The output's shape without batch; refuses a call that moves or splits the batch axis."""

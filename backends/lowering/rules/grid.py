@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +14,7 @@ import torch
 from ....compiler.arrays import Floats, Integers
 from ...fixed.ops.requantize import FRACTION_BITS
 from ...fixed.types import Range
+from ..affine import channelwise
 from ..curves import precision
 from ..lower import Lowering, Node
 from ..real import Curve, Input, Limited, Lowered, Moved, Real, Sum, significand
@@ -91,22 +91,16 @@ def _fractions(x: Real, scale: Floats) -> list[Integers]:
 
 
 def _limited(node: Node, value: int, tops: Integers) -> int:
-    """min(q, top) for each channel, as min(q - top, 0) + top: the sums are convolutions of each channel with a one."""
+    """min(q, top) for each channel, as min(q - top, 0) + top."""
     sizes, channels = node.builder[value].shape, len(tops)
     if channels != sizes[0]:
         raise node.unsupported("it has limits along another axis than the channels'")
     planes = (channels, math.prod(sizes) // channels, 1)
     value = value if len(sizes) == 3 else node.step("reshape", value, shape=planes)
-    below = _shifted(node, value, -tops)
-    value = _shifted(node, node.step("clamp", below, lo=min(0, node.builder[below].range.lo), hi=0), tops)
+    ones = np.ones(channels, np.int64)
+    below = channelwise(node, value, ones, -tops)
+    value = channelwise(node, node.step("clamp", below, lo=min(0, node.builder[below].range.lo), hi=0), ones, tops)
     return value if len(sizes) == 3 else node.step("reshape", value, shape=sizes)
-
-
-def _shifted(node: Node, value: int, by: Integers) -> int:
-    """q + by, one number for each channel."""
-    ones = node.builder.shared(np.ones((len(by), 1, 1, 1), np.int64))
-    window: dict[str, Any] = {"stride": (1, 1), "padding": (0, 0, 0, 0), "dilation": (1, 1)}
-    return node.step("conv2d", value, ones, node.builder.shared(by), **window, groups=len(by), pad_value=0)
 
 
 def _centre(node: Node, x: Real) -> int:
