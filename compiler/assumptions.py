@@ -1,4 +1,4 @@
-"""What torch.export assumed of the sizes of the inputs: conditions that the arguments of a forward are held to."""
+"""What torch.export assumed of the sizes of the inputs, which each forward is held to, and of what is around it."""
 
 from __future__ import annotations
 
@@ -14,13 +14,15 @@ from torch.utils._sympy.printers import PythonPrinter
 
 @dataclass(frozen=True)
 class Assumptions:
-    """Conditions on sizes.
+    """Conditions on sizes, and that no autocast is on around the model.
 
     sizes: name -> (which of the tensor inputs, which axis).   conditions: Python expressions over those names.
+    asks_autocast: the first line of the model's that asks for an autocast around it; '' if none does.
     """
 
     sizes: tuple[tuple[str, tuple[int, int]], ...] = ()
     conditions: tuple[str, ...] = ()
+    asks_autocast: str = ""
     _hold: ClassVar[Callable[..., bool]]
 
     def __post_init__(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -32,6 +33,16 @@ def without_autocast() -> Iterator[None]:
     finally:
         for _ in range(depth - 1):
             torch.autocast_increment_nesting()
+
+
+def warn_of_autocast(line: str, device: torch.device) -> None:
+    """Warn within an autocast, once a line: the model asks there for one, and the graph is the one without."""
+    if device.type != "meta" and torch.is_autocast_enabled(device.type):
+        warnings.warn(
+            f"an autocast is on around a captured model that asks for one, at {line}: it was captured without, and "
+            "computes what it does without. Put the block of autocast into the model, where capture sees it",
+            stacklevel=3,
+        )
 
 
 def innermost(blocks: Sequence[Autocast]) -> tuple[Autocast, ...]:

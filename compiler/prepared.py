@@ -13,6 +13,7 @@ from torch import Tensor, fx, nn
 from torch.utils import _pytree as pytree
 
 from .arguments import Arguments
+from .autocast import warn_of_autocast
 from .devices import is_literal, placed, portable
 from .direct import called_directly
 from .errors import UserError
@@ -76,6 +77,8 @@ class Prepared(nn.Module):
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """The model's outputs for the model's arguments. Raises UserError for arguments of another form or shape."""
         flat = self._arguments.flat(args, kwargs)
+        if (asks := self._graph.assumptions.asks_autocast) and not torch.compiler.is_compiling():
+            warn_of_autocast(asks, self._device(flat))
         run = self._train if self.training else self._eval
         outputs, penalties, _ = run(self, self._device(flat), *flat)
         self._measured = Measured(named(penalties))

@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 import torch
+from captured import PLAIN
 from lowbit.compiler.capture import capture
 from lowbit.compiler.errors import UserError
+from lowbit.compiler.prepared import Prepared
 from parts import Part, Whole, line_of
 from torch import Tensor
 
@@ -61,6 +63,11 @@ def test_a_branch_on_what_torch_is_asked(function: Any, text: str, what: str, fi
     assert fix in caught.value.fix
 
 
+def test_a_branch_on_gradients_of_an_input() -> None:
+    with pytest.raises(UserError, match="branches on whether gradients are recorded"):
+        capture(Part(required), (X,))
+
+
 def test_a_question_that_changes_nothing_is_free() -> None:
     def checkpointed(m: Any, x: Tensor) -> Any:
         if torch.is_grad_enabled() and not torch.compiler.is_compiling():
@@ -68,3 +75,24 @@ def test_a_question_that_changes_nothing_is_free() -> None:
         return x.tanh()
 
     capture(Whole(Part(checkpointed)), (X,))
+
+
+def cast(m: Any, x: Tensor) -> Any:
+    return (x.half() if torch.is_autocast_enabled("cpu") else x) * 2
+
+
+def test_a_question_for_autocast_is_told_where_the_answer_is_another() -> None:
+    module = Prepared(capture(Whole(Part(cast)), (X,)), PLAIN)
+    module(X)
+    with torch.autocast("cpu", torch.bfloat16), pytest.warns(UserWarning, match="captured without") as caught:
+        module(X)
+    assert line_of(cast, "is_autocast") in str(caught[0].message)
+
+
+def test_a_block_of_autocast_answers_for_good() -> None:
+    def kept(m: Any, x: Tensor) -> Any:
+        with torch.autocast("cpu", enabled=False):
+            return cast(m, x)
+
+    with torch.autocast("cpu", torch.bfloat16):
+        Prepared(capture(Whole(Part(kept)), (X,)), PLAIN)(X)

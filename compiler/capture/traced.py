@@ -52,7 +52,8 @@ def traced(model: nn.Module, example: Example, wanted: Wanted) -> tuple[Graph, W
             graph, seen = with_both_sides(partial(_pure, model, example, wanted, leaves), refused)
     if not graph.outputs:
         raise UserError("the model returns no tensor", fix="return what it computes")
-    graph = folded(graph)
+    asked = replace(graph.assumptions, asks_autocast=next(iter(seen.autocasts), ""))
+    graph = replace(folded(graph), assumptions=asked)
     verify(graph, "capture")
     return graph, seen
 

@@ -16,6 +16,7 @@ from torch.utils.checkpoint import CheckpointFunction
 
 from ..errors import UserError
 from .changes import containers, content, is_unchanged
+from .questions import asking_for_autocast
 from .refusal import here
 from .seeding import seeding
 
@@ -39,6 +40,7 @@ class Witness:
     seeds: what sets or reads the state of torch's random numbers; torch.export records draws alone.
     assigned: attributes that modules set on themselves or change, and that are no buffers; the old values are put
         back, since torch.export leaves fake tensors there.
+    autocasts: lines that ask whether an autocast is on around the model; torch.export records the answer no.
     branches: how many decisions the graph holds both sides of; its maker sets this.
 
     A reentrant checkpoint, which torch.export records without its gradients, runs as the plain call that it computes.
@@ -49,6 +51,7 @@ class Witness:
     draws: tuple[Seen, ...] = ()
     seeds: tuple[Seen, ...] = ()
     assigned: tuple[Seen, ...] = ()
+    autocasts: tuple[str, ...] = ()
     branches: int = 0
     _stack: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
@@ -57,6 +60,7 @@ class Witness:
             stack.enter_context(self._applied())
             stack.enter_context(self._drawn())
             stack.enter_context(self._seeded())
+            stack.enter_context(self._asked())
             stack.enter_context(self._set())
             self._stack = stack.pop_all()
         return self
@@ -96,6 +100,12 @@ class Witness:
         with seeding(lambda: here(self.model)) as found:
             yield
         self.seeds = tuple(Seen(*call) for call in found)
+
+    @contextlib.contextmanager
+    def _asked(self) -> Iterator[None]:
+        with asking_for_autocast(lambda: here(self.model)) as found:
+            yield
+        self.autocasts = tuple(found)
 
     def _noted(self, name: str, kept: Callable[..., Any], lines: dict[str, str]) -> Callable[..., Any]:
         def draw(*args: Any, **kwargs: Any) -> Any:

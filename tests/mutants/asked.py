@@ -5,6 +5,7 @@ from mutant import Mutant
 BRANCHES = "compiler/capture/branches.py"
 DIFFERENCES = "compiler/capture/differences.py"
 FIDELITY = "compiler/capture/fidelity.py"
+QUESTIONS = "compiler/capture/questions.py"
 SEEDING = "compiler/capture/seeding.py"
 ANEW = "tests/test_branches.py::test_each_forward_decides_anew"
 ASKED = "tests/test_asked.py"
@@ -23,7 +24,7 @@ MUTANTS: list[Mutant] = [
         BRANCHES,
         'function, name = _as_number, "squeeze"',
         "function = _as_number",
-        f"{ANEW}[drawn_as_a_number]",
+        f"{ANEW}[clamped_by_a_number]",
     ),
     Mutant(
         "a number that leaves torch counts as any value",
@@ -34,16 +35,16 @@ MUTANTS: list[Mutant] = [
     ),
     Mutant(
         "a seed of the user's is one of torch's",
-        SEEDING,
+        QUESTIONS,
         "return is_user(frame.f_code.co_filename)",
         "return False",
         f"{SEEDS}[seeded-torch.manual_seed]",
     ),
     Mutant(
         "a fork of the random numbers is torch's",
-        SEEDING,
-        "_WITHIN = (torch.random.__file__, contextlib.__file__)",
-        "_WITHIN = (contextlib.__file__,)",
+        QUESTIONS,
+        "_BETWEEN = (torch.random.__file__, contextlib.__file__)",
+        "_BETWEEN = (contextlib.__file__,)",
         f"{SEEDS}[forked-torch.set_rng_state]",
     ),
     Mutant(
@@ -72,7 +73,21 @@ MUTANTS: list[Mutant] = [
         "compiler/capture/example.py",
         "(self._tracked() if tracked else self)",
         "self",
-        f"{ASKED}::test_a_branch_on_what_torch_is_asked",
+        f"{ASKED}::test_a_branch_on_gradients_of_an_input",
+    ),
+    Mutant(
+        "a question for autocast is not told",
+        QUESTIONS,
+        "if is_asked_by_user() and not _within_autocast():",
+        "if False:",
+        f"{ASKED}::test_a_question_for_autocast_is_told_where_the_answer_is_another",
+    ),
+    Mutant(
+        "a block of the model's own does not answer",
+        QUESTIONS,
+        "return depth > 0",
+        "return False",
+        f"{ASKED}::test_a_block_of_autocast_answers_for_good",
     ),
     Mutant(
         "a derivative within the model is tried",
