@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..backends.lowering.coverage import PICKS, coverage, marked
+from ..backends.lowering.coverage import PICKS, coverage
+from ..backends.lowering.heirs import marked
 from ..backends.lowering.lower import Lowering
 from ..compiler.graph import Graph, origin
 from ..compiler.inspection.choice import Chosen

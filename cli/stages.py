@@ -128,7 +128,8 @@ def covered(captured: Graph, recipe: str, example: Sequence[Tensor]) -> tuple[li
     Unlike `lowbit.prepare` it refuses nothing but a recipe that cannot be read.
     """
     from .. import api
-    from ..backends.lowering.coverage import coverage, marked
+    from ..backends.lowering.coverage import coverage
+    from ..backends.lowering.heirs import marked
     from ..compiler.modes import evaluated
     from ..compiler.pipeline import run
 

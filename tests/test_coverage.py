@@ -8,7 +8,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 from lowbit import api
-from lowbit.backends.lowering.coverage import Covered, coverage, marked
+from lowbit.backends.lowering.coverage import Covered, coverage
+from lowbit.backends.lowering.heirs import marked
 from lowbit.backends.lowering.lower import lower
 from lowbit.cli import stages
 from lowbit.compiler.capture import capture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import operator
-from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
@@ -14,10 +13,11 @@ from torch import fx
 from torch.utils import _pytree as pytree
 
 from ...compiler.errors import Unsupported
-from ...compiler.graph import Graph, origin, stamp, tensor_of
-from ...compiler.operators import GRIDS
+from ...compiler.graph import Graph, tensor_of
 from ...compiler.text import target_name
 from ..fixed.program import Builder
+from .heirs import heirs as heirs_of
+from .heirs import mark
 from .in_place import refused_in_place
 from .lower import NO_GRID, input_port, lacking, output_port, table, walk
 from .real import Input, Lowered
@@ -25,7 +25,6 @@ from .real import Input, Lowered
 Status: TypeAlias = Literal["integer", "folded", "unsupported"]
 PICKS = (operator.getitem, tensor_of)
 """Calls that take one of several results: no calculation of their own."""
-_MARK = "captured:"
 
 
 @dataclass(frozen=True)
@@ -41,24 +40,13 @@ class Covered:
     fix: str = ""
 
 
-def marked(graph: Graph) -> Graph:
-    """The graph, its nodes numbered in their trails, which the nodes that passes make of them inherit."""
-    copied, _ = graph.copy()
-    if copied.evaluation is not None:
-        copied = replace(copied, evaluation=marked(copied.evaluation))
-    for number, node in enumerate(copied.nodes):
-        if node.op != "output":
-            stamp(node, replace(origin(node), trail=(f"{_MARK}{number}",)), node.meta["val"])
-    return copied
-
-
 def coverage(captured: Graph, deployed: Graph, on_grids: bool = True) -> list[Covered]:
     """The fate of each call, in order, and of an input that is refused. Nothing is raised for what is not covered.
 
     captured: marked, in eval mode.   deployed: what the passes made of it.   on_grids: it is ready to be lowered;
     otherwise calls are judged by their kind alone.   A call that is refused counts as a new input to those behind it.
     """
-    heirs = _heirs(captured, deployed)
+    heirs = heirs_of(captured, deployed)
     fates = _built(deployed) if on_grids else {node: _by_kind(node) for node in deployed.nodes}
     blamed = _blamed(captured, heirs, fates)
     fixed = captured.constants()
@@ -143,52 +131,14 @@ def _by_kind(node: fx.Node) -> Covered:
     return Covered(node, "unsupported", error.why, error.fix)
 
 
-def _mark(node: fx.Node) -> str:
-    return next((word for word in origin(node).trail if word.startswith(_MARK)), "")
-
-
-def _heirs(captured: Graph, deployed: Graph) -> Mapping[fx.Node, fx.Node]:
-    """Captured call -> the call of the deployed graph that computes it: itself, or what a rule put in its place.
-
-    A rule stamps what it makes with its root, which may be another call than the one that lives on: a convolution
-    that took in a batch norm comes from the norm.
-    """
-    origins = {_mark(node): node for node in captured.nodes}
-    kept = {(node.name, node.target, _mark(node)): node for node in deployed.nodes}
-    heirs = {node: kept[key] for node in captured.nodes if (key := (node.name, node.target, _mark(node))) in kept}
-    alive, fixed = set(heirs.values()), deployed.constants()
-    calls = [n for n in deployed.nodes if n.op == "call_function" and n not in fixed and _mark(n) in origins]
-    for made in calls:
-        if made not in alive and (ancestor := _gone(origins[_mark(made)], made, heirs)) is not None:
-            heirs[ancestor] = made
-            alive.add(made)
-    for made in calls:
-        if made not in alive and made.target not in GRIDS:  # another call now computes what the root did
-            heirs.setdefault(origins[_mark(made)], made)
-    return heirs
-
-
-def _gone(root: fx.Node, made: fx.Node, heirs: Mapping[fx.Node, fx.Node]) -> fx.Node | None:
-    """The nearest call above a rule's root, or that itself, that does the same and did not live on."""
-    queue, seen = deque([root]), {root}
-    while queue:
-        node = queue.popleft()
-        if node.target is made.target and node not in heirs:
-            return node
-        above = [n for n in node.all_input_nodes if n not in seen and n not in heirs and n.op == "call_function"]
-        queue.extend(above)
-        seen.update(above)
-    return None
-
-
 def _blamed(
     captured: Graph, heirs: Mapping[fx.Node, fx.Node], fates: Mapping[fx.Node, Covered]
 ) -> Mapping[fx.Node, Covered]:
     """Captured nodes whose own call would be covered, but not what a pass put behind it, such as a grid."""
-    origins, alive = {_mark(node): node for node in captured.nodes}, set(heirs.values())
+    origins, alive = {mark(node): node for node in captured.nodes}, set(heirs.values())
     blamed: dict[fx.Node, Covered] = {}
     for node, fate in fates.items():
-        root = origins.get(_mark(node)) if node.op != "output" else None
+        root = origins.get(mark(node)) if node.op != "output" else None
         if fate.status != "unsupported" or root is None or node in alive:
             continue
         call = next(iter(root.users), root) if root.op == "get_attr" else root

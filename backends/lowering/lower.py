@@ -135,6 +135,11 @@ def lacking(node: fx.Node) -> Unsupported:
 
 def lower(graph: Graph) -> Program:
     """The integer program of a frozen graph. Raises Unsupported with every call that has no integer form, and why."""
+    return linked(graph)[0]
+
+
+def linked(graph: Graph) -> tuple[Program, Mapping[fx.Node, Lowered]]:
+    """The same, with what each node became."""
     without = missing(graph)
     if without:
         leaf = {True: " (kept opaque by the recipe)", False: ""}
@@ -148,7 +153,7 @@ def lower(graph: Graph) -> Program:
     builder = Builder()
     became = walk(graph, builder)
     inputs = [input_port(node, became) for node in graph.inputs if node in became]
-    return builder.build(inputs, [output_port(node, became[node]) for node in graph.outputs])
+    return builder.build(inputs, [output_port(node, became[node]) for node in graph.outputs]), became
 
 
 def _ways(without: list[fx.Node]) -> list[str]:
