@@ -91,7 +91,7 @@ def rescale(draw: Draw, x: Operand) -> Parts:
 def requantize(draw: Draw, x: Operand) -> Parts:
     constants, attributes = rescale(draw, x)
     length = draw(st.sampled_from([1, *x.shape[attributes["axis"] :][:1]]))
-    fractions = st.sampled_from([-128, -1, 0, 1, 127]) | st.integers(-128, 127)
+    fractions = st.sampled_from([-(2**15), -1, 0, 1, 2**15 - 1]) | st.integers(-(2**15), 2**15 - 1)
     found = np.array(draw(st.lists(fractions, min_size=length, max_size=length)), np.int64)
     whole = {"zero": 0, "lo": -(2**15), "hi": 2**15}  # a code that saturates shows no fraction
     return {**constants, "fraction": found}, {**attributes, **draw(st.sampled_from([{}, {}, whole]))}

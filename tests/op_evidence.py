@@ -62,8 +62,8 @@ RESCALE = call(
     x=IMAGE, multiplier=constant([2**23, 2**23]), shift=constant([24, 25]), axis=0, zero=0, lo=0, hi=255
 )  # fmt: skip
 REQUANTIZE = call(
-    x=IMAGE, multiplier=constant([2**23]), shift=constant([24]), fraction=constant([-128, 127]), axis=0, zero=0, lo=0,
-    hi=255,
+    x=IMAGE, multiplier=constant([2**23]), shift=constant([24]), fraction=constant([-(2**15), 2**15 - 1]), axis=0, zero=0,
+    lo=0, hi=255,
 )  # fmt: skip
 FRAMES = {"stride": (1,) * 3, "padding": (0,) * 6, "dilation": (1,) * 3}
 CONV3D = call(x=tensor(2, 4, 4, 4), weight=ones(4, 1, 2, 2, 2), bias=ones(4), **FRAMES, groups=2, pad_value=0)
@@ -165,7 +165,7 @@ EVIDENCE: Mapping[str, Evidence] = {
         "C3": (changed(REQUANTIZE, multiplier=constant([2**23, 2**24])), changed(REQUANTIZE, multiplier=ones(1))),
         "C4": (changed(REQUANTIZE, shift=constant([24, 63])), changed(REQUANTIZE, shift=constant([0, 24]))),
         "C5": (changed(REQUANTIZE, lo=256),),
-        "C6": (changed(REQUANTIZE, fraction=constant([128])), changed(REQUANTIZE, fraction=constant([-129, 0]))),
+        "C6": tuple(changed(REQUANTIZE, fraction=constant(past)) for past in ([2**15], [-(2**15) - 1, 0])),
     }),
     "add": Evidence(draws.add, ADD, spreads=True, breaks={
         "C1": (changed(ADD, offset=2**62 - 2**23 - 255 * (2**23 + 2**20)),),

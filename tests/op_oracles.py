@@ -60,7 +60,7 @@ def _requantize(
     result = np.zeros(x.shape, np.int64)
     for place in np.ndindex(*x.shape):
         m, s, f = (int(each[place[axis + 1] if len(each) > 1 else 0]) for each in (multiplier, shift, fraction))
-        result[place] = _nearest(Fraction(int(x[place]) * m + math.floor(Fraction(f * m, 256)), 2**s), zero, lo, hi)
+        result[place] = _nearest(Fraction(int(x[place]) * m + math.floor(Fraction(f * m, 2**16)), 2**s), zero, lo, hi)
     return result
 
 

@@ -80,7 +80,7 @@ class Forced(fx.Interpreter):
 def _slack(graph: Graph, grid: fx.Node) -> float:
     """What a bias may be off, in steps of the grid; 0 without an accumulator.
 
-    That is half a 256th of the accumulator's unit, or so little that it tips one code of 10,000.
+    That is half a 2^16th of the accumulator's unit, or so little that it tips one code of 10,000.
     """
     node = arguments(grid)["x"]
     while node.op == "call_function" and node.target not in {*PRODUCERS, _own.fake_quantize.default}:
@@ -92,7 +92,7 @@ def _slack(graph: Graph, grid: fx.Node) -> float:
         read = read.all_input_nodes[0]
     unit = graph.tensor(weight["scale"]).max() * graph.tensor(arguments(read)["scale"])
     ratio = float(unit / graph.tensor(arguments(grid)["scale"]))
-    return max(ratio / 2**9, 2 * TIPPED)
+    return max(ratio / 2**17, 2 * TIPPED)
 
 
 @every_pair

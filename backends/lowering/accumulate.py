@@ -47,5 +47,6 @@ def accumulator(node: Node, x: Real, codes: Codes) -> tuple[Integers, Integers, 
 
 
 def _scale_for(bias: Floats) -> Floats:
+    """A power of two, since the scales beside it may all be."""
     magnitude = np.abs(bias)
-    return np.where(magnitude > 0, magnitude, 1.0) * 2.0**-BIAS_BITS
+    return np.exp2(np.floor(np.log2(np.where(magnitude > 0, magnitude, 1.0)))) * 2.0**-BIAS_BITS

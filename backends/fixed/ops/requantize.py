@@ -1,6 +1,6 @@
-"""Requantization of a sum whose bias is finer than its unit: as `rescale`, with 256ths of a unit added before.
+"""Requantization of a sum whose bias is finer than its unit: as `rescale`, with 65536ths of a unit added before.
 
-    q = clamp(((x * M + ((f * M) >> 8) + 2^(s-1)) >> s) + zero, lo, hi)        >> floors
+    q = clamp(((x * M + ((f * M) >> 16) + 2^(s-1)) >> s) + zero, lo, hi)        >> floors
 
 M, s and f are each one number for the whole tensor, or one for each index of `axis` (counted without the batch axis;
 ignored for single numbers). A layer's bias is rounded to the unit of its accumulator; f is what that leaves out. The
@@ -16,13 +16,13 @@ from ..op import Call, Constraint, Op
 from ..rounding import REQUANTIZING, halves_up, requantizing, saturations, ties
 from ..types import Range
 
-FRACTION_BITS = 8
-_FRACTION = Range(-(2 ** (FRACTION_BITS - 1)), 2 ** (FRACTION_BITS - 1) - 1)
+FRACTION_BITS = 16
+FRACTION = Range(-(2 ** (FRACTION_BITS - 1)), 2 ** (FRACTION_BITS - 1) - 1)
 _VECTORS = ("multiplier", "shift", "fraction")
 
 
 def added(call: Call) -> Integers:
-    """(f * M) >> 8 for the whole tensor, (1,), or for each channel."""
+    """(f * M) >> 16 for the whole tensor, (1,), or for each channel."""
     product: Integers = call.fraction.data * call.multiplier.data
     return product >> FRACTION_BITS
 
@@ -77,7 +77,7 @@ OP = Op(
             "Multiplier, shift and fraction are vectors, each of length 1 or the size of x along the axis.",
             _one_or_one_a_channel,
         ),
-        Constraint("C6", "Every fraction lies in [-128, 127].", lambda call: call.fraction.range in _FRACTION),
+        Constraint("C6", "Every fraction lies in [-2^15, 2^15).", lambda call: call.fraction.range in FRACTION),
     ),
     shape=lambda call: call.x.shape,
     range=_range,

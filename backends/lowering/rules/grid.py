@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from ....compiler.arrays import Floats, Integers
-from ...fixed.ops.requantize import FRACTION_BITS
+from ...fixed.ops.requantize import FRACTION, FRACTION_BITS
 from ...fixed.types import Range
 from ..affine import channelwise
 from ..curves import precision
@@ -76,18 +76,21 @@ def _rounded(node: Node, x: Lowered, scale: Floats, to: Saturation) -> Real:
 
 
 def _fractions(x: Real, scale: Floats) -> list[Integers]:
-    """What the bias of each channel lacks, in 256ths of a unit of x, as far as it moves one code in 10,000; or nothing.
+    """What the bias of each channel lacks, in 2^-16 of a unit of x, as far as it moves one code in 10,000; or nothing.
 
     Bits that matter less are zeros, which cost nothing in a file: with ratio codes a unit and b bits kept, an error of
-    ratio 2^-b / 4 on average tips as large a share of the codes.
+    ratio 2^-b / 4 on average tips as large a share of the codes. Where every ratio is a power of two, ties lie on
+    multiples of the last bit kept, and rounding down carries no sum over one: not a code differs.
     """
     if x.rest is None:
         return []
-    ratio = float((x.scale / scale).max())
-    bits = min(FRACTION_BITS, math.ceil(math.log2(ratio / (4 * TIPPED))))
-    step = 2 ** (FRACTION_BITS - max(0, bits))
-    kept = (np.floor(x.rest * (2**FRACTION_BITS / step) + 0.5) * step).clip(-128, 127).astype(np.int64)
-    return [kept] if bits > 0 and kept.any() else []
+    ratios = x.scale / scale
+    exact, ratio = bool((np.frexp(ratios)[0] == 0.5).all()), float(ratios.max())
+    bits = max(1, math.frexp(ratio)[1]) if exact else math.ceil(math.log2(ratio / (4 * TIPPED)))
+    step = 2 ** (FRACTION_BITS - min(max(0, bits), FRACTION_BITS))
+    kept = np.floor(x.rest * (2**FRACTION_BITS / step) + (0 if exact else 0.5)) * step
+    found = kept.clip(FRACTION.lo, FRACTION.hi).astype(np.int64)
+    return [found] if bits > 0 and found.any() else []
 
 
 def _limited(node: Node, value: int, tops: Integers) -> int:
