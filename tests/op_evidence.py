@@ -62,8 +62,8 @@ RESCALE = call(
     x=IMAGE, multiplier=constant([2**23, 2**23]), shift=constant([24, 25]), axis=0, zero=0, lo=0, hi=255
 )  # fmt: skip
 REQUANTIZE = call(
-    x=IMAGE, multiplier=constant([2**23]), shift=constant([24]), fraction=constant([-(2**15), 2**15 - 1]), axis=0, zero=0,
-    lo=0, hi=255,
+    x=IMAGE, multiplier=constant([2**23]), shift=constant([24]), fraction=constant([-(2**15), 2**15 - 1]), axis=0,
+    zero=0, lo=0, hi=255,
 )  # fmt: skip
 FRAMES = {"stride": (1,) * 3, "padding": (0,) * 6, "dilation": (1,) * 3}
 CONV3D = call(x=tensor(2, 4, 4, 4), weight=ones(4, 1, 2, 2, 2), bias=ones(4), **FRAMES, groups=2, pad_value=0)
