@@ -15,12 +15,13 @@ from typing import Any
 import numpy as np
 
 from ..compiler.arrays import Integers
-from .fixed.broadcast import spread
+from .dividing import divide, standardize
+from .fixed.broadcast import centred, product, spread
 from .fixed.op import Call
 from .fixed.ops.requantize import added
 from .fixed.ops.slice import taken
 from .fixed.ops.transpose import permuted
-from .fixed.sums import partial_dot
+from .fixed.sums import partial_dot, scaled
 from .fixed.types import INT32, Range
 from .fixed.window import Window
 from .stepwise import Kernel, KernelMaker
@@ -46,7 +47,7 @@ def makers(arrays: Arrays) -> Mapping[str, KernelMaker]:
         "conv2d": convolution, "conv3d": convolution, "linear": linear, "rescale": rescale, "add": add, "clamp": clamp,
         "max_pool2d": max_pool2d, "sum": sum_, "reshape": reshape, "pad2d": pad2d, "slice": slice_, "concat": concat,
         "take": take, "transpose": transpose, "table": table, "multiply": multiply,
-        "requantize": requantize,
+        "requantize": requantize, "matmul": matmul, "divide": divide, "standardize": standardize,
     }  # fmt: skip
     return {name: partial(maker, arrays) for name, maker in found.items()}
 
@@ -170,6 +171,18 @@ def table(arrays: Arrays, call: Call) -> Kernel:
 
 def multiply(arrays: Arrays, call: Call) -> Kernel:
     return lambda a, b: (a - call.zero_a) * (b - call.zero_b)
+
+
+def matmul(arrays: Arrays, call: Call) -> Kernel:
+    term = product(*centred(call)) | Range(0, 0)
+    dtype = "float32" if scaled(term, call.a.shape[-1]) in SINGLE else "float64"
+    zeros = call.zero_a, call.zero_b
+
+    def run(*given: Any) -> Any:
+        a, b = (arrays.cast(x - zero, dtype) for x, zero in zip(given, zeros, strict=True))
+        return arrays.cast(a @ b.swapaxes(-1, -2), "int32")
+
+    return run
 
 
 def concat(arrays: Arrays, call: Call) -> Kernel:

@@ -174,3 +174,40 @@ def table(draw: Draw, x: Operand) -> Parts:
 def multiply(draw: Draw, x: Operand) -> Parts:
     zeros = st.sampled_from([0, 0, 1, -1, x.range.lo, x.range.hi])
     return {}, {"zero_a": draw(zeros), "zero_b": draw(zeros)}
+
+
+def some_of_size_1(draw: Draw, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape, with size 1 along some axes."""
+    return tuple(draw(st.sampled_from([size, size, 1])) for size in shape)
+
+
+def fewer_rows(draw: Draw, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape, with another size along the last axis but one."""
+    return (*shape[:-2], draw(st.integers(1, shape[-2])), shape[-1])
+
+
+def matmul(draw: Draw, x: Operand) -> Parts:
+    zeros = st.sampled_from([0, x.range.lo, x.range.hi, 2**13 - 1, -(2**13)])
+    zero_a, zero_b = draw(zeros), draw(zeros)
+    assume(x.shape[-1] * (x.range.magnitude + abs(zero_a)) * (x.range.magnitude + abs(zero_b)) <= INT32.hi)
+    return {}, {"zero_a": zero_a, "zero_b": zero_b}
+
+
+def divide(draw: Draw, x: Operand) -> Parts:
+    zero_b = draw(st.sampled_from([0, x.range.lo - 1, x.range.lo - 3, x.range.lo + 3]))
+    # With the first shifts most quotients are neither zero nor saturated; b - zero_b has up to 24 bits.
+    shift = draw(st.sampled_from([16, 18, 20, 22, 24]) | st.sampled_from([1, 37]))
+    multiplier = draw(MULTIPLIERS | st.sampled_from([1, 2, 2**24]))
+    zero_a = draw(st.sampled_from([0, 0, x.range.lo, x.range.hi, -7]))
+    attributes = {"zero_a": zero_a, "zero_b": zero_b, "multiplier": multiplier, "shift": shift}
+    return {}, {**attributes, "zero": draw(ZEROS | st.just(0)), **_bounds(draw)}
+
+
+def standardize(draw: Draw, x: Operand) -> Parts:
+    zero, n = draw(st.sampled_from([0, 0, 1, x.range.lo, x.range.hi])), x.shape[-1]
+    bits = (2 * n * (x.range.magnitude + abs(zero))).bit_length()
+    fraction = draw(st.integers(0, max(0, 59 - 2 * bits) // 2))
+    unit = draw(st.integers(0, min(30, 59 - bits - fraction)))
+    epsilon = draw(st.sampled_from([0, 0, 1, 1000, 2**40]))
+    attributes = {"centred": draw(st.integers(0, 1)), "zero": zero, "fraction": fraction, "epsilon": epsilon}
+    return {}, {**attributes, "unit": unit, **_bounds(draw)}

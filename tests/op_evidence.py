@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import op_draws as draws
-from hypothesis import strategies as st
 from lowbit.backends.fixed.op import Call, Operand
 from lowbit.backends.fixed.types import Range
 from op_draws import Draw, Parts
@@ -18,7 +17,7 @@ from op_draws import Draw, Parts
 class Evidence:
     """draw: constants and attributes of a legal step on that operand.   ranks: how many axes it may have.
 
-    widest: the largest magnitude that its integers may have.   spreads: its other operands may have size 1 on an axis.
+    widest: the largest magnitude that its integers may have.   spreads: shape of x -> those of other operands.
     base: one legal step.   breaks: constraint -> the same step with only that constraint broken, once for each way.
     """
 
@@ -27,7 +26,7 @@ class Evidence:
     breaks: Mapping[str, tuple[Call, ...]]
     ranks: range = range(5)
     widest: int = 2**31
-    spreads: bool = False
+    spreads: Callable[[Draw, tuple[int, ...]], tuple[int, ...]] = lambda draw, shape: shape
 
     def takes(self, shape: tuple[int, ...], range: Range) -> bool:
         return len(shape) in self.ranks and range.magnitude <= self.widest
@@ -79,6 +78,11 @@ MAX_POOL2D = call(x=IMAGE, kernel=(2, 2), **WINDOW)
 SLICE = call(x=IMAGE, start=(0, 1, 0), stop=(2, 4, 4), step=(1, 2, 1))
 TABLE = call(x=IMAGE, table=constant(np.arange(20).reshape(2, 10)), first=-5, axis=0)
 MULTIPLY = call(a=IMAGE, b=IMAGE, zero_a=0, zero_b=128)
+MATMUL = call(a=IMAGE, b=tensor(2, 3, 4), zero_a=0, zero_b=128)
+DIVIDE = call(
+    a=IMAGE, b=IMAGE, zero_a=0, zero_b=-1, multiplier=2**23, shift=20, zero=0, lo=0, hi=255
+)  # fmt: skip
+STANDARDIZE = call(x=IMAGE, centred=1, zero=0, fraction=4, epsilon=9, unit=10, lo=-(2**15), hi=2**15)
 SUM_POOL2D = call(x=IMAGE, kernel=(2, 2), stride=(2, 2), padding=(0, 0, 0, 0), pad_value=0)
 SUM = call(x=IMAGE, axes=(1, 2), keepdim=0)
 
@@ -167,7 +171,7 @@ EVIDENCE: Mapping[str, Evidence] = {
         "C5": (changed(REQUANTIZE, lo=256),),
         "C6": tuple(changed(REQUANTIZE, fraction=constant(past)) for past in ([2**15], [-(2**15) - 1, 0])),
     }),
-    "add": Evidence(draws.add, ADD, spreads=True, breaks={
+    "add": Evidence(draws.add, ADD, spreads=draws.some_of_size_1, breaks={
         "C1": (changed(ADD, offset=2**62 - 2**23 - 255 * (2**23 + 2**20)),),
         "C2": (changed(ADD, b=tensor(2, 4, 2)), changed(ADD, b=tensor(4, 4)), changed(ADD, a=tensor(3, 4, 4))),
         "C3": (changed(ADD, hi=-1),),
@@ -208,7 +212,7 @@ EVIDENCE: Mapping[str, Evidence] = {
         "C2": (changed(TABLE, table=constant([[0, 2**31]])), changed(TABLE, table=constant([[0, -(2**31) - 1]]))),
         "C3": (changed(TABLE, first=2**31 - 9),),
     }),
-    "multiply": Evidence(draws.multiply, MULTIPLY, widest=2**14, spreads=True, breaks={
+    "multiply": Evidence(draws.multiply, MULTIPLY, widest=2**14, spreads=draws.some_of_size_1, breaks={
         "C1": (changed(MULTIPLY, a=tensor(2, 4, 4, hi=2**25)),),
         "C2": (
             changed(MULTIPLY, b=tensor(2, 4, 2)),
@@ -220,6 +224,32 @@ EVIDENCE: Mapping[str, Evidence] = {
             changed(MULTIPLY, a=tensor(2, 4, 4, lo=-2, hi=-2), zero_a=2**31 - 1),
             changed(MULTIPLY, zero_b=-(2**31)),
         ),
+    }),
+    "matmul": Evidence(draws.matmul, MATMUL, ranks=range(2, 5), widest=2**12, spreads=draws.fewer_rows, breaks={
+        "C1": (changed(MATMUL, a=tensor(2, 4, 4, hi=2**22 + 1)),),
+        "C2": (
+            changed(MATMUL, b=tensor(2, 3, 3)),
+            changed(MATMUL, b=tensor(1, 3, 4)),
+            changed(MATMUL, b=tensor(3, 4)),
+            call(a=tensor(4), b=tensor(4), zero_a=0, zero_b=0),
+        ),
+        "C3": (changed(MATMUL, zero_a=-(2**31)), changed(MATMUL, zero_b=-(2**31))),
+    }),
+    "divide": Evidence(draws.divide, DIVIDE, widest=2**22, spreads=draws.some_of_size_1, breaks={
+        "C1": (changed(DIVIDE, shift=54),),
+        "C2": (changed(DIVIDE, b=tensor(2, 4, 2)), changed(DIVIDE, b=tensor(4, 4)), changed(DIVIDE, a=tensor(3, 4, 4))),
+        "C3": (changed(DIVIDE, zero_a=-(2**31)), changed(DIVIDE, zero_b=-(2**31))),
+        "C4": (changed(DIVIDE, lo=256),),
+    }),
+    "standardize": Evidence(draws.standardize, STANDARDIZE, ranks=range(1, 5), widest=2**16, breaks={
+        "C1": (
+            changed(STANDARDIZE, fraction=22),
+            changed(STANDARDIZE, epsilon=2**62 - 1),
+            changed(STANDARDIZE, fraction=21, unit=30),
+            changed(STANDARDIZE, x=tensor(2, 4, 2**24), fraction=0, epsilon=0),
+        ),
+        "C2": (changed(STANDARDIZE, x=tensor()),),
+        "C3": (changed(STANDARDIZE, hi=-(2**16)),),
     }),
     "slice": Evidence(draws.slice_, SLICE, ranks=range(1, 5), breaks={
         "C1": tuple(changed(SLICE, **{key: (1, 1)}) for key in ("start", "stop", "step")),
@@ -233,6 +263,6 @@ def drawn(draw: Draw, name: str, x: Operand) -> Call:
     constants, attributes = EVIDENCE[name].draw(draw, x)
     evidence = EVIDENCE[name]
     given = {key: replace(x) for key in evidence.base.operands if key not in constants}
-    for key in [*given][1:] * evidence.spreads:
-        given[key] = replace(x, shape=tuple(draw(st.sampled_from([size, size, 1])) for size in x.shape))
+    for key in [*given][1:]:
+        given[key] = replace(x, shape=evidence.spreads(draw, x.shape))
     return call(**given, **{key: constant(data) for key, data in constants.items()}, **attributes)

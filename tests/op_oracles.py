@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from decimal import Decimal, localcontext
 from fractions import Fraction
 from typing import Any
 
@@ -100,6 +101,34 @@ def _multiply(a: Array, b: Array, zero_a: int, zero_b: int) -> Array:
     return _whole(torch.mul(_double(a) - zero_a, _double(b) - zero_b))
 
 
+def _matmul(a: Array, b: Array, zero_a: int, zero_b: int) -> Array:
+    return _whole(torch.einsum("...ik,...jk->...ij", _double(a) - zero_a, _double(b) - zero_b))
+
+
+def _divide(
+    a: Array, b: Array, zero_a: int, zero_b: int, multiplier: int, shift: int, zero: int, lo: int, hi: int
+) -> Array:
+    a, b = np.broadcast_arrays(a, b)
+    result = np.zeros(a.shape, np.int64)
+    for place in np.ndindex(*a.shape):
+        exact = Fraction(int(a[place]) - zero_a, max(1, int(b[place]) - zero_b)) * Fraction(multiplier, 2**shift)
+        result[place] = _nearest(exact, zero, lo, hi)
+    return result
+
+
+def _standardize(x: Array, centred: int, zero: int, fraction: int, epsilon: int, unit: int, lo: int, hi: int) -> Array:
+    result = np.zeros(x.shape, np.int64)
+    for place in np.ndindex(*x.shape[:-1]):
+        row, n = [Fraction(int(q) - zero) for q in x[place]], x.shape[-1]
+        mean = sum(row) / n if centred else Fraction(0)
+        variance = sum((c - mean) ** 2 for c in row) / n
+        with localcontext(prec=60):
+            root = max(1, int(Decimal(int(variance * n * n) * 4**fraction + epsilon).sqrt()))
+        for i, c in enumerate(row):
+            result[*place, i] = _nearest((c - mean) * n * 2 ** (fraction + unit) / root, 0, lo, hi)
+    return result
+
+
 def _slice(x: Array, start: Any, stop: Any, step: Any) -> Array:
     for axis, places in enumerate(zip(start, stop, step, strict=True), 1):
         x = _whole(_double(x).index_select(axis, torch.arange(*places)))
@@ -123,6 +152,9 @@ ORACLES: Mapping[str, Callable[..., Array]] = {
     "slice": _slice,
     "table": _table,
     "multiply": _multiply,
+    "matmul": _matmul,
+    "divide": _divide,
+    "standardize": _standardize,
     "transpose": lambda x, axes: _whole(_double(x).permute(0, *(axis + 1 for axis in axes))),
     "pad2d": lambda x, padding, pad_value: _whole(_pad(x, padding, pad_value)),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import weakref
 from collections import Counter
 from dataclasses import replace
@@ -15,12 +16,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lowbit.backends import kernels
 from lowbit.backends.check import REFERENCE, compare
+from lowbit.backends.dividing import root
 from lowbit.backends.fixed.program import Builder, Port, Program
 from lowbit.backends.fixed.registry import op_named
 from lowbit.backends.fixed.types import INT32, Range
 from lowbit.backends.stepwise import Stepwise
 from lowbit.backends.target import Target, targets
 from lowbit.backends.targets import interpreter
+from lowbit.backends.targets.numpy import NUMPY
+from lowbit.backends.targets.torch import TORCH
 from lowbit.compiler.errors import Broken, Unsupported, UserError
 from op_evidence import EVIDENCE
 from programs import Drawn, every_op, laws, programs, steps, uniform
@@ -226,3 +230,12 @@ def test_census_every_op_is_drawn_in_programs() -> None:
     assert drawn.keys() >= {*every_op(), "several steps", "full width"}, drawn
     assert [name for name in every_op() if drawn[name] < 5] == [], drawn
     assert any(op_named(name).expand for name in EVIDENCE)
+
+
+@pytest.mark.parametrize("arrays", [NUMPY, TORCH], ids=["numpy", "torch"])
+def test_integer_roots_are_exact_where_floats_are_not(arrays: kernels.Arrays) -> None:
+    roots = np.array([0, 1, 2, 3, 2**26 + 1, 2**27 - 1, 2**30 + 12345, 2**31 - 1])
+    for more in (-1, 0, 1):
+        squares = np.maximum(roots * roots + more, 0)
+        found = root(arrays, arrays.load(squares, "int64"))
+        assert [int(r) for r in found] == [math.isqrt(int(square)) for square in squares]

@@ -33,8 +33,8 @@ MUTANTS: list[Mutant] = [
     Mutant(
         "range of a product looks at its ends alone",
         MULTIPLY,
-        "[p * q for p in (a.lo, a.hi) for q in (b.lo, b.hi)]",
-        "[a.lo * b.lo, a.hi * b.hi]",
+        "return product(*centred(call))\n\n\ndef _value",
+        "a, b = centred(call)\n    return Range(a.lo * b.lo, a.hi * b.hi)\n\n\ndef _value",
         f"{OPS}::test_output_has_the_shape_and_lies_in_the_range[multiply]",
     ),
     Mutant("a kernel looks past the end", KERNELS, "call.first, last), ", "call.first, last + 1), ", EDGES),

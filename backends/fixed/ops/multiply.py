@@ -9,21 +9,14 @@ product of two 16-bit values fits where both are signed; of two of 8 bits always
 from __future__ import annotations
 
 from ....compiler.arrays import Integers
-from ..broadcast import alike, spread
+from ..broadcast import alike, centred, product, spread
 from ..op import Call, Constraint, Op
 from ..rounding import ANY_INT32
 from ..types import INT32, Range
 
 
-def _factors(call: Call) -> tuple[Range, Range]:
-    a, b = call.a.range, call.b.range
-    return Range(a.lo - call.zero_a, a.hi - call.zero_a), Range(b.lo - call.zero_b, b.hi - call.zero_b)
-
-
 def _range(call: Call) -> Range:
-    a, b = _factors(call)
-    corners = [p * q for p in (a.lo, a.hi) for q in (b.lo, b.hi)]
-    return Range(min(corners), max(corners))
+    return product(*centred(call))
 
 
 def _value(a: Integers, b: Integers, *, zero_a: int, zero_b: int) -> Integers:
@@ -40,7 +33,7 @@ OP = Op(
         Constraint(
             "C3",
             "a - zero_a and b - zero_b fit signed 32-bit integers.",
-            lambda call: all(factor in INT32 for factor in _factors(call)),
+            lambda call: all(factor in INT32 for factor in centred(call)),
         ),
         Constraint("C1", "Every product fits a signed 32-bit accumulator.", lambda call: _range(call) in INT32),
     ),

@@ -1,0 +1,69 @@
+"""Seeded bugs of what two values need: products of matrices, quotients, norms, and the lowering to them."""
+
+from mutant import Mutant
+
+OPS, TARGETS = "tests/test_op_laws.py", "tests/test_target_laws.py"
+ROOTS = f"{TARGETS}::test_integer_roots_are_exact_where_floats_are_not"
+EDGES = f"{TARGETS}::test_every_op_is_the_interpreters_on_its_edges"
+MATMUL, DIVIDE = "backends/fixed/ops/matmul.py", "backends/fixed/ops/divide.py"
+STANDARDIZE, DIVIDING, KERNELS = "backends/fixed/ops/standardize.py", "backends/dividing.py", "backends/kernels.py"
+
+MUTANTS: list[Mutant] = [
+    Mutant(
+        "a matrix product forgets a zero point",
+        MATMUL,
+        "(b - zero_b).swapaxes",
+        "b.swapaxes",
+        f"{OPS}::test_value_is_the_oracles[matmul]",
+    ),
+    Mutant(
+        "the proof of a matrix product counts rows",
+        MATMUL,
+        "call.a.shape[-1]) in INT32",
+        "call.b.shape[-2]) in INT32",
+        f"{OPS}::test_constraint_broken_alone_is_refused[matmul_C1]",
+    ),
+    Mutant(
+        "wide matrix products run in float32",
+        KERNELS,
+        'call.a.shape[-1]) in SINGLE else "float64"',
+        'call.a.shape[-1]) in SINGLE else "float32"',
+        EDGES,
+    ),
+    Mutant(
+        "a quotient is not rounded",
+        DIVIDE,
+        "(a * multiplier + (b << (shift - 1)))",
+        "(a * multiplier)",
+        f"{OPS}::test_value_is_the_oracles[divide]",
+    ),
+    Mutant(
+        "a quotient's range looks at its ends alone",
+        DIVIDE,
+        "for p in (a.lo, a.hi) for q in (b.lo, b.hi)]",
+        "for p, q in ((a.lo, b.lo), (a.hi, b.hi))]",
+        f"{OPS}::test_output_has_the_shape_and_lies_in_the_range[divide]",
+    ),
+    Mutant(
+        "a kernel divides by what is below one",
+        DIVIDING,
+        ".clip(1, WIDE)\n        found = quotient",
+        "\n        found = quotient",
+        EDGES,
+    ),
+    Mutant(
+        "a mean is subtracted where none should be",
+        STANDARDIZE,
+        "mean = centred * c.sum",
+        "mean = c.sum",
+        f"{OPS}::test_value_is_the_oracles[standardize]",
+    ),
+    Mutant(
+        "a square root is one too large",
+        DIVIDING,
+        'near = near - arrays.cast(near * near > x, "int64")\n    ',
+        "",
+        ROOTS,
+    ),
+    Mutant("epsilon is forgotten", DIVIDING, " + call.epsilon", "", EDGES),
+]
