@@ -4,12 +4,12 @@
     of `learned`, scale = exp2(log2_scale), a parameter, at first the MSQE-optimal one of the weights
 
 A value that only feeds what is computed with it before any rounding gets no grid of its own: a batch norm, a factor
-or a bias behind a layer, a clamp such as ReLU behind anything. What only picks or moves values (reshapes, slices,
-padding, maximum pooling, nearest upsampling, dropout) carries the grid of its input, and what chooses among several
-(concatenation, maximum) holds them to one grid, whose scale is one parameter, by the name of the first. A grid is
-unsigned where none of its values can be negative. Weights use one scale a layer (Choi et al. 2020) or one for each
-output channel, on a symmetric narrow grid or on the quantizer's own; a grouped transposed convolution, a weight that is
-read along two axes and the table of an embedding have one scale in any case.
+or a bias behind a layer, moves between the two, a clamp such as ReLU behind anything. What only picks or moves values
+(reshapes, slices, padding, maximum pooling, nearest upsampling, dropout) carries the grid of its input, and what
+chooses among several (concatenation, maximum) holds them to one grid, whose scale is one parameter, by the name of
+the first. A grid is unsigned where none of its values can be negative. Weights use one scale a layer (Choi et al.
+2020) or one for each output channel, on a symmetric narrow grid or on the quantizer's own; a grouped transposed
+convolution, a weight that is read along two axes and the table of an embedding have one scale in any case.
 """
 
 from __future__ import annotations
@@ -145,6 +145,7 @@ PASS = Pass(
         "conv(4) relu [ conv(4) bn ] + relu [ conv(4) ] + gap linear(2)"
         " | insert_fake_quant(residual_bits=12, first_bits=5, last_bits=4)",
         "tconv(4) hardswish halves [ sigmoid ] * upsample [ conv(2) ] + conv(3) | insert_fake_quant(share_add=true)",
+        "conv(4) swap bn relu6 [ conv(4) ] cat bn(noaffine) relu linear(3) | insert_fake_quant",
         "conv(3) relu linear(4) | insert_fake_quant(weight_bits=1, weights='lsq', activations='pact')",
         "conv(3) relu linear(4) | insert_fake_quant(weight_bits=1, weights='binary', activations='power_of_two')",
         'conv(2) relu | insert_fake_quant(inputs={"*"={scale=0.25, bits=4, signed=true}}, quantize_outputs=false)',

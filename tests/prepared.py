@@ -20,7 +20,7 @@ RESIDUAL = (
     "input(1,9,7) conv(6,nobias) bn relu(inplace) maxpool [ conv(6,groups=6) bn(noaffine) ] + relu flatten linear(3)",
     "input(2,8,8) conv(4,stride=2) bn(eval) relu [ conv(4,k=1) ] + avgpool relu linear(5) relu linear(3)",
     "input(2,8,8) conv(4,nobias) bn relu short(1) [ conv(6) bn ] + relu gap linear(3)",
-    "input(2,6,4) conv(8) bn relu shuffle(2) swap conv(4) relu pixels(2) unpixels(2) linear(3)",
+    "input(2,6,4) conv(8) shuffle(2) bn relu swap conv(4) swap bn relu6 pixels(2) unpixels(2) linear(3)",
 )
 
 

@@ -225,6 +225,15 @@ def read_through(sketch: str, target: Any) -> bool:
     return any(operand.target is own.fake_quantize.default for operand in call.all_input_nodes)
 
 
+@pytest.mark.parametrize("fold", ["", "simulate_fold | "])
+def test_a_norm_behind_moves_is_computed_before_any_rounding(fold: str) -> None:
+    graph = traced(f"conv(4) swap [ conv(4) ] cat bn relu linear(3) | {fold}insert_fake_quant")
+    rounded = [name(arguments(node)["x"]) for node in graph.nodes if node.target is own.fake_quantize.default]
+    assert rounded.count("relu") == 1
+    assert not {"cat", "batch_norm", "div", "add"} & set(rounded)
+    assert rounded.count("conv2d") == 1  # the first: a convolution reads it too
+
+
 def test_a_norm_along_another_axis_reads_a_grid() -> None:
     assert read_through("rows mix(4) bn", aten.batch_norm.default)
     assert not read_through("linear(4) bn", aten.batch_norm.default)

@@ -16,6 +16,7 @@ from torch import fx
 from ..graph import Graph, arguments, shape
 from ..layers import channel_axis, is_layer
 from ..norms.norm import forms, is_second
+from ..norms.takers import Search, norms
 from ..operators import (
     ADDITIONS,
     AVERAGES,
@@ -51,7 +52,7 @@ class _Sums:
 
 def fused(graph: Graph, constants: Set[fx.Node]) -> Mapping[fx.Node, fx.Node]:
     """Value -> its only reader, where the integer program computes both before any rounding."""
-    found: dict[fx.Node, fx.Node] = {}
+    found = _up_to_norms(graph, constants)
     sums: dict[fx.Node, _Sums] = {}
     for node in graph.nodes:
         if node.op != "call_function" or node in constants or is_second(node):
@@ -60,6 +61,8 @@ def fused(graph: Graph, constants: Set[fx.Node]) -> Mapping[fx.Node, fx.Node]:
             found.update(dict.fromkeys(both, node))
             if both[1] in sums:
                 sums[node] = sums[both[1]]
+        elif node.target is aten.batch_norm.default and _operand(node, constants) in found.keys() - sums.keys():
+            sums[node] = _Sums(1)  # behind moves
         elif is_layer(node):
             sums[node] = _Sums(channel_axis(node), spatial=node.target in CONVOLUTIONS | TRANSPOSED)
         elif node.target in MATMULS:
@@ -74,6 +77,13 @@ def fused(graph: Graph, constants: Set[fx.Node]) -> Mapping[fx.Node, fx.Node]:
             if behind is not None or (once and node.target in CLAMPS and source.op == "call_function"):
                 found[source] = node
     return found
+
+
+def _up_to_norms(graph: Graph, constants: Set[fx.Node]) -> dict[fx.Node, fx.Node]:
+    """Value -> its only reader, from the layers that take in a norm to the norm: there may be moves between."""
+    search = Search(constants)
+    passed = [node for norm in norms(graph) if not is_second(norm) for node in search.takers(norm).between]
+    return {node: next(reader for reader in readers(node) if not is_second(reader)) for node in passed}
 
 
 def _is_read_once(source: fx.Node) -> bool:

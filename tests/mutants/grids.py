@@ -69,6 +69,13 @@ MUTANTS: list[Mutant] = [
         f"{GRIDS}::test_a_norm_along_another_axis_reads_a_grid",
     ),
     Mutant(
+        "what stands between a layer and a norm is rounded",
+        EDGES,
+        "found = _up_to_norms(graph, constants)",
+        "found: dict[fx.Node, fx.Node] = {}",
+        f"{GRIDS}::test_a_norm_behind_moves_is_computed_before_any_rounding",
+    ),
+    Mutant(
         "last layers are those before them",
         EDGES,
         "lambda reader: not is_layer(reader))",
