@@ -18,9 +18,11 @@ if TYPE_CHECKING:
         prepare,
         prepare_islands,
         read_recipe,
+        verify,
     )
     from .backends.check import Comparison
     from .backends.compiled import Compiled
+    from .backends.verification.report import Contract, Verification
     from .compilation import Effort, Report, compile, measured
     from .compiler.archipelago import Archipelago
     from .compiler.checkpoint import Checkpoint
@@ -35,6 +37,7 @@ __all__ = [
     "Checkpoint",
     "Comparison",
     "Compiled",
+    "Contract",
     "Data",
     "Effort",
     "LowbitError",
@@ -46,6 +49,7 @@ __all__ = [
     "Task",
     "Unsupported",
     "UserError",
+    "Verification",
     "calibrate",
     "capture",
     "capture_islands",
@@ -59,6 +63,7 @@ __all__ = [
     "read_recipe",
     "task",
     "train",
+    "verify",
 ]
 
 _ELSEWHERE = {

@@ -1,4 +1,4 @@
-"""The front door: prepare, calibrate, lower, load, check. The only file that joins passes and backends."""
+"""The front door: prepare, calibrate, lower, load, check, verify. The only file that joins passes and backends."""
 
 from __future__ import annotations
 
@@ -15,7 +15,12 @@ from torch import nn
 from .backends import blob
 from .backends.check import Comparison, compare
 from .backends.compiled import Compiled
+from .backends.fixed.text import difference
+from .backends.lowering.heirs import marked
 from .backends.lowering.lower import lower as lower_graph
+from .backends.verification.pairs import paired
+from .backends.verification.report import Contract, Verification
+from .backends.verification.verify import compared
 from .compiler.archipelago import Archipelago, Island
 from .compiler.arrays import Integers
 from .compiler.calibrate import calibrate as calibrate_graph
@@ -25,7 +30,7 @@ from .compiler.capture import islands as find_islands
 from .compiler.capture.alongside import check_alongside
 from .compiler.capture.copies import copied
 from .compiler.capture.islands import Islands
-from .compiler.contract import Pass
+from .compiler.contract import ExactIntegers, Pass
 from .compiler.errors import Unsupported, UserError
 from .compiler.modes import evaluated
 from .compiler.pipeline import Result, run
@@ -222,3 +227,34 @@ def load(path: str | os.PathLike[str], max_values: int = blob.MAX_VALUES) -> Com
 def check(compiled: Compiled, *inputs: Integers) -> tuple[Comparison, ...]:
     """Each other target beside the interpreter, on every intermediate tensor of these input integers, batch first."""
     return compare(compiled.program, inputs)
+
+
+def verify(
+    prepared: Prepared,
+    examples: Iterable[Any],
+    compiled: Compiled | None = None,
+    *,
+    contract: Contract | None = None,
+    report: Callable[[int], None] = lambda samples: None,
+    target: str = "torch",
+) -> Verification:
+    """Float model, prepared model and integer program on the same examples, node by node.
+
+    examples: as of `calibrate`.   compiled: the program that ships; by default what `lower` makes of the model.
+    contract: what must hold, see `Contract`.   report: told the samples done.   target: runs the program.
+    The nodes are those of the model as it was prepared; passes that only move hidden units, or take them out, are left
+    aside for that, and the outputs of both programs compared.
+    Raises UserError where an example does not fit, or `compiled` is not what the prepared model becomes.
+    """
+    _check_prepared(prepared)
+    whole = lower(prepared).program
+    if compiled is not None and (line := difference(whole, compiled.program)):
+        fix = "give the model, the recipe, the weights and the data that the file was made with"
+        raise UserError("the program is not what the prepared model becomes", where=line, fix=fix)
+    graph = marked(evaluated(prepared.graph))
+    still = [use for use in prepared.recipe.lower if not isinstance(use.pass_.law, ExactIntegers)]
+    beside = paired(graph, run(graph, still).graph)
+    same = not difference(whole, beside.program)
+    shipped = beside.program if same else whole
+    flat = _flat(prepared, forwards(examples))
+    return compared(beside, shipped, flat, contract or Contract(), report, target)

@@ -71,6 +71,22 @@ def compile(
     report: told the stage and, within a training, the progress.   Raises what prepare, train and lower raise, and
     UserError for data that the model cannot be trained or judged on.
     """
+    prepared, score = trained(model, data, recipe, effort, report)
+    report("lowering", None)
+    frozen = deployed(prepared)
+    compiled, ledger = Compiled(lower_graph(frozen.graph)), prepared.ledger + frozen.ledger
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    return Report(compiled, score, judged(prepared, data.test, effort.task), parameters, ledger)
+
+
+def trained(
+    model: nn.Module,
+    data: Data,
+    recipe: str | Path | Recipe,
+    effort: Effort = EFFORT,
+    report: Callable[[str, Progress | None], None] = lambda stage, progress: None,
+) -> tuple[Prepared, float]:
+    """As far as `compile` trains: the prepared model, ready to be lowered, and what the float model scores."""
     task = effort.task
     x, _ = example(data.train, 2, "training")
     chosen = read_recipe(recipe)
@@ -87,12 +103,7 @@ def compile(
     if not chosen.post_training:
         stage = effort.stage("recipe")
         train(prepared, data.train, effort.plan, lambda at: report(f"training under {chosen.name}", at), stage, task)
-    prepared.eval()
-    report("lowering", None)
-    frozen = deployed(prepared)
-    compiled, ledger = Compiled(lower_graph(frozen.graph)), prepared.ledger + frozen.ledger
-    parameters = sum(parameter.numel() for parameter in model.parameters())
-    return Report(compiled, score, judged(prepared, data.test, task), parameters, ledger)
+    return prepared.eval(), score
 
 
 def _calibrate(prepared: Prepared, data: Data, effort: Effort, report: Callable[[str, Progress | None], None]) -> None:

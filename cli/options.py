@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
@@ -35,8 +35,8 @@ def coder_option(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.option("--coder", type=click.Choice(names(CODECS)), help=told)(command)
 
 
-def training_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options of a training: how long, of what task, from which seed, and where its state is kept."""
+def plan_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that say how long a training is, of what task, and from which seed."""
     given = (
         click.option("--task", default="classification", show_default=True, metavar="TASK",
                      help="classification, or 'super_resolution?loss=mse&luma=true&border=2'."),
@@ -51,6 +51,13 @@ def training_options(command: Callable[..., Any]) -> Callable[..., Any]:
                      help="Of weights, order and dropout."),
         click.option("--threads", type=click.IntRange(1),
                      help="CPU threads. Default: 1 below a million parameters, else all."),
+    )  # fmt: skip
+    return _with(given, command)
+
+
+def training_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of a plan, and where the state of its training is kept."""
+    given = (
         click.option("--checkpoint", metavar="FILE",
                      help="Keep the training in FILE, and go on from it if it is there."),
         click.option("--checkpoint-steps", type=click.IntRange(0), default=0, metavar="N",
@@ -59,4 +66,8 @@ def training_options(command: Callable[..., Any]) -> Callable[..., Any]:
                      help="Save so often, and at Ctrl-C."),
         click.option("--log", metavar="DIR", help="Write scalars for TensorBoard into DIR."),
     )  # fmt: skip
+    return plan_options(_with(given, command))
+
+
+def _with(given: Sequence[Callable[..., Any]], command: Callable[..., Any]) -> Callable[..., Any]:
     return functools.reduce(lambda made, option: option(made), reversed(given), command)

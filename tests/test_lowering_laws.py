@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import copy
-from typing import Any
-
 import pytest
 import torch
 from lowbit import Prepared, calibrate, read_recipe
 from lowbit.api import deployed
 from lowbit.backends.compiled import Compiled
-from lowbit.backends.lowering.lower import lower
 from lowbit.backends.lowering.rules.grid import TIPPED
+from lowbit.backends.verification.pairs import Paired, paired
+from lowbit.backends.verification.runs import Fed
 from lowbit.compiler.correction import clear
 from lowbit.compiler.graph import Graph, arguments
 from lowbit.compiler.grid import Grid, best_scale
@@ -49,32 +47,20 @@ def codes(graph: Graph, x: Tensor) -> list[Tensor]:
     return [(y / scale).round() for name, _, y, scale in runner.edges if name in names]
 
 
-def program_codes(graph: Graph, *x: Tensor) -> dict[str, Tensor]:
-    """The same as the integer program computes them, by name: every grid made an output."""
-    compiled = Compiled(lower(graph.select(outputs=tuple(grids(graph)))))
-    integers = compiled.run_integers(*compiled.quantize(*x), target="numpy")
-    return {node.name: torch.as_tensor(q) for node, q in zip(grids(graph), integers, strict=True)}
+def program_codes(beside: Paired, *x: Tensor) -> dict[str, Tensor]:
+    """The same as the integer program computes them, by name."""
+    return beside.run(Compiled(beside.program).quantize(*x), "numpy")[0]
 
 
-class Forced(fx.Interpreter):
-    """Runs a frozen graph in float64, every grid giving the program's integers, so that no difference travels on.
+class Met(Fed):
+    """Feeds a frozen graph the program's integers, and keeps what arrives at every grid, in steps."""
 
-    seen: (what the program gave, the exact value in steps, how far it may be off in steps, lo, hi) of every grid.
-    """
+    def __init__(self, beside: Paired) -> None:
+        super().__init__(beside.graph, {pair.node.name: pair for pair in beside.pairs})
+        self.steps: dict[str, Tensor] = {}
 
-    def __init__(self, graph: Graph, forced: dict[str, Tensor]) -> None:
-        super().__init__(copy.deepcopy(graph.module()).double())
-        self.forced, self.slack = forced, {node.name: _slack(graph, node) for node in grids(graph)}
-        self.seen: list[tuple[Tensor, Tensor, float, int, int]] = []
-
-    def run_node(self, n: fx.Node) -> Any:
-        if n.name not in self.forced:
-            return super().run_node(n)
-        given = {name: self.env.get(value, value) for name, value in arguments(n).items()}
-        steps = given["x"] / given["scale"]
-        q = self.forced[n.name].reshape(steps.shape)
-        self.seen.append((q, steps, self.slack[n.name], given["lo"], given["hi"]))
-        return q * given["scale"]
+    def met(self, grid: fx.Node, steps: Tensor) -> None:
+        self.steps[grid.name] = steps
 
 
 def _slack(graph: Graph, grid: fx.Node) -> float:
@@ -103,8 +89,9 @@ def test_inputs_are_rounded_alike(sketch: str, recipe: str) -> None:
     step = graph.tensor(arguments(grids(graph)[0])["scale"])
     x = batch(sketch)[0]
     ties = ((x * 20).round() + 0.5) * step
+    beside, first = paired(graph, graph), grids(graph)[0].name
     for given in (x, ties, ties.nextafter(torch.zeros(())), ties.nextafter(ties * 2)):
-        assert torch.equal(codes(evaluated(ours.graph), given)[0], program_codes(graph, given)[grids(graph)[0].name])
+        assert torch.equal(codes(evaluated(ours.graph), given)[0], program_codes(beside, given)[first])
 
 
 @every_pair
@@ -142,13 +129,15 @@ def equal_integers(ours: Prepared, *x: Tensor) -> None:
 
 
 def graph_has_equal_integers(graph: Graph, *x: Tensor) -> None:
-    runner = Forced(graph, program_codes(graph, *x))
-    with torch.no_grad():
-        runner.run(*(part.double() for part in x))
-    assert len(runner.seen) == len(grids(graph))
-    for q, steps, slack, lo, hi in runner.seen:
-        off = slack + steps.abs() * 2**-20
-        least, most = ((steps + sign * off + 0.5).floor().clamp(lo, hi) for sign in (-1, 1))
+    beside = paired(graph, graph)
+    runner, found = Met(beside), program_codes(beside, *x)
+    runner.give(x, found)
+    assert list(runner.steps) == [node.name for node in grids(graph)]
+    for node in grids(graph):
+        given, steps = arguments(node), runner.steps[node.name]
+        off = _slack(graph, node) + steps.abs() * 2**-20
+        least, most = ((steps + sign * off + 0.5).floor().clamp(given["lo"], given["hi"]) for sign in (-1, 1))
+        q = found[node.name].reshape(steps.shape)
         assert bool(((least <= q) & (q <= most)).all())
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,12 @@ def text(program: Program, origins: bool = False) -> str:
         lines.append(f"{line}  # {origin}" if origin else line)
     lines += [f"take {_ports(program.inputs)}", f"return {_ports(program.outputs)}"]
     return "\n".join(lines)
+
+
+def difference(old: Program, new: Program) -> str:
+    """The first line in which the texts of two programs differ, as `old, not new`; nothing where they are equal."""
+    pairs = zip_longest(text(old).split("\n"), text(new).split("\n"), fillvalue="nothing")
+    return next((f"{ours}, not {theirs}" for ours, theirs in pairs if ours != theirs), "")
 
 
 def described(program: Program) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,15 +12,10 @@ import click
 from .. import source
 from ..options import WithPasses, coder_option, training_options
 from ..render import Screen
+from ..training import effort, seed_all, use_threads
 
 if TYPE_CHECKING:
-    from torch import nn
-
-    from ...compilation import Effort
     from ...integrations.tensorboard import Log
-
-SMALL = 1_000_000
-"""Parameters below which the threads of a step mostly wait for each other."""
 
 
 @click.command(cls=WithPasses)
@@ -75,42 +69,17 @@ def _compiled(
         from ..result import ledger, measure
 
         chosen = override(api.read_recipe(recipe), given)
-        effort = _effort(output, seed, **training)
-        _seed(seed)
+        plan = effort(output, seed, **training)
+        seed_all(seed)
         module, sets = source.model(model, seed, weights), source.data(data, test_data)
-        _use(threads, module)
+        use_threads(threads, module)
         with _logged(log) as told:
-            report = compilation.compile(module, sets, chosen, effort, Live(work, told))
+            report = compilation.compile(module, sets, chosen, plan, Live(work, told))
         size = report.compiled.save(output, coder)
-        rows, equal = measure(output, size, report, sets, effort.task, work)
+        rows, equal = measure(output, size, report, sets, plan.task, work)
     ledger(screen, report)
     screen.table(("", ""), rows)
     return 0 if equal else 1
-
-
-def _effort(
-    output: str, seed: int, *, float_epochs: int, epochs: int, batch_size: int, lr: float, task: str,
-    checkpoint: str | None, checkpoint_steps: int, checkpoint_minutes: float,
-) -> Effort:  # fmt: skip
-    from ...compilation import Effort
-    from ...compiler.checkpoint import Checkpoint
-    from ...compiler.disk import check_writable
-    from ...compiler.training import Plan
-
-    if checkpoint is not None:
-        check_writable(checkpoint)
-        _check_apart(checkpoint, output)
-    kept = Checkpoint(Path(checkpoint), checkpoint_steps, checkpoint_minutes) if checkpoint is not None else None
-    first, second = (Plan(count, batch_size, lr, seed=seed) for count in (float_epochs, epochs))
-    return Effort(first, second, source.task(task), kept)
-
-
-def _check_apart(checkpoint: str, output: str) -> None:
-    """Raise UserError where the program would be written over the training."""
-    from ...compiler.errors import UserError
-
-    if os.path.realpath(checkpoint) == os.path.realpath(output):
-        raise UserError("--checkpoint and --output name one file", where=output, fix="give each a file of its own")
 
 
 @contextmanager
@@ -126,22 +95,3 @@ def _logged(folder: str | None) -> Iterator[Log | None]:
         yield log
     finally:
         log.close()
-
-
-def _seed(seed: int) -> None:
-    """Of the random numbers that a dataset may draw from; those of torch are seeded where they are used."""
-    import random
-
-    import numpy as np
-
-    random.seed(seed)
-    np.random.seed(seed % 2**32)
-
-
-def _use(threads: int | None, module: nn.Module) -> None:
-    """Threads by the user's word, or by the model alone: their number may change the last bits of a sum."""
-    import torch
-
-    small = sum(parameter.numel() for parameter in module.parameters()) < SMALL
-    if threads or small:
-        torch.set_num_threads(threads or 1)

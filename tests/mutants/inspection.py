@@ -71,7 +71,7 @@ MUTANTS: list[Mutant] = [
     ),
     Mutant(
         "a graph of eval mode has no marks",
-        COVERAGE,
+        "backends/lowering/heirs.py",
         "if copied.evaluation is not None:",
         "if False:",
         f"{FATES}::test_it_is_eval_mode_that_is_covered",
