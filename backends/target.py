@@ -23,11 +23,12 @@ class Target:
     """A way to run a program; the file's name is its name. All targets give the same integers, bit for bit.
 
     execute: (program, checked int64 inputs, watch) -> int64 outputs, each with a leading batch axis.
-    available: the reason why it cannot run here, or "".
+    available: the reason why it cannot run here, or "".   builds: a program takes it seconds before it first runs.
     """
 
     execute: Callable[[Program, Sequence[Integers], Watch | None], list[Integers]]
     available: Callable[[], str] = lambda: ""
+    builds: bool = False
 
     def run(self, program: Program, inputs: Sequence[Integers], watch: Watch | None = None) -> list[Integers]:
         """The outputs of the program, in port order. Raises UserError for unfit inputs, Unsupported if unavailable."""

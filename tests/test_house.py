@@ -11,6 +11,9 @@ from pathlib import Path
 import click
 import lowbit
 import pytest
+from lowbit.backends.c99.element import Element
+from lowbit.backends.c99.kernel import Kernel
+from lowbit.backends.c99.move import Move
 from lowbit.backends.codec import Codec
 from lowbit.backends.fixed.op import Op
 from lowbit.backends.lowering.lower import Lowering
@@ -42,6 +45,9 @@ MAY_IMPORT = {
 KINDS = {
     "passes": Pass,
     "backends.fixed.ops": Op,
+    "backends.c99.elements": Element,
+    "backends.c99.kernels": Kernel,
+    "backends.c99.moves": Move,
     "backends.codecs": Codec,
     "backends.targets": Target,
     "backends.lowering.rules": Lowering,

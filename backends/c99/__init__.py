@@ -1,0 +1,1 @@
+"""A program as one C99 file: integers only, no heap, one static arena."""

@@ -1,0 +1,16 @@
+"""Saturation."""
+
+from __future__ import annotations
+
+from ...fixed.op import Call
+from ..body import Body, Places
+from ..element import FLOW, Element
+from ..rounding import clamped
+
+
+def _write(call: Call, given: tuple[str, ...], body: Body, places: Places) -> list[str]:
+    start = [] if given[0] == FLOW else [f"v = {given[0]};"]
+    return [*start, *clamped("v", call.x.range, call.lo, call.hi)]
+
+
+ELEMENT = Element(_write)

@@ -1,0 +1,18 @@
+"""Requantization with 256ths of a unit added before."""
+
+from __future__ import annotations
+
+from ...fixed.op import Call
+from ...fixed.ops.requantize import added
+from ..body import Body, Places
+from ..element import Element
+from ..rounding import Rounding, rounded
+
+
+def _write(call: Call, given: tuple[str, ...], body: Body, places: Places) -> list[str]:
+    multiplier, shift = call.multiplier.data.astype(object), call.shift.data.astype(object)
+    rounding = Rounding.of([call.x.range], [multiplier], added(call) + (1 << (shift - 1)), shift, call)
+    return rounded(rounding, given, body, places.along(call.axis) if len(rounding.shifts) > 1 else "0")
+
+
+ELEMENT = Element(_write, vectors=("multiplier", "shift", "fraction"))

@@ -1,0 +1,1 @@
+"""One file, one way to compute some ops in C."""

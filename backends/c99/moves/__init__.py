@@ -1,0 +1,1 @@
+"""One file, one op that only puts elements elsewhere."""

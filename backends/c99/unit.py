@@ -1,0 +1,87 @@
+"""A program in C before it is text: what each function says in each variant, its constants, and where memory lies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from ...compiler.errors import Unsupported
+from ..fixed.program import Program
+from .arena import Arena, Block, arranged, blocks, in_place
+from .body import ALIGNMENT, Body, Table
+from .kernel import PORTABLE, Task, chosen, kernels
+from .schedule import Schedule, scheduled
+
+VARIANTS = (PORTABLE, "__AVX2__")
+
+
+@dataclass(frozen=True)
+class Function:
+    """One task in one variant: its kernel's name, the text of the function's body, and what that refers to."""
+
+    kernel: str
+    text: str
+    body: Body
+
+
+@dataclass(frozen=True)
+class Memory:
+    """buffers: where in the arena each lies.   scratch: where each task's own memory lies.   arena: its measures."""
+
+    buffers: Mapping[int, int]
+    scratch: tuple[int, ...]
+    arena: Arena
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A program as C. name: what its names begin with.   variants: the macro of each -> its functions, task by task."""
+
+    name: str
+    schedule: Schedule
+    variants: Mapping[str, tuple[Function, ...]]
+    memories: Mapping[str, Memory]
+
+    def constants(self) -> dict[tuple[str, bytes], Table]:
+        """Every table once, however many functions read it, in order."""
+        functions = [function for functions in self.variants.values() for function in functions]
+        return {key(table): table for function in functions for table in function.body.tables}
+
+
+def unit(program: Program, name: str, whole: bool = False, variants: Sequence[str] = VARIANTS) -> Unit:
+    """The program as C. whole: all values are kept, see `scheduled`. Raises Unsupported for an op without a kernel."""
+    schedule = in_place(scheduled(program, whole))
+    functions = {variant: tuple(_function(task, name, variant) for task in schedule.tasks) for variant in variants}
+    memories = {variant: _memory(schedule, each) for variant, each in functions.items()}
+    return Unit(name, schedule, functions, memories)
+
+
+def key(table: Table) -> tuple[str, bytes]:
+    """What tells one table from another."""
+    return table.type.name, table.data.astype("<i8").tobytes()
+
+
+def _function(task: Task, name: str, variant: str) -> Function:
+    kernel = chosen(task, variant)
+    if kernel is None:
+        raise Unsupported(f"no kernel in C99 takes this '{task.op}'", where=task.origin)
+    body = Body(name)
+    return Function(kernel, kernels()[kernel].write(task, body), body)
+
+
+def _memory(schedule: Schedule, functions: Sequence[Function]) -> Memory:
+    lives = blocks(schedule)
+    if schedule.whole:
+        return _apart(lives, max((function.body.scratch for function in functions), default=0), len(functions))
+    own = [Block(function.body.scratch, time, time) for time, function in enumerate(functions)]
+    arena = arranged([*lives.values(), *own])
+    buffers = dict(zip(lives, arena.offsets, strict=False))
+    return Memory(buffers, arena.offsets[len(lives) :], arena)
+
+
+def _apart(lives: Mapping[int, Block], scratch: int, tasks: int) -> Memory:
+    """All scratch memory behind all buffers, so that these lie alike in every variant."""
+    arena = arranged([*lives.values(), Block(scratch, -1, tasks)])
+    apart = arranged(list(lives.values()))
+    end = -(-apart.size // ALIGNMENT) * ALIGNMENT
+    return Memory(dict(zip(lives, apart.offsets, strict=True)), (end,) * tasks, replace(arena, size=end + scratch))

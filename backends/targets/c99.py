@@ -1,0 +1,31 @@
+"""Compiled C, the fastest here: the file of `lowbit emit`, made once by the system's compiler and kept in the cache."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from weakref import WeakKeyDictionary
+
+from ...compiler.arrays import Integers
+from ..c99 import compiler
+from ..c99.host import Hosted, hosted
+from ..c99.unit import unit
+from ..fixed.program import Program
+from ..target import Target, Watch
+
+NAME = "lowbit"
+_fast: WeakKeyDictionary[Program, Hosted] = WeakKeyDictionary()
+_whole: WeakKeyDictionary[Program, Hosted] = WeakKeyDictionary()
+
+
+def _execute(program: Program, inputs: Sequence[Integers], watch: Watch | None) -> list[Integers]:
+    """The outputs; what is watched comes from a second library that keeps every value."""
+    if program not in _fast:
+        _fast[program] = hosted([unit(program, NAME)])[0]
+    if watch is not None:
+        if program not in _whole:
+            _whole[program] = hosted([unit(program, NAME, whole=True)])[0]
+        _whole[program].watched(inputs, watch)
+    return _fast[program](inputs)
+
+
+TARGET = Target(_execute, compiler.reason, builds=True)

@@ -1,0 +1,124 @@
+"""Programs for the laws of generated C: the suites' own, and layers followed by all that may run in their loops."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from hypothesis import given
+from lowbit.backends.fixed.program import Builder, Port
+from lowbit.backends.fixed.types import INT32, Range
+from lowbit.backends.fixed.verify import IllegalStep
+from programs import Drawn, every_op, laws, programs, steps, uniform
+
+Random = np.random.Generator
+ENDS = [(0, 255), (-128, 127), (0, 1), (-3, 100), (-(2**15), 2**15 - 1), (0, 2**16 - 1)]
+
+
+def small(most: int = 40, each: int = 5) -> list[Drawn]:
+    """Drawn programs, and drawn steps of every op: collected first, since one compilation of all is fast."""
+    found: list[Drawn] = []
+
+    def collect(case: Drawn) -> None:
+        found.append(case)
+
+    laws(most)(given(programs())(collect))()
+    for op in every_op():
+        laws(each)(given(steps(op))(collect))()
+    return found
+
+
+def fused(most: int = 60) -> Iterator[Drawn]:
+    """Layers of every form, each with a chain behind it that a kernel may run in its loops."""
+    for seed in range(most):
+        random = np.random.default_rng(seed)
+        builder = Builder()
+        channels, sizes = int(random.choice([1, 3, 4, 6, 16, 17])), random.integers(1, 8, 2)
+        x = builder.input((channels, *map(int, sizes)), Range(*ENDS[random.integers(len(ENDS))]))
+        beside = layer(random, builder, x)
+        value = layer(random, builder, x)
+        for _ in range(random.integers(0, 5)):
+            value = followed(random, builder, value, [x, beside])
+        value = layer(random, builder, value) if random.integers(2) else value
+        outputs = dict.fromkeys([value, *([beside] if random.integers(3) == 0 else [])])
+        program = builder.build([Port(x, 2**23, 23)], [Port(each, 2**23, 23) for each in outputs])
+        held = program.values[x]
+        yield Drawn(program, [uniform(None, (2, *held.shape), held.range, seed)], [])
+
+
+def layer(random: Random, builder: Builder, x: int) -> int:
+    """A layer of any form on a value, as large as its proof allows, and a grid behind it."""
+    shape = builder[x].shape
+    names = ["conv2d", "depthwise", "grouped", "linear", "max_pool2d", "sum"] if len(shape) == 3 else ["linear"]
+    name = str(random.choice(names))
+    if name == "max_pool2d":
+        size = tuple(int(min(2, n)) for n in shape[1:])
+        return builder.step(name, x, kernel=size, stride=(1, 2), padding=(0, 0, 0, 0), dilation=(1, 1))
+    if name == "sum":
+        return builder.step(name, x, axes=(1, 2), keepdim=int(random.integers(2)))
+    attributes, weights = _form(random, name, shape)
+    most = min(127, INT32.hi // (int(np.prod(weights[1:])) * max(1, builder[x].range.magnitude) * 2))
+    weight = builder.constant(random.integers(-most - 1, most + 1, weights))
+    bias = builder.constant(random.integers(-1000, 1000, weights[0]))
+    made = builder.step("linear" if name == "linear" else "conv2d", x, weight, bias, **attributes)
+    return rescaled(random, builder, made, name != "linear")
+
+
+def _form(random: Random, name: str, shape: tuple[int, ...]) -> tuple[dict[str, Any], tuple[int, ...]]:
+    if name == "linear":
+        return {}, (int(random.choice([1, 5, 8])), shape[-1])
+    channels = shape[0]
+    groups = {"conv2d": 1, "depthwise": channels, "grouped": next(g for g in (3, 2, 1) if channels % g == 0)}[name]
+    outputs = channels if name == "depthwise" else groups * int(random.choice([1, 2, 5]))
+    kernel = tuple(int(random.integers(1, min(3, n) + 1)) for n in shape[1:])
+    padding = tuple(map(int, random.integers(0, 2, 4)))
+    stride = tuple(map(int, random.integers(1, 3, 2)))
+    attributes = {"stride": stride, "padding": padding, "dilation": (1, 1), "groups": groups}
+    pad_value = int(random.choice([0, 0, 3, -100]))
+    return {**attributes, "pad_value": pad_value}, (outputs, channels // groups, *kernel)
+
+
+def rescaled(random: Random, builder: Builder, value: int, first: bool) -> int:
+    """The value on a grid of 8 bits or so, with numbers for each channel, of shifts near one another or far apart."""
+    shape = builder[value].shape
+    axis = 0 if first else len(shape) - 1
+    length = int(random.choice([1, shape[axis]])) if shape else 1
+    apart = int(random.choice([1, 6, 20]))
+    shift = random.integers(20 + apart, 21 + 2 * apart, length)
+    multiplier = random.integers(2**23, 2**24, length)
+    lo, hi = [(0, 255), (-128, 127), (-8, 7), (-(2**15), 2**15 - 1)][random.integers(4)]
+    numbers = [builder.constant(each) for each in (multiplier, shift)]
+    bounds = {"axis": axis, "zero": int(random.choice([0, 3, -128])), "lo": lo, "hi": hi}
+    if random.integers(2):
+        return builder.step("rescale", value, *numbers, **bounds)
+    return builder.step("requantize", value, *numbers, builder.constant(random.integers(-128, 128, length)), **bounds)
+
+
+def followed(random: Random, builder: Builder, value: int, others: list[int]) -> int:
+    """The value after one more op that works element by element; the value itself where that would be illegal."""
+    shape, axis = builder[value].shape, 0
+    name = str(random.choice(["clamp", "table", "add", "multiply", "rescale"]))
+    beside = [i for i in others if builder[i].shape == shape] or [value]
+    other = int(random.choice(beside))
+    try:
+        if name == "clamp":
+            return builder.step("clamp", value, lo=-5, hi=int(random.choice([6, 100])))
+        if name == "rescale":
+            return rescaled(random, builder, value, True)
+        if name == "table":
+            rows = int(random.choice([1, shape[axis]]))
+            return builder.step(
+                "table", value, builder.constant(random.integers(-99, 99, (rows, 16))), first=-4, axis=axis
+            )
+        if name == "multiply":
+            spread = [i for i in others if builder[i].shape == (*shape[:1], *(1 for _ in shape[1:]))]
+            return builder.step("multiply", value, int(random.choice([*spread, other])), zero_a=1, zero_b=0)
+        factors = {
+            "multiplier_a": int(random.integers(2**20, 2**24)),
+            "multiplier_b": int(random.integers(-(2**23), 2**23)),
+        }
+        numbers = {"shift": int(random.integers(20, 27)), "zero": 0, "lo": -128, "hi": 127, "offset": 77}
+        return builder.step("add", *random.permutation([value, other]).tolist(), **factors, **numbers)
+    except IllegalStep:
+        return value
