@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from hypothesis import HealthCheck, Phase, settings
+from lowbit.backends.c99 import compiler
 
 # The nets are tiny: a second thread costs more than it brings.
 torch.set_num_threads(1)
@@ -21,6 +22,9 @@ settings.register_profile(
 )
 settings.register_profile("nightly", deadline=None, max_examples=2000, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("quick")
+
+# What a test compiles runs once, so that a fast compilation counts, not fast code.
+compiler.FAST = ("-O0",)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -37,7 +37,7 @@ def reason() -> str:
     return _macros(command, ())[1]
 
 
-def built(text: str, flags: Sequence[str] = FAST) -> Path:
+def built(text: str, flags: Sequence[str]) -> Path:
     """The shared library of that C text, from the cache or made now. Raises Unsupported where that fails."""
     command = compiler()
     if why := reason():

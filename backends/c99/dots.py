@@ -7,6 +7,8 @@ from itertools import product
 from .body import Body
 from .integers import Integer
 
+LANES = 16
+"""Rows are filled up with zeros to a multiple of this, what vectors of 16 bits hold."""
 C = """\
 /* sums[i * stride + j] = dot product of row i of x and row j of w, each of n elements */
 static void $name(const $x_type *restrict x, const $w_type *restrict w, int32_t n, $sum_type *restrict sums,
@@ -29,12 +31,12 @@ def dots(body: Body, rows: int, columns: int, x: Integer, w: Integer, sum: Integ
     """
     tile = list(product(range(rows), range(columns)))
     pointers = [f"const {body.held(x)} *const x{i} = x + {i} * n;" for i in range(rows)]
-    pointers += [f"const {w.name} *const w{j} = w + {j} * n;" for j in range(columns)]
+    pointers += [f"const {body.held(w)} *const w{j} = w + {j} * n;" for j in range(columns)]
     return body.helper(
         f"dots_{rows}x{columns}_{x.dtype}_{w.dtype}",
         C,
         x_type=body.held(x),
-        w_type=w.name,
+        w_type=body.held(w),
         sum_type=body.held(sum),
         pointers="\n    ".join(pointers),
         zeros="int32_t " + ", ".join(f"s{i}{j} = 0" for i, j in tile) + ";",

@@ -14,7 +14,7 @@ import numpy as np
 from ...compiler.arrays import Integers
 from ..fixed.program import Program
 from ..target import Watch
-from .compiler import FAST, built, loaded
+from . import compiler
 from .schedule import ARENA
 from .tensors import Tensor
 from .text import source
@@ -97,9 +97,10 @@ class Hosted:
         return _arranged(raw, tensor)
 
 
-def hosted(units: Sequence[Unit], flags: Sequence[str] = FAST) -> list[Hosted]:
+def hosted(units: Sequence[Unit], flags: Sequence[str] | None = None) -> list[Hosted]:
     """Those units, of different names, in one library. Raises Unsupported without a compiler."""
-    library = loaded(built("\n".join(map(_text, units)), flags))
+    text = "\n".join(map(_text, units))
+    library = compiler.loaded(compiler.built(text, compiler.FAST if flags is None else flags))
     return [Hosted(each, library, tuple(_stored(table) for table in each.constants().values())) for each in units]
 
 

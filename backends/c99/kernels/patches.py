@@ -16,14 +16,13 @@ from ...fixed.op import Call
 from ...fixed.types import Range
 from ...fixed.window import Window
 from ..body import Body, filled
-from ..dots import dots
+from ..dots import LANES, dots
 from ..integers import INT16, WORD, Integer, literal, smallest
 from ..kernel import Kernel, Task
 from ..loops import finished
 from ..tensors import layer
 from ..windows import element, looks, origins, taps
 
-LANES = 16
 C = """\
     $patches
     $sums
