@@ -12,7 +12,7 @@ help:
 	@echo "make demo     train, compress and check a network on handwritten digits; writes digits.lowbit"
 	@echo "make test     lint, types, and all tests"
 	@echo "make lint     ruff, and mypy in strict mode"
-	@echo "make docs     write docs/passes.md from the files of the passes"
+	@echo "make docs     write docs/passes.md, docs/recipes.md and docs/fixed.md from the records"
 	@echo "make golden   write tests/golden anew, the graphs before and after each pass"
 	@echo "make mutants  seed bugs one at a time, each of which a test must catch"
 	@echo "make clean    remove everything that these made"

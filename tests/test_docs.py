@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import click
 import pytest
 from lowbit import api
+from lowbit.backends.fixed.registry import ops
 from lowbit.cli.main import lowbit as group
 from lowbit.compiler.recipe import parse
 
@@ -78,6 +79,21 @@ def test_the_page_of_the_passes_is_what_their_files_say() -> None:
 
 def test_the_page_of_the_recipes_is_what_their_files_and_the_results_say() -> None:
     assert (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8") == GENERATOR.recipes_page(), "run `make docs`"
+
+
+def test_the_specification_of_the_program_is_what_the_records_of_the_ops_say() -> None:
+    assert (ROOT / "docs" / "fixed.md").read_text(encoding="utf-8") == GENERATOR.fixed_page(), "run `make docs`"
+
+
+def test_the_specification_has_every_op_with_all_that_makes_a_step_legal() -> None:
+    page = GENERATOR.fixed_page()
+    for name, op in ops().items():
+        section = page.split(f"### {name}\n")[1].split("\n### ")[0]
+        assert f"Number in a file: {op.code}." in section
+        assert all(f"* {rule.name}: {rule.sentence}" in section for rule in op.constraints)
+        assert all(f"| `{key}` |" in section for key in op.attributes)
+        assert ("Core." in section) == (op.expand is None)
+        assert "\nrange = " in section
 
 
 def test_the_shipped_recipes_parse() -> None:
