@@ -39,8 +39,8 @@ Written by `make docs` from the files in `recipes/` and the tables in `benchmark
 FIXED_HEAD = f"""# The integer program, version {VERSION}
 
 Written by `make docs` from the records in `backends/fixed/ops/`; change those. The version is that of the file
-([format.md](format.md)): a change to what an op computes, or to a number by which a file names it, makes a new one. `lowbit ops
-NAME` tells the same of one op.
+([format.md](format.md)): a change to what an op computes, or to a number by which a file names it, makes a new one.
+`lowbit ops NAME` tells the same of one op.
 
 ## Values
 
