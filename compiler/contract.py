@@ -63,7 +63,17 @@ class ExactIntegers:
     relative: float
 
 
-Law: TypeAlias = Exact | Close | CloseAbove | OnGrid | ExactIntegers
+@dataclass(frozen=True)
+class WithinSteps:
+    """What each grid rounds, while all before it give what they gave, changes by at most this share of its step.
+
+    most: the pass's options -> the share.
+    """
+
+    most: Callable[[Any], float] = field(repr=False)
+
+
+Law: TypeAlias = Exact | Close | CloseAbove | OnGrid | ExactIntegers | WithinSteps
 OptionsFor: TypeAlias = Callable[[str], Any]
 """The options of a pass for the layer of that module path."""
 

@@ -10,7 +10,7 @@ import torch
 from torch import fx
 
 from ..api import passes
-from ..compiler.contract import Close, CloseAbove, Exact, ExactIntegers, OnGrid
+from ..compiler.contract import Close, CloseAbove, Exact, ExactIntegers, OnGrid, WithinSteps
 from ..compiler.facts import Fact
 from ..compiler.graph import Graph, arguments, fixed, origin, shape
 from ..compiler.layers import is_transform
@@ -116,6 +116,8 @@ def meaning(line: str) -> None:
             same_integers(old, new)
         case OnGrid():
             _on_grid(old, new)
+        case WithinSteps(most):
+            _within_steps(old, new, most(result(line).ledger[0].use.options_for("")))
 
 
 def _same(old: dict[str, torch.Tensor], new: dict[str, torch.Tensor]) -> None:
@@ -139,6 +141,15 @@ def _near(old: list[torch.Tensor], new: list[torch.Tensor], relative: float) -> 
     for i, (ours, theirs) in enumerate(zip(new, old, strict=True)):
         change, largest = float((ours - theirs).abs().max()), float(theirs.abs().max())
         assert change <= relative * largest, f"output {i} changes by {change:g}, of {largest:g}"
+
+
+def _within_steps(old: Graph, new: Graph, most: float) -> None:
+    seen = {node.name: (x, y, scale) for node, x, y, scale in rounded(old)}
+    given = {name: y for name, (_, y, _) in seen.items()}
+    for node, x, _, _ in rounded(new, given):
+        before, _, scale = seen[node.name]
+        moved = float(((x - before) / scale).abs().max())
+        assert moved <= most * (1 + 1e-9), f"what {node.name} rounds moves by {moved:g} steps"
 
 
 def _on_grid(old: Graph, new: Graph) -> None:

@@ -89,9 +89,26 @@ def observe(graph: Graph, rounding: bool = True) -> dict[str, Tensor]:
     return seen | {f"buffer {name}": buffer for name, buffer in module.named_buffers()}
 
 
-def rounded(graph: Graph) -> Iterator[tuple[fx.Node, Tensor, Tensor, Tensor]]:
-    """(grid, what arrives, what leaves, the scale shaped to broadcast) of every grid."""
-    runner = Watched(graph)
+class Fed(Watched):
+    """Watches a graph in which grids give what another one's gave, by their names."""
+
+    def __init__(self, graph: Graph, given: Mapping[str, Tensor]) -> None:
+        super().__init__(graph)
+        self._given = given
+
+    def run_node(self, n: fx.Node) -> Any:
+        y = super().run_node(n)
+        return self._given.get(n.name, y)
+
+
+def rounded(
+    graph: Graph, given: Mapping[str, Tensor] | None = None
+) -> Iterator[tuple[fx.Node, Tensor, Tensor, Tensor]]:
+    """(grid, what arrives, what leaves, the scale shaped to broadcast) of every grid.
+
+    given: by name of a grid, what leaves it whatever arrives.
+    """
+    runner = Fed(graph, given or {})
     with torch.no_grad():
         runner.seeded()
     nodes = {node.name: node for node in graph.nodes}

@@ -73,6 +73,7 @@ EDGES = {
     "widest for context mixing": words([2**25 - 1, 0, 1 - 2**25]),
     "too wide for context mixing": words([2**25, 0]),
     "around a centre": words([2**40 + 3, 2**40 - 9, 2**40]),
+    "multiples": words([2**9 * n for n in (-7, 3, 12, 40, -1, 5)]),
     "a centre too far": words([2**62 + 3, 2**62 + 9]),
 }
 
@@ -245,6 +246,16 @@ def test_biases_cost_little_more_than_their_spread() -> None:
     assert len(smallest(biases)[1]) <= 512 * (np.log2(4000) + 2.6) / 8
 
 
+def test_multiples_of_a_power_of_two_cost_what_they_are_multiples_by() -> None:
+    biases, codec = bell(512, 40, 2**20), codecs()["gamma"]
+    assert len(codec.encode(biases << 9)) == len(codec.encode(biases)) + 1
+
+
+def test_a_shift_of_nothing_is_an_error() -> None:
+    with pytest.raises(FileError, match="the shift is 0"):
+        codecs()["gamma"].decode(bytes([64, 0, 0, 1]), (1,))
+
+
 @pytest.mark.parametrize("edge", ["many lanes", "more than a chunk"])
 def test_numpy_and_plain_integers_agree_on_every_lane(monkeypatch: pytest.MonkeyPatch, edge: str) -> None:
     values = EDGES[edge]
@@ -266,6 +277,7 @@ GOLDEN = {
     ("gamma", "empty"): "0000",
     ("gamma", "extremes"): "010000000000000000800000000000000080fbfffffffffffffff7ffffffffffffff0b",
     ("gamma", "primes"): "020a2e11f13710907f06",
+    ("gamma", "multiples"): "430900266c8d5004",
     ("packed", "primes"): "0504208c92d68b21841100",
     ("rans", "primes"): "0707040495d24d55090e11d100083aa6050053fedad9",
     ("rans", "one rare"): "0d0100004801b724eb11003279",

@@ -27,6 +27,7 @@ WRONG = {
     "unsigned_grid": "meaning",
     "raised": "meaning",
     "integers": "meaning",
+    "steps": "meaning",
     "no_integers": "meaning",
     "quiet": "fires",
     "mute": "refuses",
@@ -39,6 +40,7 @@ SAYS = {
     "unsigned_grid": "is unsigned and meets negative values",
     "raised": "output 0 changes by ",
     "integers": "an integer of an output is another",
+    "steps": "rounds moves by .* steps",
     "no_integers": "what had an integer form has none any more",
 }
 """A pass of `wrong` -> what is said of it."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from itertools import count
 
 import torch
-from lowbit.compiler.contract import Close, CloseAbove, Exact, ExactIntegers, Law, OnGrid, Pass
+from lowbit.compiler.contract import Close, CloseAbove, Exact, ExactIntegers, Law, OnGrid, Pass, WithinSteps
 from lowbit.compiler.edit import Edit
 from lowbit.compiler.graph import Origin, stamp
 from lowbit.compiler.pattern import Weight, aten, own
@@ -195,6 +195,7 @@ raised, raised_by_half = raised_to(0.25, "raised"), raised_to(0.5, "raised_by_ha
 FROZEN = "conv(3) relu conv(2) | insert_fake_quant | eval | freeze"
 integers = breaking("integers", turned, FROZEN, ExactIntegers(1e6))
 no_integers = breaking("no_integers", spelt_out, FROZEN, ExactIntegers(1e-9))
+steps = breaking("steps", turned, FROZEN, WithinSteps(lambda options: 1e-6))
 
 
 quiet = breaking("quiet", scaled(lambda: 1.0), "conv(3) tanh")

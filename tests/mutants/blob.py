@@ -35,6 +35,13 @@ MUTANTS: list[Mutant] = [
         f"{LAWS}::test_what_comes_back_is_what_went_in",
     ),
     Mutant(
+        "gamma never halves",
+        "backends/codecs/gamma.py",
+        "shifts = sorted({0, _common_shift(values)})",
+        "shifts = [0]",
+        f"{LAWS}::test_multiples_of_a_power_of_two_cost_what_they_are_multiples_by",
+    ),
+    Mutant(
         "gamma picks a poor order",
         "backends/bits.py",
         "return costs.index(min(costs))",
