@@ -61,14 +61,14 @@ def _rounded(
     given = arguments(node)
     if given["bias"] not in constants:
         return Rounded(reason="it has no bias" if given["bias"] is None else "its bias is computed from an input")
-    source, grids = _grid_in_front(given["input"]), _grids_behind(node, together)
+    source, rounds = _grid_in_front(given["input"]), _grid_behind(node, together)
     if source is None:
         return Rounded(reason="its input is on no grid")
-    if not grids:
+    if rounds is None:
         return Rounded(reason="what it computes is not rounded before anything else is computed with it")
     bias, unit = graph.evaluate(given["bias"]), _scale(graph, source) * _scale(graph, given["weight"])
-    step = min(float(_scale(graph, grid).min()) for grid in grids)
-    unit = unit * 2.0 ** math.floor(math.log2(fraction * step / float(unit.max())))
+    most = fraction * float(_scale(graph, rounds))
+    unit = unit * 2.0 ** math.floor(math.log2(most / float(unit.max())))
     rounded = (torch.floor(bias.double() / unit + 0.5) * unit).to(bias.dtype)
     if torch.equal(rounded, bias):
         return Rounded(reason="its bias is rounded already")
@@ -81,14 +81,14 @@ def _grid_in_front(x: fx.Node) -> fx.Node | None:
     return x if x.target is own.fake_quantize.default else None
 
 
-def _grids_behind(node: fx.Node, together: Mapping[fx.Node, fx.Node]) -> list[fx.Node]:
-    """The grids that alone read what a layer computes; none where it is scaled or added to before."""
+def _grid_behind(node: fx.Node, together: Mapping[fx.Node, fx.Node]) -> fx.Node | None:
+    """The grid that alone reads what a layer computes; none where it is scaled or added to before."""
     while node in together:
         node = together[node]
         if node.target not in CLAMPS | CARRIERS:
-            return []
-    grids = readers(node)
-    return grids if all(reader.target is own.fake_quantize.default for reader in grids) else []
+            return None
+    found = readers(node)
+    return found[0] if len(found) == 1 and found[0].target is own.fake_quantize.default else None
 
 
 def _scale(graph: Graph, grid: fx.Node) -> Tensor:
