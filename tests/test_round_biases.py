@@ -9,7 +9,10 @@ from lowbit.backends.fixed.program import Program
 from lowbit.backends.lowering.lower import lower
 from lowbit.testing import graph
 
-FROZEN = "conv(16) bn relu linear(24) | insert_fake_quant(weight_bits=3) | eval | freeze | fold_batch_norm"
+FROZEN = (
+    'conv(16) bn relu linear(24) | insert_fake_quant(weight_bits=3, inputs={"*"={scale=0.3, bits=8, signed=true}})'
+    " | eval | freeze | fold_batch_norm"
+)
 
 
 def biases(program: Program) -> list[np.ndarray[tuple[int, ...], np.dtype[np.int64]]]:
