@@ -63,7 +63,7 @@ def judged(name: str, recipe: str) -> dict[str, Any]:
     from lowbit.backends.lowering.lower import lower
     from lowbit.cli.stages import covered, prepared
     from lowbit.compiler.capture import capture
-    from lowbit.compiler.errors import LowbitError
+    from lowbit.compiler.errors import Broken, LowbitError
     from lowbit.compiler.modes import evaluated
     from lowbit.compiler.pipeline import run
     from lowbit.compiler.text import target_name
@@ -81,6 +81,8 @@ def judged(name: str, recipe: str) -> dict[str, Any]:
     try:
         deployed = run(evaluated(prepared(graph, recipe, given[0]).graph), read_recipe(recipe).lower).graph
         program = lower(deployed)
+    except Broken as error:
+        return result | {"refused": [["lowbit itself", error.what, 1]]}
     except LowbitError:
         calls, doubt = covered(graph, recipe, given[0])
         why = Counter((target_name(call.node.target), call.why) for call in calls if call.status == "unsupported")

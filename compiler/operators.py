@@ -62,6 +62,12 @@ CONVERSIONS = frozenset(
     {aten.to.dtype, aten.to.dtype_layout, aten.to.device, aten.to.other, aten.type_as.default, aten.detach.default}
 )
 """Calls that give the same values, if they are of the type that is asked for; of another, as near as that can be."""
+READ_SIZES = calls(
+    *("new_empty", "new_zeros", "new_ones", "new_full", "new_empty_strided", "empty_like", "zeros_like", "ones_like"),
+    *("full_like", "rand_like", "randn_like", "randint_like"),
+)
+"""Calls that take the size and the type of a tensor, and none of its numbers."""
+
 AVERAGES = calls(
     *("mean", "avg_pool1d", "avg_pool2d", "avg_pool3d"),
     *("adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d"),

@@ -23,6 +23,7 @@ from msgspec import Meta
 from torch import fx
 
 from ..compiler.contract import OnGrid, OptionsFor, Pass
+from ..compiler.dataless import dataless
 from ..compiler.edit import Edit
 from ..compiler.facts import weights_on_grid
 from ..compiler.graph import Graph, layer, shape
@@ -78,13 +79,14 @@ class Settings(Quantizing, frozen=True):
 def plan(graph: Graph, options: OptionsFor) -> Mapping[str, Edge]:
     """Node name -> grid, for every weight and every activation that needs one."""
     constants = graph.constants()
-    together = fused(graph, constants)
+    still = constants | dataless(graph)
+    together = fused(graph, still)
     sums = [node for node in graph.nodes if node.target in ADDITIONS and _joins_streams(node, constants)]
     streams = _streams(sums, options, together)
     inputs = declared(graph, options("").inputs)
-    known = Known(graph, options, constants, together, nonnegative(graph), ends(graph), streams, inputs)
+    known = Known(graph, options, still, together, nonnegative(graph), ends(graph), streams, inputs)
     ties = [(a, b) for node in sums if options(layer(node)).share_add for a, b in [_terms(node, constants)]]
-    edges: dict[str, Edge] = dict(weights(known))
+    edges: dict[str, Edge] = dict(weights(replace(known, constants=constants)))
     for group in groups(graph, alone=set(together.values()), ties=ties):
         edges.update({name: edge for name, edge in activations(known, group).items() if name not in edges})
     return edges

@@ -31,6 +31,11 @@ class Several(nn.Module):
         self.functions = functions
         self.slope, self.slopes = nn.PReLU(), nn.PReLU(SHAPE[0])
         self.conv = nn.Conv2d(4, 4, 3, padding=1)
+        self.rows, self.groups = nn.LayerNorm(SHAPE[-1]), nn.GroupNorm(2, SHAPE[0])
+        self.matrix = nn.Linear(3, SHAPE[-1])
+        for norm in (self.rows, self.groups):
+            nn.init.normal_(norm.weight)
+            nn.init.normal_(norm.bias)
         self.register_buffer("channels", torch.tensor([0.5, -1.5, 0.01, 3.0]).reshape(4, 1, 1))
         self.register_buffer("columns", torch.linspace(-2, 1, SHAPE[-1]))
         self.register_buffer("every", torch.randn(SHAPE))
@@ -119,7 +124,43 @@ AVERAGES: Mapping[str, Function] = {
     "adaptive volume": lambda m, x: F.adaptive_avg_pool3d(x.unsqueeze(1), (2, 5, 1)),
     "deviation": lambda m, x: deviation(x) + average(x),
 }
-TABLES = {"curves": CURVES, "sums": SUMS, "averages": AVERAGES}
+ROWS: Mapping[str, Function] = {
+    "softmax": lambda m, x: x.softmax(1),
+    "softmax of rows": lambda m, x: (3 * x).softmax(-1),
+    "product of softmax": lambda m, x: x.softmax(-1) @ x.transpose(-1, -2),
+    "matrices": lambda m, x: x[:, :, :2] @ x.relu().mT,
+    "moved axes": lambda m, x: x.movedim(1, 3) @ x.swapaxes(1, 2).swapdims(2, 3)[..., :4].mT,
+    "spread matrices": lambda m, x: x[:, :1] @ x.mT,
+    "matrix": lambda m, x: x @ m.matrix.weight,  # type: ignore[operator, union-attr]
+    "quotient of two": lambda m, x: x / (x.abs() + 1),
+    "over its sum": lambda m, x: x.relu() / (x.abs().sum(1, keepdim=True) + 1),
+    "limited quotient": lambda m, x: (x / (x.abs() + 0.5)).clamp(-0.5, 0.25),
+    "layer norm": lambda m, x: m.rows(x),  # type: ignore[operator]
+    "layer norm of all": lambda m, x: F.layer_norm(x, SHAPE, m.every, m.every.flip(0)),  # type: ignore[operator, arg-type]
+    "bare layer norm": lambda m, x: F.layer_norm(x, SHAPE[1:]),
+    "rms norm": lambda m, x: F.rms_norm(x.relu(), SHAPE[-1:], m.columns),  # type: ignore[arg-type]
+    "group norm": lambda m, x: m.groups(x),  # type: ignore[operator]
+    "instance norm": lambda m, x: F.instance_norm(x),
+    "norm of almost nothing": lambda m, x: F.layer_norm(x / 64, SHAPE[-1:], eps=1e-3),
+}
+CHOICES: Mapping[str, Function] = {
+    "amax": lambda m, x: x.amax((2, 3)),
+    "amin": lambda m, x: x.amin(1, keepdim=True),
+    "max": lambda m, x: x.max(2).values,
+    "min": lambda m, x: x.min(-1, keepdim=True).values,
+    "where it is largest": lambda m, x: x.relu() * (x.argmax(2, keepdim=True) == 1).where(x > 0, False),
+    "maximum": lambda m, x: torch.maximum(x, x.flip(1)),
+    "minimum": lambda m, x: torch.minimum(x, -x),
+    "greater": lambda m, x: torch.where(x > 0.5, x, x.flip(2)),
+    "greater than another": lambda m, x: torch.where(x >= x.sigmoid(), x, x.roll(1, 2)),
+    "mask": lambda m, x: torch.where(m.every > 0, x, x.flip(2)),  # type: ignore[operator]
+    "filled": lambda m, x: x.masked_fill(x < 0.25, 0.0),
+    "adaptive max": lambda m, x: F.adaptive_max_pool2d(x, (2, 4)),
+    "adaptive max of lines": lambda m, x: F.adaptive_max_pool1d(x.flatten(2), 7),
+    "paths": lambda m, x: x + x.sigmoid() * x.new_empty((x.shape[0], 1, 1, 1)).fill_(0.5).div(0.5),
+    "every sample": lambda m, x: x * torch.ones(x.shape[0], 1, 1, 1),
+}
+TABLES = {"curves": CURVES, "sums": SUMS, "averages": AVERAGES, "rows": ROWS, "choices": CHOICES}
 every_table = pytest.mark.parametrize("table", TABLES)
 
 
@@ -159,7 +200,10 @@ def test_sums_over_one_axis_after_another_are_rounded_once() -> None:
 
 
 REFUSED: Mapping[str, tuple[Function, str]] = {
-    "two values": (lambda m, x: x / x.exp(), "divides by a value that is no constant"),
+    "signed divisor": (lambda m, x: x / x.sin(), "it divides by a value that can be negative"),
+    "a number off the grid": (lambda m, x: x.masked_fill(x < 0, 0.1234), "it puts in 0.1234, which its grid"),
+    "softmax of the batch": (lambda m, x: x.softmax(0), "it goes over the batch"),
+    "noise": (lambda m, x: x + torch.rand(x.shape[0], 1, 1, 1), "it draws random numbers in inference"),
     "the batch": (lambda m, x: x - x.mean(0, keepdim=True), "it sums over the batch"),
     "two axes": (lambda m, x: x.sigmoid() ** (m.every.abs() + 1), "constants differ along several axes"),  # type: ignore[operator]
 }

@@ -37,7 +37,7 @@ def affine(node: Node, x: Real, k: Floats | float, t: Floats | float) -> Real:
     weight, scale = _product(node, x, k, t)
     units = t / scale + weight * rest
     integers = np.floor(units + 0.5)
-    value = _multiplied(node, x.value, axis, weight, integers.astype(np.int64) - x.zero * weight)
+    value = multiplied(node, x.value, axis, weight, integers.astype(np.int64) - x.zero * weight)
     return Real(value, scale if len(set(scale)) > 1 else scale[:1], axis=axis, wide=True, rest=units - integers)
 
 
@@ -49,8 +49,8 @@ def _everywhere(node: Node, x: Real, k: Floats | float, t: Floats) -> Real:
     every, real = np.full(t.size, np.asarray(k, np.float64).item()), t.reshape(-1).astype(np.float64)
     weight, scale = _product(node, x, every, real, alike=True)
     bias = np.floor(real / scale + 0.5).astype(np.int64) - x.zero * weight
-    flat = node.step("reshape", x.value, shape=(t.size,))
-    return Real(node.step("reshape", _multiplied(node, flat, 0, weight, bias), shape=sizes), scale[:1], wide=True)
+    flat = node.shaped(x.value, (t.size,))
+    return Real(node.shaped(multiplied(node, flat, 0, weight, bias), sizes), scale[:1], wide=True)
 
 
 def _product(node: Node, x: Real, k: Floats, t: Floats, alike: bool = False) -> tuple[Integers, Floats]:
@@ -67,16 +67,15 @@ def _product(node: Node, x: Real, k: Floats, t: Floats, alike: bool = False) -> 
     return weight, step * 2.0**-m
 
 
-def _multiplied(node: Node, value: int, axis: int, weight: Integers, bias: Integers) -> int:
+def multiplied(node: Node, value: int, axis: int, weight: Integers, bias: Integers) -> int:
     """weight q + bias along an axis."""
     sizes = node.builder[value].shape
     order = (axis, *(other for other in range(len(sizes)) if other != axis))
     moved = tuple(sizes[place] for place in order)
     value = value if axis == 0 else node.step("transpose", value, axes=order)
-    planes = (len(weight), math.prod(sizes) // len(weight), 1)
-    value = value if moved == planes else node.step("reshape", value, shape=planes)
-    value = channelwise(node, value, weight, bias)
-    value = value if moved == planes else node.step("reshape", value, shape=moved)
+    image = len(moved) == 3 and len(weight) == moved[0]
+    value = node.shaped(value, moved if image else (len(weight), math.prod(sizes) // len(weight), 1))
+    value = node.shaped(channelwise(node, value, weight, bias), moved)
     return value if axis == 0 else node.step("transpose", value, axes=tuple(np.argsort(order).tolist()))
 
 

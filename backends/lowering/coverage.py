@@ -121,7 +121,13 @@ def _fate(node: fx.Node, error: Unsupported | None, became: Mapping[fx.Node, Low
         return Covered(node, "folded", "no input reaches it: a constant")
     if any(became.get(operand) is became.get(node) for operand in node.all_input_nodes):
         return Covered(node, "folded", "it changes no integer")
-    return Covered(node, "integer")
+    return Covered(node, "integer", _noted(node, became))
+
+
+def _noted(node: fx.Node, became: Mapping[fx.Node, Lowered]) -> str:
+    """What lowering had to do, told at the call that it did it for."""
+    note: str = getattr(became.get(node), "note", "")
+    return "" if any(getattr(became.get(operand), "note", "") == note for operand in node.all_input_nodes) else note
 
 
 def _by_kind(node: fx.Node) -> Covered:

@@ -15,7 +15,7 @@ from torch import Tensor
 from ...compiler.arrays import Floats
 from ..fixed.ops.table import MOST
 from .lower import Node
-from .real import Curve, Input, Limited, Real, Sum
+from .real import Curve, Input, Limited, Quotient, Real, Sum
 
 PER_CHANNEL = frozenset({torch.ops.aten.prelu.default})
 """Calls whose constant is along the channels however many axes follow."""
@@ -28,7 +28,9 @@ def precision(node: Node) -> type[np.floating[Any]]:
 
 def varying(node: Node) -> list[str]:
     """The arguments that are no constants."""
-    return [name for name, value in node.given.items() if isinstance(value, (Real, Sum, Curve, Limited, Input))]
+    return [
+        name for name, value in node.given.items() if isinstance(value, (Real, Sum, Quotient, Curve, Limited, Input))
+    ]
 
 
 def curve(node: Node) -> Curve:

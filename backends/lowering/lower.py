@@ -13,6 +13,7 @@ import torch
 from torch import fx
 
 from ...compiler.arrays import Floats
+from ...compiler.dataless import OfOneSample, dataless, draws
 from ...compiler.errors import Broken, Unsupported
 from ...compiler.facts import is_norm
 from ...compiler.graph import Graph, arguments, origin, shape, tensor_of
@@ -27,6 +28,7 @@ from .in_place import check_in_place
 from .real import Input, Lowered, Moved, Real, port
 
 NO_GRID = "an input has no grid"
+RANDOM = "it draws random numbers in inference"
 REPLACED = "replace {} in the model; `lowbit ops` lists what there is"
 FOLDED = "add fold_batch_norm to the recipe, behind freeze, and simulate_fold to train the folded weights"
 
@@ -70,6 +72,10 @@ class Node:
             return value
         raise self.unsupported(f"its {name} is not a constant")
 
+    def shaped(self, value: int, shape: tuple[int, ...]) -> int:
+        """The same integers in a shape, by a step where it is another."""
+        return value if self.builder[value].shape == shape else self.step("reshape", value, shape=shape)
+
     def numbers(self, name: str, count: int) -> tuple[int, ...]:
         """An argument of so many numbers, or of one for all; an empty one is that of the kernel."""
         value = self.given[name]
@@ -82,11 +88,9 @@ class Node:
     def shape(self) -> tuple[int, ...]:
         """The output's shape without batch; refuses a call that moves or splits the batch axis."""
         sizes = shape(self.node)
-        first = next(
-            (n.meta["val"] for n in self.node.all_input_nodes if isinstance(n.meta["val"], torch.Tensor)), None
-        )
-        fixed = all(isinstance(size, int) for size in sizes[1:])
-        if first is None or not sizes or not fixed or str(sizes[0]) != str(first.shape[0]):
+        given = [n.meta["val"] for n in self.node.all_input_nodes if isinstance(n.meta["val"], torch.Tensor)]
+        kept = bool(sizes) and any(str(sizes[0]) == str(value.shape[0]) for value in given if value.dim())
+        if not kept or not all(isinstance(size, int) for size in sizes[1:]):
             raise self.unsupported("it does not keep the batch as its first axis")
         return tuple(int(size) for size in sizes[1:])
 
@@ -118,7 +122,7 @@ def table() -> Mapping[Any, Lowering]:
 
 def missing(graph: Graph) -> list[fx.Node]:
     """The calls that have no lowering rule, in graph order."""
-    fixed = graph.constants()
+    fixed = graph.constants() | dataless(graph)
     calls = [node for node in graph.nodes if node.op in ("call_function", "call_module") and node not in fixed]
     return [node for node in calls if node.target not in table() and node.target is not tensor_of]
 
@@ -169,16 +173,33 @@ def walk(
     """What each node becomes, in order.   refused: what to go on with where a node has no integer form, else raise."""
     became: dict[fx.Node, Lowered] = {}
     fixed = graph.constants()
+    still, of_one = dataless(graph) - fixed, OfOneSample(graph)
     for node in graph.nodes:
         if node.op == "output" or _part_of_the_graph(node):
             continue
         try:
-            became[node] = _lower_node(graph, node, became, builder, fixed)
+            if node in still and node.target not in GRIDS:
+                became[node] = _still(node, of_one)
+            else:
+                became[node] = _lower_node(graph, node, became, builder, fixed)
         except Unsupported as error:
             if refused is None:
                 raise
             became[node] = refused(node, error)
     return became
+
+
+def _still(node: fx.Node, of_one: OfOneSample) -> Floats:
+    """What is the same for every input, of one sample; a size, which nobody needs, is empty."""
+    if draws(node):
+        raise Unsupported(f"{target_name(node.target)} cannot become integers", where=str(origin(node)), why=RANDOM)
+    value = of_one(node)
+    return _array(value) if isinstance(value, torch.Tensor) else np.zeros(0)
+
+
+def _array(constant: torch.Tensor) -> Floats:
+    constant = constant.detach().cpu()
+    return (constant.float() if constant.dtype == torch.bfloat16 else constant).numpy()  # numpy has no bfloat16
 
 
 def _part_of_the_graph(node: fx.Node) -> bool:
@@ -192,8 +213,7 @@ def _lower_node(
     if node.op == "placeholder":
         return Input(tuple(int(size) for size in shape(node)[1:]))
     if node.op == "get_attr" or (node in fixed and node.target not in GRIDS):
-        constant = graph.evaluate(node).detach().cpu()
-        return (constant.float() if constant.dtype == torch.bfloat16 else constant).numpy()  # numpy has no bfloat16
+        return _array(graph.evaluate(node))
     if node.target not in table():
         raise lacking(node)
     named = dict(zip(("self", "index"), node.args, strict=True)) if node.target is getitem else arguments(node)

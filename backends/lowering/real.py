@@ -19,7 +19,7 @@ class Real:
 
     scale: float64 of shape (1,), or (channels,) along `axis`, which is counted without the batch.
     wide: it is an accumulator, whose next reader must be a grid.   rest: what its bias is too coarse for, (channels,)
-    and at most 1/2; a reader may leave it out.
+    and at most 1/2; a reader may leave it out.   note: what had to be done to it that users may want to know.
     """
 
     value: int
@@ -28,6 +28,7 @@ class Real:
     axis: int = 0
     wide: bool = False
     rest: Floats | None = None
+    note: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +38,14 @@ class Sum:
     a: Real
     b: Real
     times: float = 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class Quotient:
+    """a over b, not yet rounded: the grid that reads it divides. b is never below zero."""
+
+    a: Real
+    b: Real
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,13 +93,20 @@ class Pieces:
 
 
 @dataclass(frozen=True, eq=False)
+class Several:
+    """The results of a call, of which others pick."""
+
+    parts: tuple[Real, ...]
+
+
+@dataclass(frozen=True, eq=False)
 class Limited:
     """A value held between limits, which the grid that reads it holds its integers between.
 
     least: a real number, or None.   most: real numbers that broadcast against the value without the batch, or None.
     """
 
-    value: Real | Sum | Curve | Moved
+    value: Real | Sum | Quotient | Curve | Moved
     least: float | None
     most: Floats | None
 
@@ -112,7 +128,7 @@ class Codes:
     axis: int = 0
 
 
-Lowered: TypeAlias = Real | Sum | Curve | Moved | Pieces | Limited | Input | Codes | Floats
+Lowered: TypeAlias = Real | Sum | Quotient | Curve | Moved | Pieces | Several | Limited | Input | Codes | Floats
 """What a node of the graph becomes: integers, or a constant of the graph that integers will be made of."""
 
 

@@ -37,10 +37,10 @@ class Span:
 
     @property
     def even(self) -> bool:
-        """Whether the windows have one length, which is their count, and one distance."""
+        """Whether the windows have one length, which is their count, and one distance, which is not 0."""
         starts = [start for start, _ in self.windows]
         alike = {stop - start for start, stop in self.windows} == {self.kernel} == set(self.counts)
-        return alike and starts == [starts[0] + i * self.stride for i in range(len(starts))]
+        return alike and self.stride > 0 and starts == [starts[0] + i * self.stride for i in range(len(starts))]
 
     @property
     def chosen(self) -> Integers:

@@ -119,7 +119,7 @@ def _by_a_number(node: fx.Node) -> bool:
 
 
 def _a_channel(node: fx.Node, source: fx.Node, axis: int) -> bool:
-    """Whether a value is multiplied by, or added to, one constant, or one for each channel."""
+    """Whether a value is multiplied by, or added to, one constant, or one for each channel, or for each sample."""
     given = arguments(node)
     if given["self"] is not source and node.target not in {aten.mul.Tensor, *ADDITIONS}:
         return False
@@ -127,7 +127,9 @@ def _a_channel(node: fx.Node, source: fx.Node, axis: int) -> bool:
     if not isinstance(constant, fx.Node):
         return True
     sizes, missing = shape(constant), len(shape(source)) - len(shape(constant))
-    return missing >= 0 and all(size == 1 or i + missing == axis for i, size in enumerate(sizes))
+    return missing >= 0 and all(
+        not isinstance(size, int) or size == 1 or i + missing == axis for i, size in enumerate(sizes)
+    )
 
 
 def nonnegative(graph: Graph) -> set[fx.Node]:

@@ -12,7 +12,7 @@ import torch
 from torch import fx
 
 from ..graph import Graph, arguments
-from ..operators import CARRIERS, JOINS, LISTS
+from ..operators import CARRIERS, JOINS, LISTS, READ_SIZES
 
 
 def floating(node: Any) -> bool:
@@ -24,7 +24,11 @@ def floating(node: Any) -> bool:
 
 def readers(node: fx.Node) -> list[fx.Node]:
     """The nodes that read the values of a tensor, not its size alone; the output is one of them."""
-    return [reader for reader in node.users if reader.op == "output" or _is_data(reader.meta["val"])]
+    return [
+        reader
+        for reader in node.users
+        if reader.op == "output" or (reader.target not in READ_SIZES and _is_data(reader.meta["val"]))
+    ]
 
 
 def _is_data(value: Any) -> bool:

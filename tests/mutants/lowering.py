@@ -22,8 +22,8 @@ MUTANTS: list[Mutant] = [
     Mutant(
         "what rounding leaves out of a bias is lost",
         "backends/lowering/accumulate.py",
-        "scales, units - integers",
-        "scales, 0 * units",
+        "rest=units - integers)\n    value = product",
+        "rest=0 * units)\n    value = product",
         f"{LOWERING}::test_integers_are_those_of_the_graph",
     ),
     Mutant(
@@ -36,8 +36,8 @@ MUTANTS: list[Mutant] = [
     Mutant(
         "a channel without weights keeps its scale",
         "backends/lowering/accumulate.py",
-        "free = ~flat.any(axis=1) &",
-        "free = flat.all(axis=1) & flat.any() &",
+        "free = ~weight.reshape(outputs, -1).any(axis=1) &",
+        "free = (outputs < 0) &",
         f"{LOWERING}::test_channels_without_weights",
     ),
     Mutant(

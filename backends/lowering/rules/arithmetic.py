@@ -14,7 +14,7 @@ from ....compiler.operators import calls
 from ..affine import affine
 from ..curves import curve, varying
 from ..lower import Lowering, Node
-from ..real import Curve, Lowered, Real, Sum
+from ..real import Curve, Lowered, Quotient, Real, Sum
 
 _aten = torch.ops.aten
 _SUMS = calls("add", "add_")
@@ -50,11 +50,19 @@ def _of_two(node: Node) -> Lowered:
         value = node.step("multiply", a.value, b.value, zero_a=a.zero, zero_b=b.zero)
         return Real(value, a.scale * b.scale, wide=True)
     if target in _QUOTIENTS:
-        raise node.unsupported("it divides by a value that is no constant")
+        return _quotient(node, a, b)
     alpha = float(node.given["alpha"])
     if target in _REVERSED:
         return Sum(b, a, -alpha)
     return Sum(a, b, alpha if target in _SUMS else -alpha)
+
+
+def _quotient(node: Node, a: Real, b: Real) -> Quotient:
+    if node.given.get("rounding_mode") is not None:
+        raise node.unsupported("it rounds a quotient of two values")
+    if node.builder[b.value].range.lo < b.zero:
+        raise node.unsupported("it divides by a value that can be negative", "divide by its magnitude")
+    return Quotient(a, b)
 
 
 def _coefficients(node: Node, name: str) -> tuple[Floats, Floats] | None:

@@ -70,13 +70,13 @@ def _windows(node: Node, x: Real, spans: list[Span]) -> int:
     if len(spans) == 1:
         plane = [Span(1, ((0, 1),), (1,)), *spans]
     folded = (channels * math.prod(rest[: len(outer)]), plane[0].size, plane[1].size)
-    value = _plane(node, node.step("reshape", x.value, shape=folded), plane, x.zero)
+    value = _plane(node, node.shaped(x.value, folded), plane, x.zero)
     if outer:
         places = len(plane[0].windows) * len(plane[1].windows)
         value = node.step("reshape", value, shape=(channels, rest[0], places))
         along = [*outer, Span(places, tuple((i, i + 1) for i in range(places)), (1,) * places)]
         value = _plane(node, value, along, x.zero * plane[0].kernel * plane[1].kernel)
-    return node.step("reshape", value, shape=(channels, *(len(span.windows) for span in spans)))
+    return node.shaped(value, (channels, *(len(span.windows) for span in spans)))
 
 
 def _plane(node: Node, value: int, spans: list[Span], zero: int) -> int:

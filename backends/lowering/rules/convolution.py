@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from ....compiler.operators import CONVOLUTIONS, PADDED_IN_WORDS
-from ..accumulate import accumulator, codes_of
+from ..accumulate import codes_of, layer
 from ..convolving import Geometry, convolved
 from ..lower import Lowering, Node
-from ..real import Lowered, Real
+from ..real import Lowered
 
 
 def _build(node: Node) -> Lowered:
@@ -17,11 +17,9 @@ def _build(node: Node) -> Lowered:
     axes = codes.integers.ndim - 2
     if len(node.builder[x.value].shape) != axes + 1:
         raise node.unsupported("its input is no batch")
-    weight, bias, scale, rest = accumulator(node, x, codes)
     padding = tuple((size, size) for size in node.numbers("padding", axes))
     geometry = Geometry(node.numbers("stride", axes), padding, node.numbers("dilation", axes), node.given["groups"])
-    value = convolved(node, x.value, node.builder.shared(bias), weight, geometry, x.zero)
-    return Real(value, scale, axis=0, wide=True, rest=rest)
+    return layer(node, x, codes, 0, lambda weight, bias: convolved(node, x.value, bias, weight, geometry, x.zero))
 
 
 LOWERING = Lowering(CONVOLUTIONS | PADDED_IN_WORDS, _build)

@@ -17,7 +17,7 @@ from ...fixed.types import Range
 from ..affine import channelwise
 from ..curves import precision
 from ..lower import Lowering, Node
-from ..real import Curve, Input, Limited, Lowered, Moved, Real, Sum, significand
+from ..real import Curve, Input, Limited, Lowered, Moved, Quotient, Real, Sum, significand
 
 TIPPED = 1e-4
 """Share of the codes that the rounding of a bias may tip over."""
@@ -59,6 +59,8 @@ def _rounded(node: Node, x: Lowered, scale: Floats, to: Saturation) -> Real:
             return Real(node.builder.input(shape, Range(to.lo, to.hi)), scale, to.zero)
         case Sum():
             return Real(_add(node, x, float(scale[0]), to), scale, to.zero)
+        case Quotient():
+            return Real(_divide(node, x, float(scale[0]), to), scale, to.zero)
         case Curve():
             table = node.builder.shared(_codes(node, x.values, scale, to))
             return Real(node.step("table", x.x.value, table, first=x.first, axis=x.axis), scale, to.zero)
@@ -99,11 +101,11 @@ def _limited(node: Node, value: int, tops: Integers) -> int:
     if channels != sizes[0]:
         raise node.unsupported("it has limits along another axis than the channels'")
     planes = (channels, math.prod(sizes) // channels, 1)
-    value = value if len(sizes) == 3 else node.step("reshape", value, shape=planes)
+    value = node.shaped(value, sizes if len(sizes) == 3 else planes)
     ones = np.ones(channels, np.int64)
     below = channelwise(node, value, ones, -tops)
     value = channelwise(node, node.step("clamp", below, lo=min(0, node.builder[below].range.lo), hi=0), ones, tops)
-    return value if len(sizes) == 3 else node.step("reshape", value, shape=sizes)
+    return node.shaped(value, sizes)
 
 
 def _centre(node: Node, x: Real) -> int:
@@ -125,6 +127,22 @@ def _add(node: Node, x: Sum, scale: float, to: Saturation) -> int:
     offset = -(a.zero * m_a + b.zero * m_b)
     return node.step(
         "add", a.value, b.value, multiplier_a=m_a, multiplier_b=m_b, shift=shift, offset=offset, **asdict(to)
+    )
+
+
+def _divide(node: Node, x: Quotient, scale: float, to: Saturation) -> int:
+    """Their ratio, with as many bits as the divisor leaves of 62; see the op `divide`."""
+    multiplier, shift = (int(part[0]) for part in significand(x.a.scale / (x.b.scale * scale)))
+    excess = max(0, node.builder[x.b.value].range.hi.bit_length() + shift - 61)
+    return node.step(
+        "divide",
+        x.a.value,
+        x.b.value,
+        zero_a=x.a.zero,
+        zero_b=x.b.zero,
+        multiplier=max(1, multiplier >> excess),
+        shift=shift - excess,
+        **asdict(to),
     )
 
 

@@ -7,7 +7,7 @@ import torch
 
 from ....compiler.arrays import Floats
 from ..lower import Lowering, Node
-from ..real import Curve, Limited, Lowered, Moved, Sum
+from ..real import Curve, Limited, Lowered, Moved, Quotient, Sum
 
 _aten = torch.ops.aten
 _SIXES = frozenset({_aten.relu6.default, _aten.relu6_.default})
@@ -17,7 +17,7 @@ def _build(node: Node) -> Lowered:
     grid = torch.ops.lowbit.fake_quantize.default
     if not all(reader.target is grid for reader in node.node.users):
         raise node.unsupported("it is read by something other than a grid")
-    x = node.given["self"] if isinstance(node.given["self"], (Sum, Curve, Moved)) else node.real("self")
+    x = node.given["self"] if isinstance(node.given["self"], (Sum, Quotient, Curve, Moved)) else node.real("self")
     if node.node.target in _SIXES:
         return Limited(x, 0.0, np.asarray(6.0))
     least, most = ("min_val", "max_val") if "min_val" in node.given else ("min", "max")

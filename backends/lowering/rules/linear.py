@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import torch
 
-from ..accumulate import accumulator, codes_of
+from ..accumulate import codes_of, layer
 from ..lower import Lowering, Node
-from ..real import Lowered, Real
+from ..real import Lowered
 
 
 def _build(node: Node) -> Lowered:
     x = node.on_grid("input")
-    weight, bias, scale, rest = accumulator(node, x, codes_of(node))
-    value = node.step("linear", x.value, node.builder.shared(weight), node.builder.shared(bias))
-    return Real(value, scale, axis=len(node.shape) - 1, wide=True, rest=rest)
+    axis = len(node.shape) - 1
+    return layer(
+        node, x, codes_of(node), axis, lambda w, bias: node.step("linear", x.value, node.builder.shared(w), bias)
+    )
 
 
 LOWERING = Lowering(frozenset({torch.ops.aten.linear.default}), _build)

@@ -27,12 +27,12 @@ def _build(node: Node) -> Lowered:
         sizes.insert(0, 1)
     value = x.value
     outer = sizes[:-2]
-    value = _shaped(node, value, (channels * (outer[0] if outer else 1), *sizes[-2:]))
+    value = node.shaped(value, (channels * (outer[0] if outer else 1), *sizes[-2:]))
     value = _pooled(node, value, spans[-2:])
     if outer:  # the maximum of maxima: first of each frame, then of several
         frame = node.builder[value].shape[1] * node.builder[value].shape[2]
-        value = _pooled(node, _shaped(node, value, (channels, outer[0], frame)), [spans[0], _STILL])
-    return replace(x, value=_shaped(node, value, node.shape))
+        value = _pooled(node, node.shaped(value, (channels, outer[0], frame)), [spans[0], _STILL])
+    return replace(x, value=node.shaped(value, node.shape))
 
 
 def _axes(node: Node) -> int:
@@ -50,10 +50,6 @@ def _pooled(node: Node, value: int, spans: list[_Axis]) -> int:
     kernel, stride, front, behind, dilation = zip(*spans, strict=True)
     padding = (front[0], behind[0], front[1], behind[1])
     return node.step("max_pool2d", value, kernel=kernel, stride=stride, padding=padding, dilation=dilation)
-
-
-def _shaped(node: Node, value: int, shape: tuple[int, ...]) -> int:
-    return value if node.builder[value].shape == shape else node.step("reshape", value, shape=shape)
 
 
 LOWERING = Lowering(MAX_POOLS, _build)

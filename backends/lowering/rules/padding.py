@@ -57,9 +57,9 @@ def _around_planes(node: Node, value: int, borders: list[tuple[int, int]], fill:
     if not any(map(any, borders)):
         return value
     shape = node.builder[value].shape
-    value = value if len(shape) > 1 else node.step("reshape", value, shape=(1, *shape))
+    value = node.shaped(value, shape if len(shape) > 1 else (1, *shape))
     value = node.step("pad2d", value, padding=(*borders[0], *borders[1]), pad_value=fill)
-    return value if len(shape) > 1 else node.step("reshape", value, shape=node.builder[value].shape[1:])
+    return node.shaped(value, node.builder[value].shape[-len(shape) :])
 
 
 LOWERING = Lowering(frozenset({_aten.pad.default, _aten.constant_pad_nd.default}), _build)

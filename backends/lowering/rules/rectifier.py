@@ -10,7 +10,7 @@ from torch import fx
 from ....compiler.graph import arguments
 from ..curves import curve
 from ..lower import Lowering, Node
-from ..real import Curve, Limited, Lowered, Moved, Sum
+from ..real import Curve, Limited, Lowered, Moved, Quotient, Sum
 
 _GRID = torch.ops.lowbit.fake_quantize.default
 _UPWARDS = frozenset(
@@ -24,7 +24,7 @@ def _build(node: Node) -> Lowered:
         return node.given["self"]  # type: ignore[no-any-return]
     if isinstance(node.given["self"], Curve):
         return curve(node)
-    if isinstance(node.given["self"], (Sum, Moved)):
+    if isinstance(node.given["self"], (Sum, Quotient, Moved)):
         if all(reader.target is _GRID for reader in node.node.users):
             return Limited(node.given["self"], 0.0, None)
         raise node.unsupported("it reads sums that are not rounded yet, and is read by something other than grids")

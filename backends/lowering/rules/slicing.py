@@ -27,8 +27,7 @@ def _build(node: Node) -> Lowered:
         return x
 
     def move(value: int) -> int:
-        value = taken(node, value, axis, places)
-        return value if node.builder[value].shape == node.shape else node.step("reshape", value, shape=node.shape)
+        return node.shaped(taken(node, value, axis, places), node.shape)
 
     return moved(x, move)
 

@@ -13,11 +13,11 @@ from dataclasses import replace
 import numpy as np
 
 from ....compiler.operators import TRANSPOSED
-from ..accumulate import accumulator, codes_of
+from ..accumulate import codes_of, layer
 from ..convolving import Geometry, convolved
 from ..lower import Lowering, Node
 from ..moving import cut
-from ..real import Codes, Lowered, Real
+from ..real import Codes, Lowered
 
 
 def _build(node: Node) -> Lowered:
@@ -27,7 +27,6 @@ def _build(node: Node) -> Lowered:
     axes = len(kernel)
     if len(node.builder[x.value].shape) != axes + 1:
         raise node.unsupported("its input is no batch")
-    weight, bias, scale, rest = accumulator(node, x, codes)
     stride, dilation = node.numbers("stride", axes), node.numbers("dilation", axes)
     given = zip(
         kernel, stride, node.numbers("padding", axes), dilation, node.numbers("output_padding", axes), strict=True
@@ -38,8 +37,7 @@ def _build(node: Node) -> Lowered:
         value = _cut(node, _spread(node, value, axis, apart, x.zero), axis, border)
     padding = tuple((max(0, front), max(0, behind)) for front, behind in borders)
     geometry = Geometry((1,) * axes, padding, dilation, groups)
-    value = convolved(node, value, node.builder.shared(bias), weight, geometry, x.zero)
-    return Real(value, scale, axis=0, wide=True, rest=rest)
+    return layer(node, x, codes, 0, lambda weight, bias: convolved(node, value, bias, weight, geometry, x.zero))
 
 
 def _turned(node: Node, codes: Codes, groups: int) -> Codes:

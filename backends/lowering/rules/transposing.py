@@ -1,4 +1,4 @@
-"""permute, transpose and the shuffles of pixels and channels: the same integers in other places.
+"""permute, transpose and their kin, and the shuffles of pixels and channels: the same integers in other places.
 
 pixel_shuffle(r):    (C r r, H, W) -> (C, r, r, H, W) -> (C, H, r, W, r) -> (C, H r, W r)     unshuffle: backwards
 channel_shuffle(g):  (g C, H, W) -> (g, C, H, W) -> (C, g, H, W) -> (C g, H, W)
@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from ....compiler.operators import calls
 from ..lower import Lowering, Node
 from ..moving import movable, moved, sizes
 from ..real import Lowered
@@ -23,22 +24,13 @@ Move = tuple[Shape, Shape]
 
 
 def _permuted(node: Node, sizes: Shape) -> Move:
-    rank = len(sizes) + 1
-    return sizes, _behind_batch(node, [axis % rank for axis in node.given["dims"]])
-
-
-def _transposed(node: Node, sizes: Shape) -> Move:
-    rank = len(sizes) + 1
-    a, b = (node.given[name] % rank for name in ("dim0", "dim1"))
-    axes = [*range(rank)]
-    axes[a], axes[b] = b, a
-    return sizes, _behind_batch(node, axes)
-
-
-def _behind_batch(node: Node, axes: list[int]) -> Shape:
+    """The order of axes that the call gives a tensor of as many, each of another size."""
+    target: Any = node.node.target
+    given = list(node.given.values())[1:]
+    axes = list(target(torch.empty(tuple(range(len(sizes) + 1)), device="meta"), *given).shape)
     if axes[0]:
         raise node.unsupported("it moves the batch axis")
-    return tuple(axis - 1 for axis in axes[1:])
+    return sizes, tuple(axis - 1 for axis in axes[1:])
 
 
 def _shuffled_pixels(node: Node, sizes: Shape) -> Move:
@@ -57,8 +49,7 @@ def _shuffled_channels(node: Node, sizes: Shape) -> Move:
 
 
 _MOVES: Mapping[Any, Callable[[Node, Shape], Move]] = {
-    _aten.permute.default: _permuted,
-    _aten.transpose.int: _transposed,
+    **dict.fromkeys(calls("permute", "transpose", "mT", "movedim", "moveaxis", "swapaxes", "swapdims"), _permuted),
     _aten.pixel_shuffle.default: _shuffled_pixels,
     _aten.pixel_unshuffle.default: _gathered_pixels,
     _aten.channel_shuffle.default: _shuffled_channels,
@@ -73,9 +64,7 @@ def _build(node: Node) -> Lowered:
         raise node.unsupported("its input is no batch of images") from None
 
     def move(value: int) -> int:
-        value = value if seen == old else node.step("reshape", value, shape=seen)
-        value = node.step("transpose", value, axes=axes)
-        return value if node.builder[value].shape == node.shape else node.step("reshape", value, shape=node.shape)
+        return node.shaped(node.step("transpose", node.shaped(value, seen), axes=axes), node.shape)
 
     return moved(x, move)
 
