@@ -11,7 +11,7 @@ import numpy as np
 
 from ..compiler.arrays import Floats, Integers
 from ..compiler.errors import UserError
-from . import blob
+from . import blob, soonest
 from .fixed.program import Port, Program
 from .target import targets
 
@@ -22,10 +22,11 @@ class Compiled:
 
     program: Program
 
-    def run(self, *inputs: Any, target: str = "torch") -> list[Floats]:
+    def run(self, *inputs: Any, target: str | None = None) -> list[Floats]:
         """The real outputs, float32, for real inputs (arrays or tensors with a leading batch axis).
 
         Only the two ends are real: inputs are rounded to their grid, outputs are integers times their scale.
+        target: the name of one; by default torch, and compiled C once building that has paid (backends/soonest.py).
         Raises UserError for inputs of the wrong number, shape or type, or an unknown target.
         """
         integers = self.run_integers(*self.quantize(*inputs), target=target)
@@ -34,8 +35,10 @@ class Compiled:
             for q, port in zip(integers, self.program.outputs, strict=True)
         ]
 
-    def run_integers(self, *inputs: Integers, target: str = "torch") -> list[Integers]:
-        """The output integers for input integers. All targets give the same, bit for bit."""
+    def run_integers(self, *inputs: Integers, target: str | None = None) -> list[Integers]:
+        """The output integers for input integers. All targets give the same, bit for bit; see `run` for the default."""
+        if target is None:
+            return soonest.run(self.program, [_array(x) for x in inputs])
         if target not in targets():
             raise UserError(f"no target is called '{target}'", fix=f"one of: {', '.join(targets())}")
         return targets()[target].run(self.program, [_array(x) for x in inputs])

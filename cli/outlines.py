@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from ..backends.fixed import text as programs
-from ..backends.fixed.program import Program, Step
+from ..backends.fixed.macs import macs
+from ..backends.fixed.program import Program
 from ..compiler import text as graphs
 from ..compiler.graph import Graph
 from ..compiler.inspection.outline import Held, Item, Part, common, outline, outlined, steps
@@ -70,7 +70,7 @@ def _items(program: Program) -> Iterator[Item]:
             continue
         reads = tuple(f"%{i}" for i in step.inputs if program.values[i].data is None)
         layer, source = place(step.origin)
-        yield Item(index, step.op, layer, kind, source, reads, exits.get(index, 0), _macs(program, step))
+        yield Item(index, step.op, layer, kind, source, reads, exits.get(index, 0), macs(program, step))
 
 
 def place(origin: str) -> tuple[str, str]:
@@ -99,11 +99,3 @@ def _constants(program: Program) -> Iterator[Held]:
     for index in program.constants():
         data = program.values[index].data
         yield Held(homes.get(index, ""), f"%{index}", index, 0 if data is None else data.size)
-
-
-def _macs(program: Program, step: Step) -> int:
-    """Multiply-accumulates of a step for one sample."""
-    axes: Mapping[str, slice] = {**dict.fromkeys(("conv2d", "conv3d"), slice(1, None)), "linear": slice(-1, None)}
-    if step.op not in axes:
-        return 0
-    return math.prod(program.values[step.output].shape) * math.prod(program.values[step.inputs[1]].shape[axes[step.op]])

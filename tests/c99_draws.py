@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -29,9 +29,9 @@ def small(most: int = 40, each: int = 5) -> list[Drawn]:
     return found
 
 
-def fused(most: int = 60) -> Iterator[Drawn]:
-    """Layers of every form, each with a chain behind it that a kernel may run in its loops."""
-    for seed in range(most):
+def fused(seeds: Iterable[int] = range(60)) -> Iterator[Drawn]:
+    """Layers of every form, each with a chain behind it that a kernel may run in its loops; one program a seed."""
+    for seed in seeds:
         random = np.random.default_rng(seed)
         builder = Builder()
         channels, sizes = int(random.choice([1, 3, 4, 6, 16, 17])), random.integers(1, 8, 2)

@@ -21,7 +21,7 @@ class Task:
     """What one C function computes: an op, and the chain of element-wise ops that follows it in the same loops.
 
     inputs: the operands that are not constants.   output: of the chain, or of the op where there is none.
-    shape: of the op's own output.   origin: where it comes from in the model.
+    makes: the value of the program that the op itself computes; -1 where it is none.   origin: in the model.
     """
 
     op: str
@@ -29,6 +29,7 @@ class Task:
     inputs: tuple[Tensor, ...]
     output: Tensor
     chain: tuple[Link, ...] = ()
+    makes: int = -1
     origin: str = ""
 
     @property

@@ -92,7 +92,7 @@ class _Scheduler:
         chain = [] if self.whole or step.op in moves() else self._chain(step, order)
         value = chain[-1].output if chain else step.output
         output = self._tensor(value, order)
-        self.tasks.append(Task(step.op, call, inputs, output, tuple(chain), step.origin))
+        self.tasks.append(Task(step.op, call, inputs, output, tuple(chain), step.output, step.origin))
         self.held[value] = [output]
 
     def _wanted(self, step: Step, call: Call, given: list[int]) -> Wanted:

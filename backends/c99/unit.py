@@ -26,11 +26,15 @@ class Function:
 
 @dataclass(frozen=True)
 class Memory:
-    """buffers: where in the arena each lies.   scratch: where each task's own memory lies.   arena: its measures."""
+    """buffers: where in the arena each lies.   scratch: where each task's own memory lies.   arena: its measures.
+
+    blocks: all that lies in it, and when.
+    """
 
     buffers: Mapping[int, int]
     scratch: tuple[int, ...]
     arena: Arena
+    blocks: tuple[Block, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -76,7 +80,7 @@ def _memory(schedule: Schedule, functions: Sequence[Function]) -> Memory:
     own = [Block(function.body.scratch, time, time) for time, function in enumerate(functions)]
     arena = arranged([*lives.values(), *own])
     buffers = dict(zip(lives, arena.offsets, strict=False))
-    return Memory(buffers, arena.offsets[len(lives) :], arena)
+    return Memory(buffers, arena.offsets[len(lives) :], arena, (*lives.values(), *own))
 
 
 def _apart(lives: Mapping[int, Block], scratch: int, tasks: int) -> Memory:

@@ -23,9 +23,9 @@ CHOICES = ", ".join(names(TARGETS))
 @click.argument("file")
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT.npy...")
 @click.option("-o", "--output", "outputs", multiple=True, required=True, metavar="OUT.npy", help="One for each output.")
-@click.option("--target", default="torch", show_default=True, metavar="TARGET", help=f"One of: {CHOICES}.")
+@click.option("--target", metavar="TARGET", help=f"One of: {CHOICES}.  [default: what is likely to be soonest]")
 @click.pass_obj
-def run(screen: Screen, file: str, inputs: Sequence[str], outputs: Sequence[str], target: str) -> None:
+def run(screen: Screen, file: str, inputs: Sequence[str], outputs: Sequence[str], target: str | None) -> None:
     """Run the program in FILE on arrays whose first axis is the batch.
 
     Arrays of floats are rounded to the grids of the program's inputs, and give float32. Arrays of integers are taken as
@@ -50,7 +50,7 @@ def run(screen: Screen, file: str, inputs: Sequence[str], outputs: Sequence[str]
         disk.write(path, arrays.dumped(result))
 
 
-def _results(compiled: Compiled, given: Sequence[Any], target: str) -> Sequence[Any]:
+def _results(compiled: Compiled, given: Sequence[Any], target: str | None) -> Sequence[Any]:
     whole = [array.dtype.kind in "iu" for array in given]
     if any(whole) and not all(whole):
         raise UserError("some inputs hold integers and some do not", fix="make all of them floats, or all integers")

@@ -1,0 +1,1 @@
+"""Files that `lowbit emit` writes, with @names@ to fill in."""
