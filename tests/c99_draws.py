@@ -29,7 +29,7 @@ def small(most: int = 40, each: int = 5) -> list[Drawn]:
     return found
 
 
-def fused(seeds: Iterable[int] = range(60)) -> Iterator[Drawn]:
+def fused(seeds: Iterable[int] = range(40)) -> Iterator[Drawn]:
     """Layers of every form, each with a chain behind it that a kernel may run in its loops; one program a seed."""
     for seed in seeds:
         random = np.random.default_rng(seed)
@@ -45,6 +45,30 @@ def fused(seeds: Iterable[int] = range(60)) -> Iterator[Drawn]:
         program = builder.build([Port(x, 2**23, 23)], [Port(each, 2**23, 23) for each in outputs])
         held = program.values[x]
         yield Drawn(program, [uniform(None, (2, *held.shape), held.range, seed)], [])
+
+
+def extreme() -> Iterator[Drawn]:
+    """Layers whose weights are all the greatest, all the least, or both by turns, for bytes that are so too."""
+    ends = [np.array(each) for each in ([127], [-128], [127, -128], [-127, 127, 127], [64], [65, 63])]
+    for number, (lo, hi) in enumerate([(0, 255), (-128, 127), (0, 127), (-100, 20)]):
+        for weights in ends:
+            builder = Builder()
+            x = builder.input((5, 6, 7), Range(lo, hi))
+            weight = builder.constant(np.resize(weights, (18, 5, 3, 2)))
+            attributes = {"stride": (1, 1), "padding": (1, 0, 0, 1), "dilation": (1, 1 + number % 2), "groups": 1}
+            made = builder.step("conv2d", x, weight, builder.constant(np.arange(18)), **attributes, pad_value=hi)
+            flat = builder.step(
+                "linear", x, builder.constant(np.resize(weights, (3, 7))), builder.constant(np.zeros(3))
+            )
+            program = builder.build([Port(x, 2**23, 23)], [Port(made, 2**23, 23), Port(flat, 2**23, 23)])
+            shape = (5, 6, 7)
+            images = [
+                np.full(shape, hi),
+                np.full(shape, lo),
+                np.resize([hi, lo], shape),
+                np.resize([lo, hi, hi], shape),
+            ]
+            yield Drawn(program, [np.stack(images)], [])
 
 
 def layer(random: Random, builder: Builder, x: int) -> int:

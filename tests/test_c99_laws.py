@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from c99_draws import fused, small
+from c99_draws import extreme, fused, small
 from lowbit.backends.c99 import compiler
 from lowbit.backends.c99.arena import Block, arranged, blocks, in_place
 from lowbit.backends.c99.host import Hosted, hosted
 from lowbit.backends.c99.kernel import kernels, kernels_of
 from lowbit.backends.c99.schedule import ARENA, scheduled
-from lowbit.backends.c99.unit import Unit, unit
+from lowbit.backends.c99.unit import VARIANTS, Unit, unit
 from lowbit.backends.fixed.registry import op_named
 from lowbit.backends.target import targets
 from programs import Drawn, every_op
@@ -51,15 +51,30 @@ def test_every_value_is_the_interpreters(cases: list[Drawn], made: dict[str, Hos
             assert all(np.array_equal(seen[value], expected[value]) for value in seen), case
 
 
+@compiles
+@pytest.mark.parametrize("macro", [variant for variant in VARIANTS if variant])
+def test_kernels_of_an_instruction_set_compute_the_same(macro: str) -> None:
+    flags = ("-O0", f"-m{macro.strip('_').lower()}")
+    if macro not in compiler.macros(("-march=native",)):
+        pytest.skip(f"this machine, or its compiler, does not have {macro}")
+    cases = [*fused(), *extreme()]
+    units = [unit(case.program, f"run{i}") for i, case in enumerate(cases)]
+    for case, made in zip(cases, hosted(units, flags), strict=True):
+        inputs = [np.asarray(array, np.int64) for array in case.inputs]
+        assert all(map(np.array_equal, made(inputs), targets()["numpy"].run(case.program, inputs))), case
+    used = {function.kernel for each in units for function in each.variants[macro]}
+    assert used >= {name for name, kernel in kernels().items() if kernel.when == macro}
+
+
 def test_what_lives_at_once_lies_apart_and_results_are_read_before_they_go(cases: list[Drawn]) -> None:
     """An own walk through the tasks: who wrote each byte last, and whether its reader still finds that."""
-    for case in cases:
+    for case in cases[:60]:
         walk(unit(case.program, "walked"))
         walk(unit(case.program, "walked", whole=True))
 
 
 def walk(walked: Unit) -> None:
-    for memory in walked.memories.values():
+    for variant, memory in walked.memories.items():
         owner: dict[int, object] = {}
         for number, task in enumerate(walked.schedule.tasks):
             places = {}
@@ -71,7 +86,7 @@ def walk(walked: Unit) -> None:
                     assert places[tensor.buffer].stop <= memory.arena.size
             for tensor in task.reads:
                 assert all(owner[byte] == tensor.buffer for byte in places.get(tensor.buffer, ()))
-            scratch = max(functions[number].body.scratch for functions in walked.variants.values())
+            scratch = walked.variants[variant][number].body.scratch
             own = range(memory.scratch[number], memory.scratch[number] + scratch)
             assert not any(set(own) & set(place) for place in places.values())
             owner |= dict.fromkeys(own, "scratch") | dict.fromkeys(

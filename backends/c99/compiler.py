@@ -43,12 +43,18 @@ def built(text: str, flags: Sequence[str]) -> Path:
     if why := reason():
         raise Unsupported("this machine cannot compile C", why=why, fix="install gcc or clang, or take another target")
     # What the compiler defines says which it is, and what `native` means on this machine.
-    macros, _ = _macros(command, tuple(flags))
-    content = "\0".join([text, *command, *ALWAYS, *flags, macros])
+    means, _ = _macros(command, tuple(flags))
+    content = "\0".join([text, *command, *ALWAYS, *flags, means])
     library = _folder() / f"{hashlib.sha256(content.encode()).hexdigest()[:40]}.so"
     if not library.exists():
         _make(text, [*command, *ALWAYS, *flags], library)
     return library
+
+
+def macros(flags: Sequence[str]) -> frozenset[str]:
+    """The macros that the compiler defines with those flags."""
+    listed = _macros(compiler(), tuple(flags))[0]
+    return frozenset(line.split()[1] for line in listed.splitlines() if line.startswith("#define"))
 
 
 @functools.cache

@@ -26,7 +26,7 @@ static union {
     int64_t aligned;
     uint8_t bytes[$size];
 } $name_arena;"""
-HEADERS = {PORTABLE: "", "__AVX2__": "#include <immintrin.h>"}
+HEADERS = {PORTABLE: "", "__AVX2__": "#include <string.h>\n\n#include <immintrin.h>"}
 
 
 def source(unit: Unit, outside: bool = False) -> str:

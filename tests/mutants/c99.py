@@ -149,6 +149,27 @@ MUTANTS: list[Mutant] = [
         VALUES,
     ),
     Mutant(
+        "pairs saturate at the least weights",
+        "backends/c99/kernels/gemm_bytes.py",
+        "| (downs < -(2**15))",
+        "",
+        f"{LAWS}::test_kernels_of_an_instruction_set_compute_the_same",
+    ),
+    Mutant(
+        "one product too many fits 16 bits",
+        "backends/c99/kernels/gemm_bytes.py",
+        "spill = (ups > 2**15 - 1)",
+        "spill = (ups > 2**15 + 100)",
+        f"{LAWS}::test_kernels_of_an_instruction_set_compute_the_same",
+    ),
+    Mutant(
+        "raised integers keep their bias",
+        "backends/c99/kernels/gemm_bytes.py",
+        "bias = call.bias.data - raised *",
+        "bias = call.bias.data - 0 *",
+        f"{LAWS}::test_kernels_of_an_instruction_set_compute_the_same",
+    ),
+    Mutant(
         "the header tells the wrong zero",
         "backends/c99/project.py",
         '"ZERO": port.zero,',
