@@ -59,12 +59,12 @@ class Trained:
     batch: int
 
 
-def resnet_20(folder: Path) -> Trained:
+def resnet_20(folder: Path, out: Path) -> Trained:
     some, (x, y) = cifar10(folder, "train", CALIBRATED).tensors[0], cifar10(folder, "test").tensors
     return Trained(resnet20.trained(folder), some, x, y, 100)
 
 
-def resnet_8(folder: Path) -> Trained:
+def resnet_8(folder: Path, out: Path) -> Trained:
     """Its inputs are the pixels, 0 to 255."""
     mean, deviation = (255 * torch.tensor(numbers).reshape(3, 1, 1) for numbers in (MEAN, DEVIATION))
     some, (x, y) = cifar10(folder, "train", CALIBRATED).tensors[0], cifar10(folder, "test").tensors
@@ -72,15 +72,15 @@ def resnet_8(folder: Path) -> Trained:
     return Trained(Listed(folder / "weights/graphs/resnet8_cifar10.npz").eval(), *pixels, y, 100)
 
 
-def lenet_5(folder: Path) -> Trained:
+def lenet_5(folder: Path, out: Path) -> Trained:
     torch.manual_seed(0)
     model, data = LeNet5(), mnist(folder, "train", "cpu")
-    train(model, data, lowbit.Plan(2, 128), show("LeNet-5, in float"))
+    train(model, data, lowbit.Plan(2, 128), show("LeNet-5, in float"), out / "lenet_5.checkpoint")
     return Trained(model.eval(), data.tensors[0][:CALIBRATED], *mnist(folder, "t10k", "cpu").tensors, 500)
 
 
-def _classifier(name: str) -> Callable[[Path], Trained]:
-    def made(folder: Path) -> Trained:
+def _classifier(name: str) -> Callable[[Path, Path], Trained]:
+    def made(folder: Path, out: Path) -> Trained:
         net = CLASSIFIERS[name](folder)
         x, classes = images(folder, net)
         kept = torch.arange(len(x)) % KEPT_FOR_CALIBRATION == 0
@@ -91,7 +91,7 @@ def _classifier(name: str) -> Callable[[Path], Trained]:
     return made
 
 
-NETWORKS: Mapping[str, Callable[[Path], Trained]] = {
+NETWORKS: Mapping[str, Callable[[Path, Path], Trained]] = {
     "lenet_5": lenet_5,
     "resnet_8": resnet_8,
     "resnet_20": resnet_20,
@@ -101,7 +101,7 @@ NETWORKS: Mapping[str, Callable[[Path], Trained]] = {
 
 def row(name: str, recipe: str, args: argparse.Namespace) -> dict[str, Any]:
     """The figures of a network under a recipe."""
-    net = NETWORKS[name](args.data)
+    net = NETWORKS[name](args.data, args.out)
     chosen = parse(POWERS, passes()) if recipe == "powers" else lowbit.read_recipe(recipe)
     prepared = lowbit.prepare(net.model, (net.some[:2],), chosen).eval()
     lowbit.calibrate(prepared, net.some.split(net.batch))
