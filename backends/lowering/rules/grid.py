@@ -19,8 +19,9 @@ from ..curves import precision
 from ..lower import Lowering, Node
 from ..real import Curve, Input, Limited, Lowered, Moved, Quotient, Real, Sum, significand
 
-TIPPED = 1e-4
-"""Share of the codes that the rounding of a bias may tip over."""
+TIPPED = 1e-5
+"""Share of the codes that the rounding of a bias may tip over. Every one travels on: with ten times as many, the class of
+18 images of 10,000 was another for ResNet-8, whose file had 0.3 % less."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def _rounded(node: Node, x: Lowered, scale: Floats, to: Saturation) -> Real:
 
 
 def _fractions(x: Real, scale: Floats) -> list[Integers]:
-    """What the bias of each channel lacks, in 2^-16 of a unit of x, as far as it moves one code in 10,000; or nothing.
+    """What the bias of each channel lacks, in 2^-16 of a unit of x, as far as it moves a code in 100,000; or nothing.
 
     Bits that matter less are zeros, which cost nothing in a file: with ratio codes a unit and b bits kept, an error of
     ratio 2^-b / 4 on average tips as large a share of the codes. Where every ratio is a power of two, ties lie on
