@@ -20,8 +20,8 @@ from ..lower import Lowering, Node
 from ..real import Curve, Input, Limited, Lowered, Moved, Quotient, Real, Sum, significand
 
 TIPPED = 1e-5
-"""Share of the codes that the rounding of a bias may tip over. Every one travels on: with ten times as many, 18 images of
-10,000 were put into another class by the integers of ResNet-8, whose file had 0.3 % less."""
+"""Share of the codes that the rounding of a bias may tip over. Every one travels on: with ten times as many, 18 of the
+10,000 test images were put into another class by the integers of ResNet-8, whose file had 0.3 % less."""
 
 
 @dataclass(frozen=True)
