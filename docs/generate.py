@@ -159,7 +159,7 @@ def op_section(name: str, op: Op) -> Iterator[str]:
         yield from ("", "| attribute | integers | each in |", "| --- | --- | --- |")
         yield from (f"| `{key}` | {_count(legal)} | [{legal.lo}, {legal.hi}] |" for key, legal in op.attributes.items())
     rules = {"shape": op.shape, "range": op.range, **({"expansion": op.expand} if op.expand else {})}
-    yield from ("", "```python", *_code(rules), "```")
+    yield from ("", "```", *_code(rules), "```")
 
 
 def _equations(text: str) -> Iterator[str]:
