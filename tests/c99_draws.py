@@ -69,6 +69,24 @@ def extreme() -> Iterator[Drawn]:
                 np.resize([lo, hi, hi], shape),
             ]
             yield Drawn(program, [np.stack(images)], [])
+    yield frames()
+
+
+def frames() -> Drawn:
+    """A convolution over three axes, with padding that differs on each side, of signed bytes."""
+    builder, random = Builder(), np.random.default_rng(0)
+    x = builder.input((3, 4, 5, 6), Range(-128, 127))
+    weight = builder.constant(random.integers(-128, 128, (7, 3, 2, 3, 2)))
+    attributes = {
+        "stride": (1, 2, 1),
+        "padding": (1, 0, 2, 1, 0, 3),
+        "dilation": (2, 1, 2),
+        "groups": 1,
+        "pad_value": 9,
+    }
+    y = builder.step("conv3d", x, weight, builder.constant(np.arange(7)), **attributes)
+    program = builder.build([Port(x, 2**23, 23)], [Port(y, 2**23, 23)])
+    return Drawn(program, [random.integers(-128, 128, (2, 3, 4, 5, 6))], [])
 
 
 def layer(random: Random, builder: Builder, x: int) -> int:

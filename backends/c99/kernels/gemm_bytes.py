@@ -191,26 +191,23 @@ def _write(task: Task, body: Body) -> str:
 
 def _fill(task: Task, image: Image, raised: int) -> str:
     """The loops that lay the image out with its padding, raised to bytes without a sign."""
-    call, (*outer, width, channels) = (
-        task.call,
-        image.sizes if task.op != "linear" else (*image.sizes[:1], 1, image.sizes[1]),
-    )
-    padding = call.attributes.get("padding", (0,) * 2 * (len(outer) + 1))
-    sizes = task.inputs[0].shape[1:] if task.op != "linear" else (outer[0], 1)
+    call, linear = task.call, task.op == "linear"
+    *outer, width, channels = (task.places, 1, task.inputs[0].last) if linear else image.sizes
+    sizes = (task.places, 1) if linear else task.inputs[0].shape[1:]
+    padding, pad = ((0, 0, 0, 0), 0) if linear else (call.padding, call.pad_value)
     tests, source, rest = [], "", 1
     for axis in reversed(range(len(outer))):
-        before, size = padding[2 * axis], sizes[axis]  # type: ignore[index]
-        place = f"(r / {rest} % {outer[axis]} - {before})"
-        tests.append(f"{place} < 0 || {place} >= {size}")
-        source = place if not source else f"{place} * {math.prod(sizes[axis + 1 : -1])} + {source}"
+        place = f"(r / {rest} % {outer[axis]} - {padding[2 * axis]})"
+        tests.append(f"{place} < 0 || {place} >= {sizes[axis]}")
+        source = f"{place} * {math.prod(sizes[axis + 1 : -1])} + {source}" if source else place
         rest *= outer[axis]
     return filled(
         FILL,
         image_rows=math.prod(outer),
         row=width * channels,
-        outside=" || ".join(tests) if any(padding) else "0",  # type: ignore[arg-type]
-        pad=literal(call.attributes.get("pad_value", 0) + raised),
-        before=padding[-2] * channels,  # type: ignore[index, operator]
+        outside=" || ".join(tests) if any(padding) else "0",
+        pad=literal(pad + raised),
+        before=padding[-2] * channels,
         inside=sizes[-1] * channels,
         source=source,
         **{"raise": f" + {raised}" if raised else ""},
