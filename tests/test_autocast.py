@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from blocks import BLOCKS, Program, statements
 from captured import twins
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from lowbit.api import FLOAT
 from lowbit.compiler.capture import capture
@@ -71,6 +71,7 @@ def same(model: nn.Module, ours: nn.Module, x: Tensor, outers: tuple[Any, ...] =
         torch.testing.assert_close(seen(ours, x, outer=outer), seen(model, x, outer=outer), rtol=0, atol=0)
 
 
+@settings(max_examples=settings().max_examples // 2)
 @example([("bfloat16", [("full", [("linear", 0, 0)])]), ("full", [("bfloat16", [("linear", 1, 0)])])])
 @given(st.lists(statements(OPS, AROUND, 5), min_size=1, max_size=3))
 def test_any_nesting_within_an_autocast_is_the_module(program: Any) -> None:
