@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
-from blobs import GOLDENS, PROGRAMS, assert_same, check_hostile, copying, every_program, sealed, tiny
+from blobs import GOLDENS, INPUT, OLD, PROGRAMS, assert_same, check_hostile, copying, every_program, sealed, tiny
 from hypothesis import given
 from hypothesis import strategies as st
 from lowbit.backends import blob
 from lowbit.backends.blob import writer
+from lowbit.backends.blob.numbers import Read, Written
 from lowbit.backends.fixed.program import Builder, Port, Program
 from lowbit.backends.fixed.types import Range
 from lowbit.compiler.errors import Broken, Unsupported, UserError
@@ -60,9 +62,35 @@ def test_constants_of_any_shape_come_back(shapes: list[list[int]], seed: int) ->
 
 
 @pytest.mark.parametrize("coder", GOLDENS)
-def test_bytes_of_version_1_never_change(coder: str | None) -> None:
+def test_bytes_of_version_2_never_change(coder: str | None) -> None:
     assert blob.dumps(tiny(), coder) == GOLDENS[coder].read_bytes()
     assert_same(blob.loads(GOLDENS[coder].read_bytes()), tiny())
+
+
+@pytest.mark.parametrize("old", OLD, ids=lambda path: path.stem)
+def test_version_1_is_read_for_ever(old: Path) -> None:
+    assert_same(blob.loads(old.read_bytes()), tiny())
+
+
+@LAWS
+@given(st.lists(st.integers(-(2**63), 2**63 - 1) | st.integers(-3, 3), max_size=30))
+def test_numbers_of_any_length_come_back(values: list[int]) -> None:
+    written = Written()
+    for value in (*values, -(2**63), 2**63 - 1):
+        written.signed(value, "number")
+    read = Read(memoryview(written.finish()), 0)
+    assert [read.signed("number") for _ in range(len(values) + 2)] == [*values, -(2**63), 2**63 - 1]
+    read.finish()
+
+
+def test_what_was_there_before_costs_next_to_nothing() -> None:
+    """The structure of a hundred equal steps, in bytes a step."""
+    build = Builder()
+    x = build.input((4, 8, 8), Range(0, 100))
+    for _ in range(100):
+        x = build.step("max_pool2d", x, kernel=(3, 3), stride=(1, 1), padding=(1, 1, 1, 1), dilation=(1, 1))
+    parts = {part.what: part.bytes for part in blob.account(blob.dumps(build.build([INPUT], [Port(x, 2**23, 23)])))}
+    assert parts["program"] < 100
 
 
 @every_program

@@ -6,11 +6,11 @@ import random
 
 import numpy as np
 import pytest
-from blobs import GOLDEN, PROGRAMS, body_of, check_hostile, every_program, sealed, tiny
+from blobs import GOLDEN, PROGRAMS, body_of, check_hostile, copying, every_program, sealed, structure_of, tiny
 from hypothesis import given
 from hypothesis import strategies as st
 from lowbit.backends import blob
-from lowbit.backends.blob import FileError
+from lowbit.backends.blob import FileError, numbers
 from programs import laws
 
 LAWS = laws(60)
@@ -64,12 +64,13 @@ def test_spliced_and_shuffled_bytes_are_an_error_or_a_program() -> None:
 @LAWS
 @given(body=st.binary(max_size=80))
 def test_any_body_is_an_error_or_a_program(body: bytes) -> None:
-    check_hostile(sealed(b"\x89LBT\x01\x00" + body + bytes(8)))
+    for version in (1, 2):
+        check_hostile(sealed(b"\x89LBT" + bytes([version, 0]) + body + bytes(8)))
 
 
 @pytest.mark.parametrize(
     ("at", "byte", "says"),
-    [(0, 0x88, "not a lowbit file"), (4, 2, "version 2"), (5, 1, "unknown features"), (9, 0, "damaged")],
+    [(0, 0x88, "not a lowbit file"), (4, 3, "version 3"), (5, 1, "unknown features"), (9, 0, "damaged")],
 )
 def test_the_frame_says_what_is_wrong(at: int, byte: int, says: str) -> None:
     changed = bytearray(GOLDEN.read_bytes())
@@ -98,6 +99,44 @@ def test_the_frame_says_what_is_wrong(at: int, byte: int, says: str) -> None:
 def test_hostile_bodies_are_named(body: bytes, says: str) -> None:
     with pytest.raises(FileError, match=says):
         blob.loads(body_of(body), max_values=100)
+
+
+VALUES, KIND = (1, "the number of values"), "the kind of a value"
+
+
+@pytest.mark.parametrize(
+    ("placed", "says"),
+    [
+        ([VALUES, (2, KIND, 0), (2**31, "a dimension", 1, 0)], "a dimension is 2147483648"),
+        ([VALUES, (2, KIND, 0), (101, "a dimension", 1, 0)], "limit leaves 100"),
+        ([VALUES, (2, KIND, 0), (1, "a dimension", 1, 0), (9, "a codec", 1)], "codec 9 is unknown"),
+        (
+            [VALUES, (2, KIND, 0), (1, "a dimension", 1, 0), (0, "a codec", 1), (1, "the length of a stream", 0)],
+            "follow",
+        ),
+        ([VALUES, (127, KIND, 0)], "op 111 is unknown"),
+        ([VALUES, (0, KIND, 0), (15, "the rank of an input")], "the rank of an input is 15"),
+        ([VALUES, (16 + 9, KIND, 0), (0, "reshape.x")], "is 0, more than -1|unknown|reshape"),
+    ],
+)
+def test_hostile_structures_are_named(placed: list[tuple[int, *tuple[object, ...]]], says: str) -> None:
+    with pytest.raises(FileError, match=says):
+        blob.loads(structure_of(*placed), max_values=100)
+
+
+def test_a_structure_ends_where_its_numbers_do() -> None:
+    data = blob.dumps(copying())
+    size = data[6]
+    longer = data[:6] + bytes([size + 1]) + data[7 : 7 + size] + b"\x07" + data[7 + size :]
+    with pytest.raises(FileError, match="does not end where its numbers do"):
+        blob.loads(sealed(longer))
+
+
+def test_a_structure_has_no_more_numbers_than_bytes_can_tell(monkeypatch: pytest.MonkeyPatch) -> None:
+    blob.loads(GOLDEN.read_bytes())
+    monkeypatch.setattr(numbers, "PER_BYTE", 0)
+    with pytest.raises(FileError, match="more numbers than its bytes can"):
+        blob.loads(blob.dumps(copying()))
 
 
 def test_the_cap_counts_what_a_file_decodes_to() -> None:

@@ -12,7 +12,7 @@ from ..fixed.program import Port
 from ..fixed.types import INT32
 
 MAGIC = b"\x89LBT"  # the first byte is not ASCII, so that no tool takes the file for text
-VERSION = 1
+VERSION = 2  # what is written; version 1, which spelt out every number, is read too
 FEATURES = 0  # the required-feature bits that this lowbit knows
 HEADER, TRAILER = 6, 8  # bytes: magic, version, features; the two checksums
 

@@ -17,6 +17,7 @@ from ..fixed.program import Builder, Port, Program
 from ..fixed.types import Range
 from ..wire import Cursor, FileError
 from . import layout
+from .numbers import Read, Spelt
 
 MAX_VALUES = 2**28
 """How many integers a file may hold unless the caller says otherwise: 2 GiB, and a few times that to decode."""
@@ -55,51 +56,56 @@ class _Reader:
 
     def __init__(self, data: bytes, max_values: int) -> None:
         _check_frame(data)
-        self._cursor = Cursor(memoryview(data)[: -layout.TRAILER])
-        self._cursor.take(layout.HEADER)
+        self._streams = Cursor(memoryview(data)[: -layout.TRAILER])
+        self._streams.take(layout.HEADER)
+        self._numbers = _numbers(data[4], self._streams)
         self._builder, self._digest, self._room = Builder(), 0, max_values
         self._inputs: list[int] = []
         self.streams: list[Entry] = []
-        for index in range(self._cursor.varint("the number of values")):
-            self._entry(index)
+        before = layout.INPUT
+        for index in range(self._numbers.varint("the number of values")):
+            before = self._entry(index, before)
         self.program = self._close()
-        self._cursor.finish()
+        self._numbers.finish()
+        self._streams.finish()
         if self._digest != int.from_bytes(data[-8:-4], "little"):
             raise FileError("the decoded integers do not match their checksum", offset=len(data) - 8)
 
     def _close(self) -> Program:
         inputs = [self._port(value) for value in self._inputs]
-        size = self._cursor.varint("the number of outputs", self._cursor.left)
-        outputs = [self._port(self._cursor.varint("the value of a port")) for _ in range(size)]
-        with _legal("the program", self._cursor.offset):
+        size = self._numbers.varint("the number of outputs", most=self._numbers.left)
+        outputs = [self._port(self._numbers.varint("the value of a port")) for _ in range(size)]
+        with _legal("the program", self._numbers.offset):
             return self._builder.build(inputs, outputs)
 
-    def _entry(self, index: int) -> None:
-        start = self._cursor.offset
-        kind = self._cursor.varint("the kind of a value")
+    def _entry(self, index: int, before: int) -> int:
+        start = self._numbers.offset
+        kind = self._numbers.varint("the kind of a value", before)
         if kind == layout.INPUT:
             self._input(index)
         elif kind < layout.STEP:
             self._constant(index, kind - layout.CONSTANT)
         else:
             self._step(index, kind - layout.STEP, start)
+        return kind
 
     def _input(self, index: int) -> None:
-        shape = self._shape(self._cursor.varint("the rank of an input", layout.RANKS - 1))
-        start = self._cursor.offset
-        lo, hi = self._cursor.signed("the least input"), self._cursor.signed("the greatest input")
+        shape = self._shape(self._numbers.varint("the rank of an input", most=layout.RANKS - 1))
+        start = self._numbers.offset
+        lo, hi = self._numbers.signed("the least input"), self._numbers.signed("the greatest input")
         with _legal(f"input {index}", start):
             self._inputs.append(self._builder.input(shape, Range(lo, hi)))
 
     def _constant(self, index: int, rank: int) -> None:
         shape = self._shape(rank)
         self._reserve(shape)
-        name, coder = self._codec()
-        stream = self._cursor.take(self._cursor.varint("the length of a stream"))
+        code = self._numbers.varint("a codec", rank)
+        name, coder = self._codec(code)
+        stream = self._streams.take(self._numbers.varint("the length of a stream", code))
         try:
             values = coder.decode(stream, shape)
         except FileError as error:
-            raise error.placed(base=self._cursor.offset - len(stream)) from None
+            raise error.placed(base=self._streams.offset - len(stream)) from None
         except MemoryError:
             raise FileError(f"a constant of shape {shape} does not fit in memory", fix="lower max_values") from None
         self._digest = layout.digest(values, self._digest)
@@ -107,7 +113,8 @@ class _Reader:
         self.streams.append(Entry(f"constant {index} {shape} {name}", len(stream), values.size))
 
     def _shape(self, rank: int) -> tuple[int, ...]:
-        return tuple(self._cursor.varint("a dimension", layout.DIMENSION) for _ in range(rank))
+        axes = range(rank)
+        return tuple(self._numbers.varint("a dimension", rank, axis, most=layout.DIMENSION) for axis in axes)
 
     def _reserve(self, shape: tuple[int, ...]) -> None:
         # An axis of length 0 counts as 1: numpy refuses absurd shapes even when they hold nothing.
@@ -115,15 +122,14 @@ class _Reader:
         if size > self._room:
             raise FileError(
                 f"a constant of shape {shape} holds {size} integers, and the limit leaves {self._room}",
-                offset=self._cursor.offset,
+                offset=self._numbers.offset,
                 fix="raise max_values if you trust the file",
             )
         self._room -= size
 
-    def _codec(self) -> tuple[str, Codec]:
-        code = self._cursor.byte()
+    def _codec(self, code: int) -> tuple[str, Codec]:
         if code not in codec.names_by_code():
-            raise FileError(f"codec {code} is unknown", offset=self._cursor.offset - 1, fix=_UPDATE)
+            raise FileError(f"codec {code} is unknown", offset=self._numbers.offset, fix=_UPDATE)
         name = codec.names_by_code()[code]
         return name, codec.codecs()[name]
 
@@ -134,23 +140,36 @@ class _Reader:
         op = registry.op_named(name)
         if op.expand is not None:
             raise FileError(f"op '{name}' should have been written as its expansion", offset=start)
-        inputs = [index - 1 - self._cursor.varint("a reference", index - 1) for _ in op.inputs]
-        attributes: dict[str, Any] = {key: self._attribute(op.attributes[key]) for key in sorted(op.attributes)}
+        inputs = [index - 1 - self._numbers.varint(f"{name}.{one}", most=index - 1) for one in op.inputs]
+        attributes: dict[str, Any] = {
+            key: self._attribute(f"{name}.{key}", op.attributes[key]) for key in sorted(op.attributes)
+        }
         with _legal(f"step {index} {name}", start):
             self._builder.step(name, *inputs, **attributes)
 
-    def _attribute(self, legal: Legal) -> Attribute:
+    def _attribute(self, what: str, legal: Legal) -> Attribute:
         if legal.length is None:
-            return self._cursor.signed("an attribute")
-        length = legal.length or self._cursor.varint("the length of an attribute", self._cursor.left)
-        return tuple(self._cursor.signed("an attribute") for _ in range(length))
+            return self._numbers.signed(what)
+        length = legal.length or self._numbers.varint(f"the length of {what}", most=self._numbers.left)
+        values: list[int] = []
+        for _ in range(length):
+            values.append(self._numbers.signed(what, values[-1] if values else None))
+        return tuple(values)
 
     def _port(self, value: int) -> Port:
-        multiplier = layout.MULTIPLIER + int.from_bytes(self._cursor.take(3), "little")
-        port = Port(value, multiplier, self._cursor.signed("a shift"), self._cursor.signed("a zero point"))
-        with _legal("a port", self._cursor.offset):
+        multiplier = layout.MULTIPLIER + self._numbers.multiplier("a multiplier")
+        port = Port(value, multiplier, self._numbers.signed("a shift"), self._numbers.signed("a zero point"))
+        with _legal("a port", self._numbers.offset):
             layout.check_port(port)
         return port
+
+
+def _numbers(version: int, cursor: Cursor) -> Read | Spelt:
+    """The numbers of a file's structure; in version 1 they stand between the streams."""
+    if version == 1:
+        return Spelt(cursor)
+    size = cursor.varint("the length of the structure")
+    return Read(cursor.take(size), cursor.offset - size)
 
 
 @contextlib.contextmanager
@@ -167,8 +186,8 @@ def _check_frame(data: bytes) -> None:
         raise FileError("this is not a lowbit file", offset=0, why=f"it begins with {bytes(data[:4]).hex(' ')}")
     if len(data) < layout.HEADER + layout.TRAILER:
         raise FileError("the file is cut short", offset=len(data))
-    if data[4] != layout.VERSION:
-        raise FileError(f"format version {data[4]} is unknown, only {layout.VERSION} is", offset=4, fix=_UPDATE)
+    if not 1 <= data[4] <= layout.VERSION:
+        raise FileError(f"format version {data[4]} is unknown, 1 to {layout.VERSION} are", offset=4, fix=_UPDATE)
     if data[5] & ~layout.FEATURES:
         raise FileError(f"the file needs unknown features {data[5]:#010b}", offset=5, fix=_UPDATE)
     if zlib.crc32(memoryview(data)[:-4]) != int.from_bytes(data[-4:], "little"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -12,8 +12,9 @@ from ..codec import Words, smallest
 from ..fixed.op import Attribute, Legal
 from ..fixed.program import Port, Program, Step, Value
 from ..fixed.registry import op_named
-from ..wire import signed, varint
+from ..wire import varint
 from . import layout
+from .numbers import Written
 
 
 def dumps(program: Program, coder: str | None = None) -> bytes:
@@ -23,9 +24,18 @@ def dumps(program: Program, coder: str | None = None) -> bytes:
     Raises Unsupported for a number or a shape that the file has no room for.
     """
     _check(program)
-    head = layout.MAGIC + bytes([layout.VERSION, 0])
-    ports = [*map(_grid, program.inputs), _outputs(program.outputs)]
-    body = b"".join([head, varint(len(program.values)), *_entries(program, coder), *ports, _digest(program)])
+    numbers, streams = Written(), list[bytes]()
+    numbers.varint(len(program.values), "the number of values")
+    _entries(program, coder, numbers, streams)
+    for port in program.inputs:
+        _grid(port, numbers)
+    numbers.varint(len(program.outputs), "the number of outputs")
+    for port in program.outputs:
+        numbers.varint(port.value, "the value of a port")
+        _grid(port, numbers)
+    structure = numbers.finish()
+    head = layout.MAGIC + bytes([layout.VERSION, 0]) + varint(len(structure))
+    body = b"".join([head, structure, *streams, _digest(program)])
     return body + zlib.crc32(body).to_bytes(4, "little")
 
 
@@ -38,63 +48,81 @@ def _check(program: Program) -> None:
         raise Broken("the input ports are not the inputs of the program in order")
 
 
-def _entries(program: Program, coder: str | None) -> Iterator[bytes]:
-    steps = {step.output: step for step in program.steps}
+def _entries(program: Program, coder: str | None, numbers: Written, streams: list[bytes]) -> None:
+    steps, before = {step.output: step for step in program.steps}, layout.INPUT
     for index, value in enumerate(program.values):
+        kind = _kind(value, steps.get(index))
+        numbers.varint(kind, "the kind of a value", before)
+        before = kind
         if index in steps:
-            yield _step(steps[index])
+            _step(steps[index], numbers)
         elif value.data is None:
-            yield varint(layout.INPUT) + _input(value)
+            _input(value, numbers)
         else:
-            yield _constant(value, coder)
+            streams.append(_constant(value, coder, numbers))
 
 
-def _step(step: Step) -> bytes:
+def _kind(value: Value, step: Step | None) -> int:
+    if step is not None:
+        return layout.STEP + op_named(step.op).code
+    return layout.INPUT if value.data is None else layout.CONSTANT + len(value.shape)
+
+
+def _step(step: Step, numbers: Written) -> None:
     op = op_named(step.op)
-    references = [varint(step.output - 1 - value) for value in step.inputs]
-    attributes = [_attribute(op.attributes[name], step.attributes[name]) for name in sorted(op.attributes)]
-    return b"".join([varint(layout.STEP + op.code), *references, *attributes])
+    for name, value in zip(op.inputs, step.inputs, strict=True):
+        numbers.varint(step.output - 1 - value, f"{step.op}.{name}")
+    for name in sorted(op.attributes):
+        _attribute(f"{step.op}.{name}", op.attributes[name], step.attributes[name], numbers)
 
 
-def _attribute(legal: Legal, value: Attribute) -> bytes:
+def _attribute(what: str, legal: Legal, value: Attribute, numbers: Written) -> None:
     if isinstance(value, int):
-        return _number(value)
-    return b"".join([b"" if legal.length else varint(len(value)), *map(_number, value)])
+        numbers.signed(_number(value), what)
+        return
+    if not legal.length:
+        numbers.varint(len(value), f"the length of {what}")
+    for before, number in zip((None, *value), value, strict=False):
+        numbers.signed(_number(number), what, before)
 
 
-def _input(value: Value) -> bytes:
-    return varint(len(value.shape)) + _shape(value.shape) + _number(value.range.lo) + _number(value.range.hi)
+def _input(value: Value, numbers: Written) -> None:
+    numbers.varint(len(value.shape), "the rank of an input")
+    _shape(value.shape, numbers)
+    numbers.signed(_number(value.range.lo), "the least input")
+    numbers.signed(_number(value.range.hi), "the greatest input")
 
 
-def _constant(value: Value, coder: str | None) -> bytes:
+def _constant(value: Value, coder: str | None, numbers: Written) -> bytes:
     codec, stream = smallest(_integers(value), coder)
-    head = varint(layout.CONSTANT + len(value.shape)) + _shape(value.shape)
-    return head + bytes([codec.code]) + varint(len(stream)) + stream
+    _shape(value.shape, numbers)
+    numbers.varint(codec.code, "a codec", len(value.shape))
+    numbers.varint(len(stream), "the length of a stream", codec.code)
+    return stream
 
 
 def _integers(value: Value) -> Words:
     return np.array(value.data, dtype=np.int64, order="C", copy=None)  # ascontiguousarray would give a scalar an axis
 
 
-def _shape(shape: Sequence[int]) -> bytes:
+def _shape(shape: Sequence[int], numbers: Written) -> None:
     if len(shape) >= layout.RANKS or any(size > layout.DIMENSION for size in shape):
         raise Unsupported(f"the file has no room for the shape {tuple(shape)}")
-    return b"".join(map(varint, shape))
+    for axis, size in enumerate(shape):
+        numbers.varint(size, "a dimension", len(shape), axis)
 
 
-def _number(value: int) -> bytes:
+def _number(value: int) -> int:
     if not -(2**63) <= value < 2**63:
         raise Unsupported(f"{value} does not fit the 64 bits that a file gives to a number")
-    return signed(value)
+    return value
 
 
-def _outputs(ports: Sequence[Port]) -> bytes:
-    return varint(len(ports)) + b"".join(varint(port.value) + _grid(port) for port in ports)
-
-
-def _grid(port: Port) -> bytes:
+def _grid(port: Port, numbers: Written) -> None:
     layout.check_port(port)
-    return (port.multiplier - layout.MULTIPLIER).to_bytes(3, "little") + _number(port.shift) + _number(port.zero)
+    numbers.varint(port.multiplier - layout.MULTIPLIER, "a multiplier")
+    numbers.signed(port.shift, "a shift")
+    numbers.signed(port.zero, "a zero point")
 
 
 def _digest(program: Program) -> bytes:
