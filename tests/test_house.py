@@ -90,31 +90,32 @@ def named(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
-@pytest.mark.parametrize("path", PACKAGE, ids=named)
-def test_imports_point_one_way(path: Path) -> None:
-    place = path.relative_to(ROOT).with_suffix("").parts
-    own = "lowbit" if place == ("__init__",) else place[0]
-    for target in imports(path):
-        assert part(target) in MAY_IMPORT[own], f"{named(path)} imports {'.'.join(target) or 'lowbit'}"
+def test_imports_point_one_way() -> None:
+    for path in PACKAGE:
+        place = path.relative_to(ROOT).with_suffix("").parts
+        own = "lowbit" if place == ("__init__",) else place[0]
+        for target in imports(path):
+            assert part(target) in MAY_IMPORT[own], f"{named(path)} imports {'.'.join(target) or 'lowbit'}"
 
 
-@pytest.mark.parametrize("path", PACKAGE, ids=named)
-def test_imports_inside_the_package_are_relative(path: Path) -> None:
-    named_imports = [node.module or "" for node in ast.walk(parsed(path)) if isinstance(node, ast.ImportFrom)]
-    plain = [name.name for node in ast.walk(parsed(path)) if isinstance(node, ast.Import) for name in node.names]
-    assert not [name for name in [*named_imports, *plain] if name.split(".")[0] == "lowbit"]
+def test_imports_inside_the_package_are_relative() -> None:
+    for path in PACKAGE:
+        nodes = list(ast.walk(parsed(path)))
+        named_imports = [node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)]
+        plain = [name.name for node in nodes if isinstance(node, ast.Import) for name in node.names]
+        assert not [name for name in [*named_imports, *plain] if name.split(".")[0] == "lowbit"], named(path)
 
 
-@pytest.mark.parametrize("path", EVERYTHING, ids=named)
-def test_a_file_says_what_it_is_for_and_keeps_its_length(path: Path) -> None:
-    text = path.read_text(encoding="utf-8")
-    doc = (ast.get_docstring(parsed(path)) or "").split("\n")[0]
-    assert doc, "a file begins with a docstring: what it is for"
-    assert text.count("\n") <= FILE
-    for node in ast.walk(parsed(path)):
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-            assert node.end_lineno is not None
-            assert node.end_lineno - node.lineno + 1 <= FUNCTION, f"{node.name} is too long"
+def test_files_say_what_they_are_for_and_keep_their_length() -> None:
+    for path in EVERYTHING:
+        text = path.read_text(encoding="utf-8")
+        doc = (ast.get_docstring(parsed(path)) or "").split("\n")[0]
+        assert doc, f"{named(path)} does not begin with a docstring: what it is for"
+        assert text.count("\n") <= FILE, named(path)
+        for node in ast.walk(parsed(path)):
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                assert node.end_lineno is not None
+                assert node.end_lineno - node.lineno + 1 <= FUNCTION, f"{named(path)}: {node.name} is too long"
 
 
 @pytest.mark.parametrize("package", KINDS)
