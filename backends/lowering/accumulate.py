@@ -7,16 +7,14 @@ from collections.abc import Callable
 import numpy as np
 
 from ...compiler.arrays import Floats, Integers
-from ..fixed.types import INT32
+from ..fixed.types import Range
 from .affine import multiplied
 from .lower import Node
 from .real import Codes, Real
+from .widening import ROOM, fits, fitting, shrunk, together
 
 BIAS_BITS = 20
 """Width given to the bias of a channel without weights, where the scale of its neighbours does not suit it."""
-
-ROOM = 2.0**30
-"""The magnitude of biases that a sum is added to at once."""
 
 
 def codes_of(node: Node) -> Codes:
@@ -32,26 +30,38 @@ def codes_of(node: Node) -> Codes:
 def layer(node: Node, x: Real, codes: Codes, axis: int, product: Callable[[Integers, int], int]) -> Real:
     """The accumulators of a layer.   product: (weight, the value of its bias) -> their step, channels along `axis`.
 
-    codes: the weight, outputs first. Biases of more than 32 bits are added behind a rounding to a coarser unit.
+    codes: the weight, outputs first. Sums of more than 32 bits are split, and put together in a coarser unit.
     """
     if codes.axis != 0 and codes.scale.size > 1:
         raise node.unsupported("its scales do not lie along the output channels")
     weight, scale, real = _scaled(node, x, codes)
-    offset = -x.zero * weight.reshape(len(weight), -1).sum(axis=1)
     units = real / scale
-    wide = np.ceil(np.log2(np.maximum(np.abs(units), 1) / ROOM)).clip(0).astype(np.int64)
-    if not wide.any():
-        integers = np.floor(units + 0.5)
-        bias = node.builder.shared(integers.astype(np.int64) + offset)
-        return Real(product(weight, bias), _alike(scale), axis=axis, wide=True, rest=units - integers)
-    value = product(weight, node.builder.shared(offset))
-    shift = node.builder.shared((23 + wide).clip(max=62))
-    multiplier = node.builder.shared(np.full(len(wide), 2**23))
-    value = node.step("rescale", value, multiplier, shift, axis=axis, zero=0, lo=INT32.lo // 2, hi=INT32.hi // 2)
-    units, integers = units / 2.0**wide, np.floor(units / 2.0**wide + 0.5)
+    integers = np.floor(units + 0.5)
+    seen = node.builder[x.value].range | Range(x.zero, x.zero)
+    if (np.abs(integers) < 2**31).all():
+        bias = integers.astype(np.int64) + _of_zero(x, weight)
+        if fits(weight, bias, seen):
+            value = product(weight, node.builder.shared(bias))
+            return Real(value, _alike(scale), axis=axis, wide=True, rest=units - integers)
+    parts = fitting(weight, x.zero, seen)
+    if not parts:
+        raise node.unsupported("its sums need more than 37 bits", "use fewer bits")
+    values = [product(part, node.builder.shared(_of_zero(x, part))) for part in parts]
+    value, bits = together(node, values)
+    wide = np.ceil(np.log2(np.maximum(np.abs(units) / 2.0**bits, 1)) - ROOM).clip(0).astype(np.int64)
+    value = shrunk(node, value, wide, axis) if wide.any() or len(values) == 1 else value
+    grown = 2.0 ** (bits + wide)
+    units = units / grown
+    integers = np.floor(units + 0.5)
     value = multiplied(node, value, axis, np.ones(len(wide), np.int64), integers.astype(np.int64))
-    note = f"its biases need {31 + int(wide.max())} bits: sums are rounded to 30 bits of them before they are added"
-    return Real(value, _alike(scale * 2.0**wide), axis=axis, wide=True, rest=units - integers, note=note)
+    note = f"wider than 32 bits: {len(parts)} sums, put together in units of up to 2^{bits + int(wide.max())}"
+    return Real(value, _alike(scale * grown), axis=axis, wide=True, rest=units - integers, note=note)
+
+
+def _of_zero(x: Real, weight: Integers) -> Integers:
+    """What the zero point of x puts into the sum of each output."""
+    found: Integers = -x.zero * weight.reshape(len(weight), -1).sum(axis=1)
+    return found
 
 
 def _scaled(node: Node, x: Real, codes: Codes) -> tuple[Integers, Floats, Floats]:

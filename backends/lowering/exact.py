@@ -11,11 +11,10 @@ from .moving import cut
 _LIMITS = {"zero": 0, "lo": INT32.lo, "hi": INT32.hi}
 
 
-def combined(node: Node, a: int, b: int, times_a: int, times_b: int, plus: int = 0) -> int:
-    """times_a a + times_b b + plus, exactly. The factors have up to 23 bits."""
-    return node.step(
-        "add", a, b, multiplier_a=2 * times_a, multiplier_b=2 * times_b, shift=1, offset=2 * plus, **_LIMITS
-    )
+def combined(node: Node, a: int, b: int, times_a: int, times_b: int, plus: int = 0, finer: int = 0) -> int:
+    """(times_a a + times_b b + plus) / 2^finer, exactly but for that. The factors have up to 23 bits."""
+    factors = {"multiplier_a": 2 * times_a, "multiplier_b": 2 * times_b, "offset": 2 * plus}
+    return node.step("add", a, b, shift=1 + finer, **factors, **_LIMITS)
 
 
 def difference(node: Node, a: int, b: int) -> int:

@@ -14,6 +14,7 @@ from ....compiler.operators import calls
 from ..affine import affine
 from ..curves import curve, varying
 from ..lower import Lowering, Node
+from ..products import product
 from ..real import Curve, Lowered, Quotient, Real, Sum
 
 _aten = torch.ops.aten
@@ -47,8 +48,7 @@ def _of_two(node: Node) -> Lowered:
     if len({len(node.builder[x.value].shape) for x in (a, b)} | {len(node.shape)}) > 1:
         raise node.unsupported("its operands have different numbers of axes")
     if target in _PRODUCTS:
-        value = node.step("multiply", a.value, b.value, zero_a=a.zero, zero_b=b.zero)
-        return Real(value, a.scale * b.scale, wide=True)
+        return product(node, a, b, "multiply", 1)
     if target in _QUOTIENTS:
         return _quotient(node, a, b)
     alpha = float(node.given["alpha"])

@@ -10,6 +10,7 @@ from ....compiler.operators import calls
 from ..accumulate import layer
 from ..lower import Lowering, Node
 from ..moving import taken
+from ..products import product
 from ..real import Codes, Lowered, Real
 
 
@@ -24,9 +25,10 @@ def _build(node: Node) -> Lowered:
     outer = np.broadcast_shapes(*(shape[:-2] for shape in shapes))
     order = (*range(len(outer)), len(outer) + 1, len(outer))
     turned = node.step("transpose", _spread(node, b.value, outer), axes=order)
-    value = node.step("matmul", _spread(node, a.value, outer), turned, zero_a=a.zero, zero_b=b.zero)
-    node.shaped(value, node.shape)  # refuses what does not keep the batch
-    return Real(value, a.scale * b.scale, wide=True)
+    if node.shape[-1] != shapes[1][-1]:
+        raise node.unsupported("its operands have different numbers of axes")
+    a = replace(a, value=_spread(node, a.value, outer))
+    return product(node, a, replace(b, value=turned), "matmul", shapes[0][-1])
 
 
 def _by_weight(node: Node, codes: Codes) -> Real:
