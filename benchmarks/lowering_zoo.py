@@ -5,12 +5,12 @@
     python benchmarks/lowering_zoo.py --families torchvision --only 'net' --limit 5
     python benchmarks/lowering_zoo.py --report            # only the table, of what has been judged
 
-Models have random weights and take images of 64 pixels to a side, where they can. Each is lowered under a recipe; where
-that is refused it is judged call by call, as by `lowbit show --coverage`: nothing stops at the first refusal. A program
-is run on numpy and on torch, every intermediate value compared, and one with few products on the interpreter too. One
-with a softmax or an attention in its graph does not count. Results are lines of OUT/lowering.jsonl; a run that was
-stopped goes on where it was, and --again judges anew what did not lower. A model that cannot be captured counts as not
-lowered.
+Models have random weights, norms the statistics of one batch, and images 64 pixels to a side, where a model takes them.
+Each is lowered under a recipe; where that is refused it is judged call by call, as by `lowbit show --coverage`: nothing
+stops at the first refusal. A program is run on numpy and on torch, every intermediate value compared, and one with few
+products on the interpreter too. One with a softmax or an attention in its graph does not count. Results are lines of
+OUT/lowering.jsonl; a run that was stopped goes on where it was, and --again judges anew what did not lower. A model
+that cannot be captured counts as not lowered.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from zoo.vision import repair
 
 if TYPE_CHECKING:
     from lowbit.backends.fixed.program import Program
+    from torch import nn
 
 _ATTENTION = re.compile("softmax|scaled_dot_product_attention|multi_head_attention")
 
@@ -73,7 +74,7 @@ def judged(name: str, recipe: str) -> dict[str, Any]:
     given = found.inputs(2)
     result = {"name": name, "attention": False, "steps": 0, "refused": [], "doubt": "", "exact": ""}
     try:
-        graph = capture(found.fresh(), *given, verify=False)
+        graph = capture(settled(found.fresh(), given), *given, verify=False)
     except LowbitError as error:
         return result | {"refused": [["capture", error.what, 1]]}
     if any(_ATTENTION.search(target_name(node.target)) for node in graph.nodes if node.op == "call_function"):
@@ -89,6 +90,18 @@ def judged(name: str, recipe: str) -> dict[str, Any]:
         refused = [[op, reason, count] for (op, reason), count in why.most_common()]
         return result | {"refused": refused, "doubt": doubt}
     return result | {"steps": len(program.steps), "exact": exact(program, given[0])}
+
+
+def settled(model: nn.Module, given: Any) -> nn.Module:
+    """The model, its norms with the statistics of one batch: with random ones values grow from layer to layer."""
+    import torch
+
+    for module in model.modules():
+        if isinstance(getattr(module, "running_mean", None), torch.Tensor):
+            module.momentum = 1.0
+    with torch.no_grad():
+        model(*given[0], **given[1])
+    return model
 
 
 def exact(program: Program, given: Sequence[Any]) -> str:

@@ -61,16 +61,28 @@ def activations(known: Known, group: Group) -> Mapping[str, Edge]:
     apart = {node: _multiplying(known, node) for node in members}
     chosen = _quantizer(known, members, signed)
     if not streams or all(len(apart[node]) == len(readers(node)) for node in members):
-        return {node.name: _edge(known, chosen, name, node, Grid(plain, signed)) for node in members}
-    edge = {node: _edge(known, chosen, name, node, Grid(max(streams), signed)) for node in members}
+        return {node.name: _edge(known, chosen, name, node, _grid(node, plain, signed)) for node in members}
+    edge = {node: _edge(known, chosen, name, node, _grid(node, max(streams), signed)) for node in members}
     if max(streams) > plain:
         narrow = {
-            node: _edge(known, chosen, _called("narrow", node), node, Grid(plain, signed))
+            node: _edge(known, chosen, _called("narrow", node), node, _grid(node, plain, signed))
             for node in members
             if apart[node]
         }
         edge |= {node: replace(edge[node], narrow=narrow[node], readers=apart[node]) for node in narrow}
     return {node.name: edge[node] for node in members}
+
+
+def _grid(node: fx.Node, bits: int, signed: bool) -> Grid:
+    """Raises UserError for 1 bit with a sign, whose integers are -1 and 0."""
+    if bits == 1 and signed:
+        raise UserError(
+            "a value that can be negative has no grid of 1 bit",
+            where=str(origin(node)),
+            why="its integers would be -1 and 0",
+            fix="give it 2 bits or more, by layer perhaps, or put a ReLU in front",
+        )
+    return Grid(bits, signed)
 
 
 def _needs_grid(known: Known, node: fx.Node) -> bool:

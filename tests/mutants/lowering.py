@@ -22,8 +22,8 @@ MUTANTS: list[Mutant] = [
     Mutant(
         "what rounding leaves out of a bias is lost",
         "backends/lowering/accumulate.py",
-        "rest=units - integers)\n    value = product",
-        "rest=0 * units)\n    value = product",
+        "rest=units - integers)\n    parts =",
+        "rest=0 * units)\n    parts =",
         f"{LOWERING}::test_integers_are_those_of_the_graph",
     ),
     Mutant(
