@@ -157,6 +157,8 @@ CHOICES: Mapping[str, Function] = {
     "filled": lambda m, x: x.masked_fill(x < 0.25, 0.0),
     "adaptive max": lambda m, x: F.adaptive_max_pool2d(x, (2, 4)),
     "adaptive max of lines": lambda m, x: F.adaptive_max_pool1d(x.flatten(2), 7),
+    "stacked": lambda m, x: torch.stack([x, x.sigmoid(), x.flip(1)]).sum(0),
+    "stacked average": lambda m, x: torch.stack([x, x.relu()]).mean(0),
     "paths": lambda m, x: x + x.sigmoid() * x.new_empty((x.shape[0], 1, 1, 1)).fill_(0.5).div(0.5),
     "every sample": lambda m, x: x * torch.ones(x.shape[0], 1, 1, 1),
 }

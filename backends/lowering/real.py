@@ -100,6 +100,13 @@ class Several:
 
 
 @dataclass(frozen=True, eq=False)
+class Stacked:
+    """Values of one grid that stand one behind the other in front of the batch; here along the first axis behind it."""
+
+    value: Real
+
+
+@dataclass(frozen=True, eq=False)
 class Limited:
     """A value held between limits, which the grid that reads it holds its integers between.
 
@@ -128,7 +135,9 @@ class Codes:
     axis: int = 0
 
 
-Lowered: TypeAlias = Real | Sum | Quotient | Curve | Moved | Pieces | Several | Limited | Input | Codes | Floats
+Unrounded: TypeAlias = Sum | Quotient | Curve | Moved | Limited
+"""What only a grid can read."""
+Lowered: TypeAlias = Real | Unrounded | Pieces | Several | Stacked | Input | Codes | Floats
 """What a node of the graph becomes: integers, or a constant of the graph that integers will be made of."""
 
 

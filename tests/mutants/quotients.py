@@ -8,6 +8,11 @@ EDGES = f"{TARGETS}::test_every_op_is_the_interpreters_on_its_edges"
 MATMUL, DIVIDE = "backends/fixed/ops/matmul.py", "backends/fixed/ops/divide.py"
 STANDARDIZE, DIVIDING, KERNELS = "backends/fixed/ops/standardize.py", "backends/dividing.py", "backends/kernels.py"
 
+VALUES, WIDE = "tests/test_lowering_values.py", "tests/test_lowering_wide.py"
+ROWS, CHOICES = (f"{VALUES}::test_integers_are_those_of_the_graph[{table}]" for table in ("rows", "choices"))
+NORM, EXACT, WIDENING = (f"backends/lowering/{name}.py" for name in ("rules/norm", "exact", "widening"))
+EXTREMES, CHOOSING = "backends/lowering/rules/extremes.py", "backends/lowering/rules/choosing.py"
+
 MUTANTS: list[Mutant] = [
     Mutant(
         "a matrix product forgets a zero point",
@@ -66,4 +71,55 @@ MUTANTS: list[Mutant] = [
         ROOTS,
     ),
     Mutant("epsilon is forgotten", DIVIDING, " + call.epsilon", "", EDGES),
+    Mutant("epsilon stays a real number", NORM, " / float(x.scale[0]) ** 2", "", ROWS),
+    Mutant("a norm of squares subtracts a mean", NORM, "not in _OF_SQUARES", "is not None", ROWS),
+    Mutant(
+        "exponentials below the table are its last",
+        "backends/lowering/rules/softmax.py",
+        "-math.ceil(math.log(2 * peak) / step)",
+        "-math.ceil(math.log(2) / step)",
+        ROWS,
+    ),
+    Mutant(
+        "a quotient loses a scale",
+        "backends/lowering/rules/grid.py",
+        "x.a.scale / (x.b.scale * scale)",
+        "x.a.scale / scale",
+        ROWS,
+    ),
+    Mutant(
+        "a difference is a sum of integers", EXACT, "combined(node, a, b, 1, -1)", "combined(node, a, b, 1, 1)", ROWS
+    ),
+    Mutant("the place of a maximum is the last", EXTREMES, "np.arange(n)[::-1]", "np.arange(n)", CHOICES),
+    Mutant(
+        "a minimum is a maximum",
+        EXTREMES,
+        "_LEAST = frozenset({_aten.amin.default, _aten.min.dim,",
+        "_LEAST = frozenset({_aten.min.dim,",
+        CHOICES,
+    ),
+    Mutant(
+        "a choice takes the other", CHOOSING, '("self", "other") if "other"', '("other", "self") if "other"', CHOICES
+    ),
+    Mutant(
+        "parts are added without room",
+        WIDENING,
+        "whole.bits for whole in sums) - ROOM - 1",
+        "whole.bits for whole in sums) - ROOM - 2",
+        f"{WIDE}::test_wide_sums_are_exact_on_every_target",
+    ),
+    Mutant(
+        "a lower digit keeps the zero point",
+        WIDENING,
+        "-(2**DIGIT), -x.zero)",
+        "-(2**DIGIT), 1)",
+        f"{WIDE}::test_wide_sums_are_exact_on_every_target",
+    ),
+    Mutant(
+        "noise is taken for a value",
+        "passes/insert_fake_quant.py",
+        "still = constants | dataless(graph)",
+        "still = constants",
+        CHOICES,
+    ),
 ]

@@ -7,6 +7,7 @@ EDGES = f"{TARGETS}::test_every_op_is_the_interpreters_on_its_edges"
 INTEGERS = f"{VALUES}::test_integers_are_those_of_the_graph"
 TABLE, MULTIPLY, KERNELS = "backends/fixed/ops/table.py", "backends/fixed/ops/multiply.py", "backends/kernels.py"
 ARITHMETIC, AFFINE = "backends/lowering/rules/arithmetic.py", "backends/lowering/affine.py"
+PRODUCTS = "backends/lowering/products.py"
 
 MUTANTS: list[Mutant] = [
     Mutant(
@@ -56,7 +57,7 @@ MUTANTS: list[Mutant] = [
     ),
     Mutant("a difference is a sum", ARITHMETIC, "alpha if target in _SUMS else -alpha)", "alpha)", f"{INTEGERS}[sums]"),
     Mutant("rsub is sub", ARITHMETIC, "Sum(b, a, -alpha)", "Sum(a, b, -alpha)", f"{INTEGERS}[sums]"),
-    Mutant("a product has one scale", ARITHMETIC, "a.scale * b.scale", "a.scale", f"{INTEGERS}[sums]"),
+    Mutant("a product has one scale", PRODUCTS, "a.scale * b.scale", "a.scale", f"{INTEGERS}[sums]"),
     Mutant("what a bias lacks is lost", AFFINE, "+ weight * rest", "", f"{INTEGERS}[sums]"),
     Mutant(
         "a sum is an average",

@@ -13,7 +13,7 @@ import torch
 from ....compiler.graph import shape
 from ....compiler.operators import calls
 from ..lower import Lowering, Node
-from ..real import Lowered, Real
+from ..real import Lowered, Real, Stacked
 from ..windows import Span, adaptive, matrix, pooled
 
 _aten = torch.ops.aten
@@ -26,6 +26,9 @@ MOST = 2**22
 
 
 def _build(node: Node) -> Lowered:
+    given = node.given["self" if "self" in node.given else "input"]
+    if isinstance(given, Stacked):
+        return _of_stacked(node, given.value)
     x = node.real("self" if "self" in node.given else "input")
     if x.scale.size > 1:
         raise node.unsupported("its input has one scale a channel that no grid has rounded")
@@ -50,6 +53,20 @@ def _over_axes(node: Node, x: Real) -> Real:
     inner = tuple(axis - 1 for axis in axes)
     value = node.step("sum", x.value, axes=inner, keepdim=int(node.given.get("keepdim", False)))
     count = math.prod(node.builder[x.value].shape[axis] for axis in inner)
+    return _reduced(node, x, value, count)
+
+
+def _of_stacked(node: Node, x: Real) -> Real:
+    """The sum or average over what stands in front of the batch."""
+    if node.node.target not in _SUMS | _MEANS or node.given.get("dim") != [0] or node.given.get("keepdim"):
+        raise node.unsupported("it reads tensors stacked in front of the batch, and does not sum them")
+    count = node.builder[x.value].shape[0]
+    value = node.step("sum", x.value, axes=(0,), keepdim=0)
+    return _reduced(node, x, value, count)
+
+
+def _reduced(node: Node, x: Real, value: int, count: int) -> Real:
+    """The sum of so many terms, or their average."""
     return _divided(x, value, count, 1 if node.node.target in _SUMS else count)
 
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 
 from ....compiler.operators import calls
 from ..lower import Lowering, Node
-from ..moving import joined, moved
-from ..real import Lowered, Moved, Real
+from ..moving import joined, moved, sizes
+from ..real import Lowered, Moved, Real, Stacked
 
 _aten = torch.ops.aten
 
 
 def _build(node: Node) -> Lowered:
     parts = [_part(node, part) for part in node.given["tensors"]]
+    if node.node.target is _aten.stack.default and node.given["dim"] in (0, -1 - len(sizes(node))):
+        return _stacked(node, parts)
     rank = len(node.shape) + 1
     axis = node.given.get("dim", 0) % rank - 1
     if axis < 0:
@@ -22,6 +26,15 @@ def _build(node: Node) -> Lowered:
         one = (*node.shape[:axis], 1, *node.shape[axis + 1 :])
         parts = [moved(part, lambda value: node.step("reshape", value, shape=one)) for part in parts]
     return joined(node, parts, axis)
+
+
+def _stacked(node: Node, parts: Sequence[Real | Moved]) -> Stacked:
+    """Tensors in front of the batch, to be summed."""
+    one = (1, *sizes(node))
+    whole = joined(node, [moved(part, lambda value: node.step("reshape", value, shape=one)) for part in parts], 0)
+    if isinstance(whole, Moved):
+        raise node.unsupported("it stacks values of several scales in front of the batch")
+    return Stacked(whole)
 
 
 def _part(node: Node, part: Lowered) -> Real | Moved:
