@@ -22,11 +22,17 @@ SECONDS = 600
 
 def compiler() -> tuple[str, ...]:
     """The command: LOWBIT_CC, else CC, else cc, gcc or clang; () where there is none."""
-    for variable in ("LOWBIT_CC", "CC"):
-        command = tuple(shlex.split(os.environ.get(variable, "")))
-        if command and shutil.which(command[0]):
+    return _found(os.environ.get("LOWBIT_CC", ""), os.environ.get("CC", ""), os.environ.get("PATH", ""))
+
+
+@functools.cache
+def _found(first: str, second: str, path: str) -> tuple[str, ...]:
+    """The same for those values of the environment: each run asks."""
+    for given in (first, second):
+        command = tuple(shlex.split(given))
+        if command and shutil.which(command[0], path=path):
             return command
-    return next(((found,) for name in ("cc", "gcc", "clang") if (found := shutil.which(name))), ())
+    return next(((found,) for name in ("cc", "gcc", "clang") if (found := shutil.which(name, path=path))), ())
 
 
 def reason() -> str:

@@ -7,6 +7,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -64,6 +65,12 @@ class Hosted:
         for value in made:
             watch(value, kept[value].astype(np.int64))
 
+    @cached_property
+    def _called(self) -> tuple[Any, Any, Any]:
+        """What each run calls, looked up once, and the pointers to the constants."""
+        name = self.unit.name
+        return self.library[f"{name}_constants"], self.library[f"{name}_batch"], _pointers(self.constants)
+
     @property
     def _program(self) -> Program:
         return self.unit.schedule.program
@@ -79,9 +86,9 @@ class Hosted:
         return np.ascontiguousarray(content, dtype)
 
     def _run(self, samples: int, given: Sequence[Any], taken: Sequence[Any]) -> None:
-        name = self.unit.name
-        self.library[f"{name}_constants"](_pointers(self.constants))
-        self.library[f"{name}_batch"](ctypes.c_int64(samples), _pointers(given), _pointers(taken))
+        constants, batch, where = self._called
+        constants(where)
+        batch(ctypes.c_int64(samples), _pointers(given), _pointers(taken))
 
     def _look(self, value: int, inputs: Sequence[Any]) -> Integers:
         """A value of the last sample, from where it lies."""

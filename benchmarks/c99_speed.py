@@ -1,0 +1,132 @@
+"""Time of one sample in compiled C over that of torch and ONNX Runtime, one thread, all in one process.
+
+    pip install onnx onnxruntime                      # optional: without them torch alone stands beside
+    python benchmarks/c99_speed.py [--networks lenet5,resnet20,mobilenet_v2] [--rounds 300] [--data DIR]
+
+The program is that of `ptq8`, 8 bits. ONNX Runtime runs the same network in float and quantized (QDQ, signed weights,
+one scale a channel). All take turns, one sample each, in an order that changes from round to round; the figure is the ratio
+to ONNX Runtime's 8 bits in the same round: the median, and the quartiles. With --data ResNet-20 has trained weights.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import os
+import platform
+import random
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import lowbit
+import numpy as np
+import torch
+from networks.mobilenet_v2 import MobileNetV2
+from networks.resnet20 import ResNet20, trained
+from torch import Tensor, nn
+
+Run = Callable[[], object]
+BASE = "onnxruntime, 8 bits"
+OURS, FLOAT = "c99, 8 bits", "torch, float"
+
+
+def lenet5() -> nn.Module:
+    """LeNet-5 for 28x28, with rectifiers and max pooling."""
+    features = [nn.Conv2d(1, 6, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(6, 16, 5), nn.ReLU()]
+    head = [nn.MaxPool2d(2), nn.Flatten(), nn.Linear(400, 120), nn.ReLU(), nn.Linear(120, 84), nn.ReLU()]
+    return nn.Sequential(*features, *head, nn.Linear(84, 10))
+
+
+NETWORKS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
+    "lenet5": (lenet5, (1, 28, 28)),
+    "resnet20": (ResNet20, (3, 32, 32)),
+    "mobilenet_v2": (MobileNetV2, (3, 224, 224)),
+}
+
+
+def ours(model: nn.Module, x: Tensor) -> Run:
+    """The integer program on one sample; its outputs are checked against another target once."""
+    program = lowbit.lower(lowbit.prepare(model, (x,), "ptq8"))
+    (given,) = program.quantize(x[:1])
+    expected = program.run_integers(given, target="torch")
+    assert all(map(np.array_equal, program.run_integers(given, target="c99"), expected))
+    return lambda: program.run_integers(given, target="c99")
+
+
+def peers(model: nn.Module, x: Tensor) -> dict[str, Run]:
+    """ONNX Runtime in float and in 8 bits, where it is installed."""
+    if importlib.util.find_spec("onnxruntime") is None or importlib.util.find_spec("onnx") is None:
+        return {}
+    import onnxruntime
+    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+
+    class Reader(CalibrationDataReader):
+        def __init__(self) -> None:
+            self.left = [{"x": sample[None].numpy()} for sample in x]
+
+        def get_next(self) -> dict[str, np.ndarray] | None:
+            return self.left.pop() if self.left else None
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    found: dict[str, Run] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        whole, narrow = os.path.join(folder, "float.onnx"), os.path.join(folder, "int8.onnx")
+        torch.onnx.export(model, (x[:1],), whole, input_names=["x"], dynamo=False, opset_version=17)
+        types = {"activation_type": QuantType.QUInt8, "weight_type": QuantType.QInt8}
+        quantize_static(whole, narrow, Reader(), quant_format=QuantFormat.QDQ, per_channel=True, **types)
+        for name, path in ((BASE, narrow), ("onnxruntime, float", whole)):
+            session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+            found[name] = partial(session.run, None, {"x": x[:1].numpy()})
+    return found
+
+
+def measure(runs: dict[str, Run], rounds: int) -> dict[str, list[float]]:
+    """Seconds of each, round by round."""
+    seconds: dict[str, list[float]] = {name: [] for name in runs}
+    order = list(runs)
+    for number in range(rounds + 3):
+        random.shuffle(order)
+        for name in order:
+            start = time.perf_counter()
+            runs[name]()
+            if number >= 3:
+                seconds[name].append(time.perf_counter() - start)
+    return seconds
+
+
+def tell(network: str, seconds: dict[str, list[float]]) -> None:
+    base = BASE if BASE in seconds else FLOAT
+    for name, times in seconds.items():
+        ratios = [own / other for own, other in zip(times, seconds[base], strict=True)]
+        low, middle, high = statistics.quantiles(ratios, n=4)
+        least = min(times) * 1e3
+        print(f"| {network} | {name} | {middle:.2f} ({low:.2f}-{high:.2f}) | {least:.3f} ms |", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--networks", default="lenet5,resnet20,mobilenet_v2")
+    parser.add_argument("--rounds", type=int, default=300)
+    parser.add_argument("--data", default=os.environ.get("LOWBIT_DATA"), help="folder with trained weights")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    print(
+        f"{platform.machine()}, torch {torch.__version__}, one thread; ratio to {BASE}: median (quartiles), least time"
+    )
+    for network in options.networks.split(","):
+        build, sizes = NETWORKS[network]
+        model = (trained(Path(options.data)) if options.data and network == "resnet20" else build()).eval()
+        x = torch.randn(4, *sizes)
+        runs = {OURS: ours(model, x), **peers(model, x), FLOAT: partial(model, x[:1])}
+        with torch.inference_mode():
+            tell(network, measure(runs, options.rounds))
+
+
+if __name__ == "__main__":
+    main()
