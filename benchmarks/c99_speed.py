@@ -5,7 +5,7 @@
 
 The program is that of `ptq8`, 8 bits. ONNX Runtime runs the same network in float and quantized (QDQ, signed weights,
 one scale a channel). All take turns, one sample each, in an order that changes from round to round; the figure is the
-ratio to ONNX Runtime's 8 bits in the same round: the median, and the quartiles. With --data ResNet-20 has trained weights.
+ratio to ONNX Runtime's 8 bits in the same round: the median, and the quartiles. --data: ResNet-20 has trained weights.
 """
 
 from __future__ import annotations
