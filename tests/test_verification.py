@@ -131,6 +131,7 @@ def test_the_first_bad_node_is_the_one_that_is_lowered_wrongly(monkeypatch: pyte
     assert "3.branch.3" in found.first_bad.layer
     assert "codes differ" in found.broken[-1]
     assert described(found)["first_bad"] == found.first_bad.name
+    assert found.nodes[-1].whole.different > found.nodes[-1].fed.different  # end to end it travels on
 
 
 def test_a_pass_that_does_not_only_move_units_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -204,10 +205,11 @@ def test_the_contract_counts_all_codes_and_all_votes() -> None:
 
 
 def test_figures_of_two_batches_are_those_of_one() -> None:
-    a, b = torch.randn(2, 40, 5, dtype=torch.float64), torch.randn(2, 40, 5, dtype=torch.float64)
+    a, b = torch.randn(2, 2, 40, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     for of in (Error.of, lambda x, y: Codes.of(x.round(), y.round()), Votes.of):
         whole, parts = of(torch.cat([*a]), torch.cat([*b])), of(a[0], b[0]) + of(a[1], b[1])
         assert list(vars(parts).values()) == pytest.approx(list(vars(whole).values()))
+    assert Codes(1, 1, 5) + Codes(2, 1, 3) == Codes(3, 2, 5)
     assert Error.of(a, a).sqnr == math.inf
     assert Error.of(0 * a, a).sqnr == -math.inf
     assert Codes.of(torch.tensor([1, 5, 2]), torch.tensor([1, 2, 3])) == Codes(3, 2, 3)

@@ -5,7 +5,6 @@ from mutant import Mutant
 LAWS = "tests/test_verification.py"
 FED, FIGURES, REPORT = (f"backends/verification/{name}.py" for name in ("runs", "figures", "report"))
 BAD = f"{LAWS}::test_the_first_bad_node_is_the_one_that_is_lowered_wrongly"
-ENDS = f"{LAWS}::test_end_to_end_codes_are_those_of_the_model_beside_those_of_the_program"
 SUMS = f"{LAWS}::test_figures_of_two_batches_are_those_of_one"
 
 MUTANTS: list[Mutant] = [
@@ -49,7 +48,7 @@ MUTANTS: list[Mutant] = [
         "backends/verification/verify.py",
         "whole=Codes.of(self._on_grids.seen[name], q)",
         "whole=codes",
-        ENDS,
+        BAD,
     ),
     Mutant("the last batch alone counts", FIGURES, "self.different + other.different", "other.different", SUMS),
     Mutant("the largest of the last batch", FIGURES, "max(self.largest, other.largest)\n", "other.largest\n", SUMS),
