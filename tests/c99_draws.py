@@ -47,6 +47,16 @@ def fused(seeds: Iterable[int] = range(40)) -> Iterator[Drawn]:
         yield Drawn(program, [uniform(None, (2, *held.shape), held.range, seed)], [])
 
 
+def saturating() -> Iterator[Drawn]:
+    """Saturations that act on the least or the greatest integer alone, or on none."""
+    for lo, hi in [(-7, 8), (-6, 8), (-7, 7), (-6, 7)]:
+        builder = Builder()
+        x = builder.input((3,), Range(-7, 8))
+        clamped = builder.step("clamp", x, lo=lo, hi=hi)
+        program = builder.build([Port(x, 2**23, 23)], [Port(clamped, 2**23, 23)])
+        yield Drawn(program, [np.array([[-7, 0, 8], [-6, 7, 1]])], [])
+
+
 def extreme() -> Iterator[Drawn]:
     """Layers whose weights are all the greatest, all the least, or both by turns, for bytes that are so too."""
     ends = [np.array(each) for each in ([127], [-128], [127, -128], [-127, 127, 127], [64], [65, 63])]

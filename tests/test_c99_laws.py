@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from c99_draws import extreme, fused, small
+from c99_draws import extreme, fused, saturating, small
 from lowbit.backends.c99 import compiler
 from lowbit.backends.c99.arena import Block, arranged, blocks, in_place
 from lowbit.backends.c99.host import Hosted, hosted
@@ -25,7 +25,7 @@ compiles = pytest.mark.skipif(bool(compiler.reason()), reason=compiler.reason())
 @pytest.fixture(scope="module")
 def cases() -> list[Drawn]:
     """Programs of several steps, steps of every op on its edges, and layers with all that runs in their loops."""
-    return [*fused(), *small()]
+    return [*fused(), *saturating(), *small()]
 
 
 @pytest.fixture(scope="module")

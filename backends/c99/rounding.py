@@ -107,11 +107,10 @@ def _units(rounding: Rounding, low: Vector) -> Vector:
 
 
 def _reduced(rounding: Rounding) -> Rounding:
-    """Without the powers of two that a channel's numbers have in common; a shift of at least 1 stays."""
-    parts = (*rounding.factors, rounding.added)
-    spare = np.array(
-        [min(s - 1, *(_twos(p) for p in ps)) for s, *ps in zip(rounding.shifts, *parts, strict=True)], object
-    )
+    """Without the powers of two that a channel's multipliers have in common: floors compose, so what is added may lose
+    its lower bits. A shift of at least 1 stays."""
+    pairs = zip(rounding.shifts, *rounding.factors, strict=True)
+    spare = np.array([min(shift - 1, *map(_twos, factors)) for shift, *factors in pairs], object)
     factors = tuple(factor >> spare for factor in rounding.factors)
     return replace(rounding, factors=factors, added=rounding.added >> spare, shifts=rounding.shifts - spare)
 

@@ -30,10 +30,10 @@ MUTANTS: list[Mutant] = [
         VALUES,
     ),
     Mutant(
-        "a power of two is taken out of what does not have it",
+        "a power of two is taken out of the multipliers alone",
         "backends/c99/rounding.py",
-        "parts = (*rounding.factors, rounding.added)",
-        "parts = rounding.factors",
+        "added=rounding.added >> spare, shifts",
+        "added=rounding.added, shifts",
         VALUES,
     ),
     Mutant(
