@@ -163,7 +163,9 @@ def _told(result: dict[str, Any]) -> str:
     if result["attention"]:
         return "has attention"
     missing = ", ".join(
-        f"{count} {op} ({why})" for op, why, count in result["refused"] if not why.startswith("it reads")
+        f"{count} {op} ({why.splitlines()[0]})"
+        for op, why, count in result["refused"]
+        if not why.startswith("it reads")
     )
     return result["doubt"] or missing or f"lowers completely, exact on {result['exact']}"
 
