@@ -8,6 +8,7 @@ import random
 import signal
 import subprocess
 import sys
+import time
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -92,6 +93,7 @@ def test_a_second_ctrl_c_is_not_held_back(tmp_path: Path) -> None:
     def twice() -> None:
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)
+        time.sleep(1)  # Python may see a signal a little later
         raise Stop  # not reached
 
     before = signal.getsignal(signal.SIGINT)

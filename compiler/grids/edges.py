@@ -82,7 +82,8 @@ def fused(graph: Graph, constants: Set[fx.Node]) -> Mapping[fx.Node, fx.Node]:
 def _up_to_norms(graph: Graph, constants: Set[fx.Node]) -> dict[fx.Node, fx.Node]:
     """Value -> its only reader, from the layers that take in a norm to the norm: there may be moves between."""
     search = Search(constants)
-    passed = [node for norm in norms(graph) if not is_second(norm) for node in search.takers(norm).between]
+    paths = [search.takers(norm).between for norm in norms(graph) if not is_second(norm)]
+    passed = [node for path in paths if all(map(_is_read_once, path)) for node in path]
     return {node: next(reader for reader in readers(node) if not is_second(reader)) for node in passed}
 
 
