@@ -5,21 +5,14 @@ from __future__ import annotations
 from torch import Tensor, fx
 
 from ..compiler.graph import Graph, arguments
-from ..compiler.layers import channels, is_layer
+from ..compiler.inspection.macs import macs
+from ..compiler.layers import is_layer
 from ..compiler.operators import EMBEDDING, MATMULS, PADDED_IN_WORDS
 
 
 def multiplications(given: Graph) -> int:
-    """Multiply-accumulates of convolutions, linears and products of matrices for one sample."""
-    total = 0
-    for node in given.nodes:
-        if is_layer(node) or node.target in PADDED_IN_WORDS | MATMULS:
-            names = arguments(node)
-            weight = names.get("weight") or names.get("mat2") or names["other"]
-            out = node.meta["val"]
-            outputs = out.shape[-1] if node.target in MATMULS else channels(node)
-            total += weight.meta["val"].numel() * out[0].numel() // int(outputs)
-    return total
+    """Multiply-accumulates of layers and products of matrices for one sample; no symbolic size is settled by it."""
+    return sum(macs(given).values())
 
 
 def weight_bytes(given: Graph) -> int:
