@@ -9,7 +9,7 @@ from torch import fx
 
 from .graph import Graph, arguments, origin
 from .layers import is_layer, weight_of
-from .operators import PADDED_IN_WORDS, aten, own
+from .operators import GRIDS, PADDED_IN_WORDS, aten, own
 
 
 @dataclass(frozen=True)
@@ -31,15 +31,15 @@ def _first(graph: Graph, wrong: Callable[[fx.Node], bool]) -> str:
     return next((f"{node.name} ({origin(node)})" for node in graph.fx.nodes if wrong(node)), "")
 
 
-def _weight_off_grid(node: fx.Node) -> bool:
-    if not is_layer(node):
-        return False
-    weight = arguments(node)["weight"]
-    return weight.target not in (own.fake_quantize.default, own.dequantize.default)
+def _first_weight(graph: Graph, on_grid: bool) -> str:
+    """The first layer whose weight is on a grid, or is not; one that is computed from an input is an activation."""
+    constants = graph.constants()
 
+    def is_so(node: fx.Node) -> bool:
+        weight = arguments(node)["weight"] if is_layer(node) else None
+        return weight in constants and (weight.target in GRIDS) == on_grid
 
-def _weight_on_grid(node: fx.Node) -> bool:
-    return is_layer(node) and not _weight_off_grid(node)
+    return _first(graph, is_so)
 
 
 def _trains(node: fx.Node) -> bool:
@@ -60,12 +60,12 @@ def is_norm(node: fx.Node) -> bool:
 
 weights_on_grid = Fact(
     "every weight on a grid",
-    lambda graph: _first(graph, _weight_off_grid),
+    lambda graph: _first_weight(graph, on_grid=False),
     "add insert_fake_quant to [[prepare]]",
 )
 weights_in_float = Fact(
     "no weight on a grid yet",
-    lambda graph: _first(graph, _weight_on_grid),
+    lambda graph: _first_weight(graph, on_grid=True),
     "put it under [[prepare]], before the pass that puts weights on grids",
 )
 folds_alone = Fact(

@@ -101,7 +101,8 @@ CARRIERS = RESHAPES | CONVERSIONS | MAX_POOLS | LISTS | MOVES | JOINS
 """Calls whose output values are some of their input's values: on a grid if the input is."""
 
 _BOUNDED = ("sigmoid", "hardsigmoid", "softmax", "_softmax", "abs", "square", "exp", "softplus", "sqrt", "rsqrt")
-NONNEGATIVE = RECTIFIERS | calls("relu6", "relu6_", *_BOUNDED)
+_SPREADS = ("var", "std", "norm", "linalg_vector_norm")
+NONNEGATIVE = RECTIFIERS | calls("relu6", "relu6_", *_BOUNDED, *_SPREADS)
 """Calls whose values are never below zero."""
 _SHAPED = ("sigmoid", "hardsigmoid", "tanh", "hardswish", "silu", "gelu", "mish", "softplus", "log_sigmoid")
 _LINED = ("leaky_relu", "prelu", "_prelu_kernel", "elu", "selu", "celu", "hardshrink", "softshrink", "threshold")

@@ -15,7 +15,7 @@ from ..compiler.contract import Exact, Pass
 from ..compiler.edit import Edit
 from ..compiler.facts import weights_on_grid
 from ..compiler.graph import arguments, layer
-from ..compiler.layers import CORRECTIONS, channels, correction_of, factor_of
+from ..compiler.layers import CORRECTIONS, channels, correction_of, factor_of, weight_of
 from ..compiler.operators import PRODUCERS, aten, own
 from ..compiler.pattern import Call
 from ..compiler.rule import Match, rule
@@ -27,6 +27,8 @@ def _once(match: Match) -> str:
 
 def _plain(match: Match) -> str:
     """A norm behind it would take the mean out again in training, and scale the correction when it is folded."""
+    if weight_of(arguments(match.root)["weight"]) is None:
+        return "its weight is computed from other values"
     norms = [reader for reader in match.root.users if reader.target is aten.batch_norm.default]
     return "a batch norm behind it takes the mean out" if norms or _simulates_fold(match.root) else ""
 

@@ -9,7 +9,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 from lowbit import api
+from lowbit.compiler.capture import capture
 from lowbit.compiler.recipe import parse
+from lowbit.compiler.sketches.trial import advance
 from torch import Tensor, nn
 
 
@@ -21,6 +23,7 @@ class Model(nn.Module):
         self.function = function
         self.first, self.second = nn.Conv2d(3, 3, 3, padding=1), nn.Conv2d(3, 3, 3, padding=1)
         self.drop, self.mix = nn.Dropout(0.1), nn.Linear(8, 8)
+        self.route, self.bank = nn.Linear(3, 2), nn.Parameter(torch.randn(2, 81))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.function(self, x)
@@ -74,6 +77,14 @@ def widened(m: Model, x: Tensor) -> Tensor:
     return F.relu(m.first(x)).double()
 
 
+def weighed_by_the_input(m: Model, x: Tensor) -> Tensor:
+    """As CondConv: each sample has a weight of its own, and the batch becomes groups."""
+    batch = x.shape[0]
+    weight = torch.matmul(m.route(x.mean((2, 3))), m.bank).view(batch * 3, 3, 3, 3)
+    y = F.conv2d(m.first(x).view(1, batch * 3, 8, 8), weight, padding=1, groups=batch)
+    return m.second(y.view(batch, 3, 8, 8))
+
+
 def deployed(function: Callable[[Model, Tensor], Tensor], options: str = "") -> tuple[Tensor, Tensor]:
     """(output of the prepared module, output of its integer program) on the same batch."""
     torch.manual_seed(0)
@@ -89,6 +100,22 @@ def deployed(function: Callable[[Model, Tensor], Tensor], options: str = "") -> 
 def test_a_tensor_changed_under_another_name_is_refused(function: Callable[[Model, Tensor], Tensor]) -> None:
     with pytest.raises(lowbit.Unsupported, match="read elsewhere"):
         deployed(function)
+
+
+def test_weights_that_are_computed_from_the_input_are_refused() -> None:
+    """With the user's line, before any training."""
+    with pytest.raises(lowbit.Unsupported, match="batch as its first axis") as caught:
+        deployed(weighed_by_the_input)
+    assert ".view(batch * 3, 3, 3, 3)" in caught.value.where
+    assert "each sample" in caught.value.fix
+
+
+def test_passes_leave_the_batch_of_computed_weights_free() -> None:
+    graph = capture(Model(weighed_by_the_input).eval(), (torch.randn(2, 3, 8, 8),))
+    for stage in ("insert_fake_quant", "correct_bias"):
+        graph = advance(graph, stage, api.passes()).graph
+    (y,), *_ = graph.module()(torch.randn(5, 3, 8, 8))
+    assert y.shape == (5, 3, 8, 8)
 
 
 @pytest.mark.parametrize("options", ["", "per_channel = true"])

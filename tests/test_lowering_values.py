@@ -100,6 +100,7 @@ SUMS: Mapping[str, Function] = {
     "channel bias": lambda m, x: m.channels - x,  # type: ignore[operator]
     "every bias": lambda m, x: x + m.every,  # type: ignore[operator]
     "behind a layer": lambda m, x: F.relu(m.conv(x) * (m.channels / 3) + 0.25),  # type: ignore[operator]
+    "multiply and add": lambda m, x: torch.addcmul(m.channels.flip(0), m.channels, x),  # type: ignore[operator, union-attr, arg-type]
     "halved layer": lambda m, x: m.conv(x) * 0.5,  # type: ignore[operator]
 }
 AVERAGES: Mapping[str, Function] = {
@@ -141,6 +142,11 @@ ROWS: Mapping[str, Function] = {
     "rms norm": lambda m, x: F.rms_norm(x.relu(), SHAPE[-1:], m.columns),  # type: ignore[arg-type]
     "group norm": lambda m, x: m.groups(x),  # type: ignore[operator]
     "instance norm": lambda m, x: F.instance_norm(x),
+    "variance": lambda m, x: x.var((1, 3), keepdim=True),
+    "biased variance": lambda m, x: x.var(dim=2, unbiased=False),
+    "deviation of rows": lambda m, x: x.relu().std(-1),
+    "length": lambda m, x: x.norm(dim=(2, 3), keepdim=True),
+    "lengths of one": lambda m, x: F.normalize(x, dim=1),
     "norm of almost nothing": lambda m, x: F.layer_norm(x / 64, SHAPE[-1:], eps=1e-3),
 }
 
@@ -220,6 +226,8 @@ REFUSED: Mapping[str, tuple[Function, str]] = {
     "softmax of the batch": (lambda m, x: x.softmax(0), "it goes over the batch"),
     "noise": (lambda m, x: x + torch.rand(x.shape[0], 1, 1, 1), "it draws random numbers in inference"),
     "the batch": (lambda m, x: x - x.mean(0, keepdim=True), "it sums over the batch"),
+    "norm of an order": (lambda m, x: x.norm(p=1, dim=2), "the norm of order 1"),
+    "spread of the batch": (lambda m, x: x / x.std(0), "it goes over the batch"),
     "two axes": (lambda m, x: x.sigmoid() ** (m.every.abs() + 1), "constants differ along several axes"),  # type: ignore[operator]
 }
 

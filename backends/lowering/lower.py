@@ -30,6 +30,7 @@ from .real import Input, Lowered, Moved, Real, port
 NO_GRID = "an input has no grid"
 RANDOM = "it draws random numbers in inference"
 REPLACED = "replace {} in the model; `lowbit ops` lists what there is"
+ALONE = "let each sample be computed alone, along the axes behind the first"
 FOLDED = "add fold_batch_norm to the recipe, behind freeze, and simulate_fold to train the folded weights"
 
 
@@ -91,7 +92,7 @@ class Node:
         given = [n.meta["val"] for n in self.node.all_input_nodes if isinstance(n.meta["val"], torch.Tensor)]
         kept = bool(sizes) and any(str(sizes[0]) == str(value.shape[0]) for value in given if value.dim())
         if not kept or not all(isinstance(size, int) for size in sizes[1:]):
-            raise self.unsupported("it does not keep the batch as its first axis")
+            raise self.unsupported("it does not keep the batch as its first axis", ALONE)
         return tuple(int(size) for size in sizes[1:])
 
     def unsupported(self, why: str, fix: str = "") -> Unsupported:

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import fx
 
-from ...compiler.graph import shape
+from ...compiler.graph import arguments, shape
 from .lower import Node
 from .real import Moved, Real
 
@@ -97,13 +98,16 @@ def picked(node: Node) -> Real | Moved:
 def _again(node: Node, ids: torch.Tensor) -> torch.Tensor:
     """The call on another tensor, of one sample."""
     target: Any = node.node.target
-    given = {name: _of_one_sample(value) for name, value in list(node.given.items())[1:]}
+    given = {name: _of_one_sample(value) for name, value in list(arguments(node.node).items())[1:]}
     again: torch.Tensor = target(ids, **given)
     return again
 
 
 def _of_one_sample(value: Any) -> Any:
-    """An argument; a size of the batch, which became no number, is 1."""
-    if isinstance(value, list):
+    """An argument; a size of the batch is 1, and a tensor has the shape alone."""
+    if isinstance(value, (list, tuple)):
         return [_of_one_sample(item) for item in value]
-    return 1 if isinstance(value, np.ndarray) else value
+    if not isinstance(value, fx.Node):
+        return value
+    given = value.meta["val"]
+    return torch.empty(1, *map(int, given.shape[1:])) if isinstance(given, torch.Tensor) else 1

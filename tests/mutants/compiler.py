@@ -15,6 +15,7 @@ REFUSALS = "tests/test_refusals.py"
 WITNESS = "tests/test_witness.py"
 RECIPES = "tests/test_recipe_laws.py"
 LOWERING = "tests/test_lowering_laws.py"
+COMPUTED = "tests/test_lowering_refusals.py::test_weights_that_are_computed_from_the_input_are_refused"
 
 MUTANTS: list[Mutant] = [
     Mutant(
@@ -23,6 +24,20 @@ MUTANTS: list[Mutant] = [
         ' and arguments(node)["running_mean"] is not None',
         "",
         REFUSES,
+    ),
+    Mutant(
+        "a computed weight must be on a grid",
+        "compiler/facts.py",
+        "return weight in constants and",
+        "return weight is not None and",
+        COMPUTED,
+    ),
+    Mutant(
+        "the bias of a computed weight is corrected",
+        "passes/correct_bias.py",
+        'if weight_of(arguments(match.root)["weight"]) is None:',
+        "if False:",
+        "tests/test_lowering_refusals.py::test_passes_leave_the_batch_of_computed_weights_free",
     ),
     Mutant(
         "the engine forgets to copy",

@@ -11,6 +11,7 @@ STANDARDIZE, DIVIDING, KERNELS = "backends/fixed/ops/standardize.py", "backends/
 VALUES, WIDE = "tests/test_lowering_values.py", "tests/test_lowering_wide.py"
 ROWS, CHOICES = (f"{VALUES}::test_integers_are_those_of_the_graph[{table}]" for table in ("rows", "choices"))
 NORM, EXACT, WIDENING = (f"backends/lowering/{name}.py" for name in ("rules/norm", "exact", "widening"))
+DEVIATION = "backends/lowering/rules/deviation.py"
 EXTREMES, CHOOSING = "backends/lowering/rules/extremes.py", "backends/lowering/rules/choosing.py"
 
 MUTANTS: list[Mutant] = [
@@ -71,7 +72,27 @@ MUTANTS: list[Mutant] = [
         ROOTS,
     ),
     Mutant("epsilon is forgotten", DIVIDING, " + call.epsilon", "", EDGES),
-    Mutant("epsilon stays a real number", NORM, " / float(x.scale[0]) ** 2", "", ROWS),
+    Mutant("epsilon stays a real number", "backends/lowering/rows.py", " / float(x.scale[0]) ** 2", "", ROWS),
+    Mutant(
+        "a deviation is of the numbers themselves", DEVIATION, "x.value, total, n, -1)", "x.value, total, n, 0)", ROWS
+    ),
+    Mutant("a deviation counts every number", DEVIATION, "n - _correction(node)", "n", ROWS),
+    Mutant("a length is a mean", DEVIATION, "eps=0.0), x, math.sqrt(n))", "eps=0.0), x, 1.0)", ROWS),
+    Mutant("a length looks at what is positive", DEVIATION, "reflected(node, x.value, 2 * x.zero)", "x.value", ROWS),
+    Mutant(
+        "a rounded mean stays in a variance",
+        DEVIATION,
+        "step / n, wide=True), -1.0)",
+        "step / n, wide=True), 0.0)",
+        ROWS,
+    ),
+    Mutant(
+        "two axes of a row change places",
+        "backends/lowering/rows.py",
+        'node.step("transpose", value, axes=order)',
+        "value",
+        ROWS,
+    ),
     Mutant("a norm of squares subtracts a mean", NORM, "not in _OF_SQUARES", "is not None", ROWS),
     Mutant(
         "exponentials below the table are its last",

@@ -11,7 +11,9 @@ from ..real import Lowered
 
 
 def _build(node: Node) -> Lowered:
-    x, k, t = node.real("tensor1"), node.floats("tensor2"), node.floats("self")
+    factors = ("tensor1", "tensor2")
+    value, factor = factors if isinstance(node.given["tensor2"], np.ndarray) else factors[::-1]
+    x, k, t = node.real(value), node.floats(factor), node.floats("self")
     if k is None or t is None:
         raise node.unsupported("it does not multiply and add constants")
     return affine(node, x, np.asarray(k, np.float64) * node.given["value"], t)

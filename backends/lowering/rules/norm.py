@@ -11,19 +11,16 @@ from dataclasses import replace
 import numpy as np
 
 from ....compiler.operators import calls
-from ...fixed.ops.standardize import WIDE, widest
-from ...fixed.types import Range
 from ..affine import affine
 from ..lower import Lowering, Node
 from ..moving import moved
 from ..real import Lowered, Moved, Real
+from ..rows import Rows
 
 _OF_LAYERS = calls("layer_norm")
 _OF_SQUARES = calls("rms_norm")
 _OF_GROUPS = calls("group_norm")
 _OF_INSTANCES = calls("instance_norm")
-BITS = 22
-"""The most bits behind the point of what is standardized."""
 
 
 def _build(node: Node) -> Lowered:
@@ -49,30 +46,8 @@ def _over_last(node: Node, x: Real) -> Real | Moved:
 
 def _standardized(node: Node, x: Real, shape: tuple[int, ...]) -> Real:
     """The last axis of that shape, standardized."""
-    n, centred = shape[-1], node.node.target not in _OF_SQUARES
-    seen = node.builder[x.value].range
-    span = Range(seen.lo - x.zero, seen.hi - x.zero)
-    d, v = widest(n, span)
-    eps = node.given["eps"] if node.given["eps"] is not None else np.finfo(np.float32).eps
-    epsilon = n * n * eps / float(x.scale[0]) ** 2
-    # Half of what 62 bits hold for v, so that epsilon has the other half; d takes the bits of the unit too.
-    fraction = min(31, (61 - max(v, math.ceil(epsilon)).bit_length()) // 2)
-    unit = min(BITS, 29 - math.ceil(math.log2(n) / 2), 60 - d.bit_length() - fraction)
-    if fraction < 0 or unit < 8:
-        raise node.unsupported(f"a row of {n} integers in {seen} has a variance of more than 62 bits")
-    top = math.ceil(math.sqrt(n) * 2**unit) + 1
-    value = node.step(
-        "standardize",
-        node.shaped(x.value, shape),
-        centred=int(centred),
-        zero=x.zero,
-        fraction=fraction,
-        epsilon=min(WIDE // 2, round(epsilon * 4**fraction)),
-        unit=unit,
-        lo=-top,
-        hi=top,
-    )
-    return Real(value, np.array([2.0**-unit]), wide=True)
+    eps = node.given["eps"] if node.given["eps"] is not None else float(np.finfo(np.float32).eps)
+    return Rows(node.node.target not in _OF_SQUARES, eps).of(node, x, shape)
 
 
 def _scaled(node: Node, y: Real, shape: tuple[int, ...]) -> Real:
