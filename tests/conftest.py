@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 from hypothesis import HealthCheck, Phase, settings
+from lowbit.api import passes
 from lowbit.backends.c99 import compiler
+from lowbit.recipes import shipped
 
 # The nets are tiny: a second thread costs more than it brings.
 torch.set_num_threads(1)
@@ -29,3 +31,13 @@ compiler.FAST = ("-O0",)
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="write the files in tests/golden anew")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """All tests of a pass run in one process, and all of a recipe: what they share is captured there once."""
+    members = {*passes(), *shipped()}
+    for item in items:
+        values = item.callspec.params.values() if hasattr(item, "callspec") else ()
+        for name in members.intersection(value for value in values if isinstance(value, str)):
+            item.add_marker(pytest.mark.xdist_group(name))

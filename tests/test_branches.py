@@ -56,12 +56,12 @@ WILD = torch.tensor([[1.0, torch.inf, 2.0, -1.0], [0.5, 1.0, torch.nan, 3.0], [1
 
 @pytest.mark.parametrize("forward", [*DRAWN, *CHECKED, *BOTH], ids=named)
 def test_each_forward_decides_anew(forward: Forward) -> None:
-    exact(*twins(Stack(forward, 2), (drawn(2, 4),)), BATCHES, 1e-5 if forward is dense else 0.0)
+    exact(*twins(Stack(forward, 2), (drawn(2, 4),), verify=False), BATCHES, 1e-5 if forward is dense else 0.0)
 
 
 @pytest.mark.parametrize("forward", [*CHECKED, *BOTH], ids=named)
 def test_what_is_not_finite_takes_the_other_side(forward: Forward) -> None:
-    module, ours = twins(Stack(forward, layer=nn.Identity), (drawn(2, 4),))
+    module, ours = twins(Stack(forward, layer=nn.Identity), (drawn(2, 4),), verify=False)
     for seed in SEEDS:
         theirs, mine = step(module, WILD, seed), step(ours, WILD, seed)
         torch.testing.assert_close(mine, theirs, rtol=0, atol=0, equal_nan=True)

@@ -6,10 +6,7 @@ import pytest
 from lowbit.api import passes
 from lowbit.testing import CENSUS
 
-every_pass = pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in sorted(passes())]
-)
-"""All of one pass in one process: its networks are captured there once."""
+every_pass = pytest.mark.parametrize("name", sorted(passes()))
 
 
 @every_pass

@@ -31,6 +31,7 @@ def shown(name: str) -> list[str]:
     return [*refuses(name), *list(trials(name))[: len(fires(name)) + 6]]
 
 
+@cache
 def watched(line: str) -> tuple[Ran, Entry]:
     """The last pass of a trial, watched, and its entry in the ledger of a run that nobody watched."""
     entry = result(line).ledger[0]
