@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from captured import tensors, twins
+from captured import twins
 from lowbit.compiler.capture import capture
 from lowbit.compiler.errors import UserError
 from lowbit.compiler.graph import Graph, origin
 from parts import line_of
+from sides import same, selected
 from torch import Tensor, nn
 
 _aten = torch.ops.aten
@@ -121,30 +122,6 @@ SUPPORTED = [
     half, constants,
 ]  # fmt: skip
 POISONED = [root, negative_root, overflow]
-
-
-def observed(module: nn.Module, x: Tensor) -> list[Tensor]:
-    """Outputs and gradients; none is zeros, since torch.cond gives those to a side that was not selected."""
-    module.zero_grad()
-    x = x.clone().requires_grad_()
-    outs = tensors(module(x * 1))
-    sum((out.float() ** 2).sum() for out in outs if out.requires_grad).backward()  # type: ignore[union-attr]
-    leaves = [x, *(p for _, p in sorted(module.named_parameters()))]
-    return [*outs, *(torch.zeros_like(leaf) if leaf.grad is None else leaf.grad for leaf in leaves)]
-
-
-def selected(condition: Any, one: Callable[..., Any], two: Callable[..., Any], operands: tuple[Tensor, ...]) -> Any:
-    """What torch.cond means, as Python's own branch; torch.cond itself compiles both sides for each shape anew."""
-    return one(*operands) if bool(condition) else two(*operands)
-
-
-def same(model: Model, ours: nn.Module, limit: float, rows: int) -> None:
-    x = torch.randn(rows, 4, generator=torch.Generator().manual_seed(rows))
-    for module in (model, ours):
-        module.get_buffer("limit").fill_(limit)
-    pair = [observed(module, x) for module in (ours, model)]
-    torch.testing.assert_close(*pair)
-    assert all(bool(x.isfinite().all()) for x in pair[1])
 
 
 @pytest.mark.parametrize("function", [*SUPPORTED, *POISONED])

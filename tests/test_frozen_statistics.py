@@ -8,7 +8,6 @@ import pytest
 import torch
 from lowbit import Prepared, prepare
 from lowbit.api import FLOAT, passes
-from lowbit.compiler.capture import capture
 from lowbit.compiler.clock import STEP
 from lowbit.compiler.errors import UserError
 from lowbit.compiler.facts import no_batch_norm
@@ -19,6 +18,7 @@ from lowbit.compiler.operators import own
 from lowbit.compiler.recipe import parse
 from lowbit.compiler.sketches.sketch import network
 from lowbit.compiler.sketches.trial import STEPS, advance
+from lowbit.testing import graph as traced
 from lowbit.testing.observed import rounded
 from prepared import optimizer as adam
 from prepared import train
@@ -40,11 +40,7 @@ NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 
 def trained(sketch: str, *stages: str) -> Prepared:
     """The network behind these stages, in float64."""
-    model, x = network(sketch)
-    graph = capture(model.double(), (x.double(),), verify=False)
-    for stage in stages:
-        graph = advance(graph, stage, passes()).graph
-    return Prepared(graph, FLOAT).train()
+    return copy.deepcopy(Prepared(traced(" | ".join((sketch, *stages))), FLOAT)).train()
 
 
 def batch_of(sketch: str) -> Tensor:

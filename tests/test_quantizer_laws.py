@@ -141,8 +141,9 @@ def test_masked_weights_are_zero_on_every_grid_with_a_zero() -> None:
 NETWORK = "conv(4) bn relu conv(3) relu avgpool linear(3)"
 
 
-@every_case
-@pytest.mark.parametrize("per_channel", [False, True])
+@pytest.mark.parametrize(
+    ("name", "bits", "per_channel"), [(*case, False) for case in CASES] + [(*case, True) for case in CHANNELS]
+)
 def test_freezing_changes_no_bit_and_the_program_has_the_integers(name: str, bits: int, per_channel: bool) -> None:
     ours = trained(name, bits, per_channel)
     x = batch(NETWORK, 16, seed=99)[0]
