@@ -8,17 +8,16 @@ from collections.abc import Hashable, Sequence
 
 import pytest
 import torch
+from attended import watched
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from lowbit.api import passes
 from lowbit.compiler.graph import Graph
 from lowbit.compiler.inspection.align import align
-from lowbit.compiler.inspection.attempts import Ran, watched_run
 from lowbit.compiler.inspection.difference import Row, difference
 from lowbit.compiler.inspection.entries import Entry, Ref, entries
 from lowbit.compiler.sketches.sketch import build
-from lowbit.compiler.sketches.trial import STEPS
-from lowbit.testing import graph, result, split, trials
+from lowbit.testing import graph, split, trials
 
 WORDS = st.lists(st.sampled_from("abcde"), max_size=12)
 
@@ -53,13 +52,12 @@ def test_what_a_pass_adds_and_takes_away_is_told_exactly(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(passes()))
 def test_additions_are_those_of_the_rules_where_a_pass_only_adds(name: str) -> None:
     for line in list(trials(name))[:8]:
-        ran: list[Ran] = []
-        watched_run("prepare", graph(split(line)[0]), [result(line).ledger[0].use], STEPS, ran)
-        made = {node for attempt in ran[0].attempts for node in attempt.made}
-        if any(attempt.gone for attempt in ran[0].attempts):
+        ran, _ = watched(line)
+        made = {node for attempt in ran.attempts for node in attempt.made}
+        if any(attempt.gone for attempt in ran.attempts):
             continue
-        spelled = {n.name: str(n.target) if n.op == "get_attr" else n.name for n in ran[0].after.nodes}
-        assert set(signs(changed(ran[0].before, ran[0].after))["+"]) == {spelled[node] for node in made}
+        spelled = {n.name: str(n.target) if n.op == "get_attr" else n.name for n in ran.after.nodes}
+        assert set(signs(changed(ran.before, ran.after))["+"]) == {spelled[node] for node in made}
 
 
 @pytest.mark.parametrize("name", sorted(passes()))

@@ -6,20 +6,18 @@ from functools import cache
 
 import pytest
 import torch
+from attended import watched
 from lowbit.api import passes
 from lowbit.compiler.capture import capture
 from lowbit.compiler.errors import UserError
 from lowbit.compiler.graph import layer, origin
-from lowbit.compiler.inspection.attempts import Ran, watched_run
 from lowbit.compiler.inspection.choice import choose
 from lowbit.compiler.inspection.explain import EVAL, Record, Verdict, explain, record
 from lowbit.compiler.pattern import Bindings, Miss, Weight, aten, either, own
-from lowbit.compiler.pipeline import Entry
 from lowbit.compiler.recipe import parse
 from lowbit.compiler.sketches.sketch import network
 from lowbit.compiler.sketches.trial import STEPS
-from lowbit.compiler.text import text
-from lowbit.testing import fires, graph, refuses, result, split, trials
+from lowbit.testing import fires, graph, refuses, trials
 from torch import Tensor, nn
 
 FLOAT = 'name = "float"\nsummary = "no grids"\n[[lower]]\nuse = "fold_batch_norm"\n'
@@ -29,15 +27,6 @@ PLAIN = 'name = "plain"\nsummary = "grids alone"\n[[prepare]]\nuse = "insert_fak
 def shown(name: str) -> list[str]:
     """The pass's own trials, and a few of the drawn networks."""
     return [*refuses(name), *list(trials(name))[: len(fires(name)) + 6]]
-
-
-@cache
-def watched(line: str) -> tuple[Ran, Entry]:
-    """The last pass of a trial, watched, and its entry in the ledger of a run that nobody watched."""
-    entry = result(line).ledger[0]
-    ran: list[Ran] = []
-    assert text(watched_run("prepare", graph(split(line)[0]), [entry.use], STEPS, ran).graph) == text(graph(line))
-    return ran[0], entry
 
 
 def verdicts(record: Record, wanted: str) -> list[tuple[str, Verdict]]:
