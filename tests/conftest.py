@@ -37,7 +37,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """All tests of a pass run in one process, and all of a recipe: what they share is captured there once."""
     members = {*passes(), *shipped()}
-    for item in items:
+    for item in (item for item in items if not item.get_closest_marker("xdist_group")):
         values = item.callspec.params.values() if hasattr(item, "callspec") else ()
         for name in members.intersection(value for value in values if isinstance(value, str)):
             item.add_marker(pytest.mark.xdist_group(name))

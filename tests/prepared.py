@@ -47,19 +47,19 @@ def _captured(sketch: str, dtype: torch.dtype) -> Prepared:
 
 
 @cache
-def _prepared(sketch: str, recipe: str, dtype: torch.dtype) -> Prepared:
+def _prepared(sketch: str, recipe: str, dtype: torch.dtype, steps: int) -> Prepared:
     """As `prepare` makes it, but all recipes of a network have one capture: half of the time."""
     model, x = network(sketch)
     graph = copy.deepcopy(_captured(sketch, dtype)).graph
     with patch.object(api, "capture_graph", lambda *args, **kwargs: graph):
-        ours = prepare(model.to(dtype), (x.to(dtype),), custom(recipe) if "\n" in recipe else recipe, steps=STEPS)
+        ours = prepare(model.to(dtype), (x.to(dtype),), custom(recipe) if "\n" in recipe else recipe, steps=steps)
     calibrate(ours, [batch(sketch)[0].to(dtype)])
     return ours.train()
 
 
-def prepared(sketch: str, recipe: str, dtype: torch.dtype = torch.float32) -> Prepared:
+def prepared(sketch: str, recipe: str, dtype: torch.dtype = torch.float32, steps: int = STEPS) -> Prepared:
     """A fresh copy of the network under a recipe: a shipped one by name, or TOML."""
-    return copy.deepcopy(_prepared(sketch, recipe, dtype))
+    return copy.deepcopy(_prepared(sketch, recipe, dtype, steps))
 
 
 def custom(toml: str) -> Recipe:

@@ -10,9 +10,10 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from lowbit import Prepared, prepare, read_recipe
+from lowbit import Prepared, read_recipe
 from lowbit.compiler.sketches.sketch import network
 from lowbit.recipes import shipped
+from prepared import prepared
 from torch import Tensor, distributed
 from torch.nn.parallel import DistributedDataParallel
 
@@ -32,7 +33,7 @@ def batch(step: int) -> tuple[Tensor, Tensor]:
 
 def begun(recipe: str) -> tuple[Prepared, torch.optim.Optimizer]:
     """A prepared module in float64, so that only sums in another order differ, and its optimizer."""
-    module = prepare(network(SKETCH)[0].double(), (batch(0)[0],), recipe, steps=STEPS).train()
+    module = prepared(SKETCH, recipe, torch.float64, STEPS)
     return module, torch.optim.Adam(module.parameter_groups(0.01, 1e-4))
 
 
