@@ -25,7 +25,7 @@ MAX_BITS = 16
 
 @dataclass(frozen=True)
 class Grid:
-    """The integers of a grid: `bits` wide, signed or not; narrow leaves out the lowest signed one (-8 of 4 bits).
+    """The integers of a grid: `bits` wide, signed or not; narrow leaves out the lowest: -8 of 4 bits, 0 without sign.
 
     odd: the 2^bits odd integers from -(2^bits - 1) to 2^bits - 1.
     """
@@ -39,7 +39,7 @@ class Grid:
         if not 1 <= self.bits <= MAX_BITS:
             raise ValueError(f"a grid has 1 to {MAX_BITS} bits, not {self.bits}")
         if self.lo >= self.hi:
-            raise ValueError("a narrow signed grid needs at least 2 bits")
+            raise ValueError("a narrow grid needs at least 2 bits")
         if self.odd and (self.narrow or not self.signed):
             raise ValueError("an odd grid is signed, and narrow in any case")
 
@@ -47,7 +47,7 @@ class Grid:
     def lo(self) -> int:
         if self.odd:
             return 1 - (1 << self.bits)
-        return self.narrow - (1 << self.bits - 1) if self.signed else 0
+        return self.narrow - (self.signed << self.bits - 1)
 
     @property
     def hi(self) -> int:

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor, fx
 
-from .graph import Graph, arguments, schema_arguments, shape
+from .graph import Graph, arguments, layer, schema_arguments, shape
 from .operators import EMBEDDING, LINEAR, MATMULS, PRODUCERS, TRANSPOSED, aten, own
 
 MASKS = "lowbit.masks."
@@ -39,6 +39,12 @@ def weight_of(node: Any) -> fx.Node | None:
             case _:
                 return None
     return node if isinstance(node, fx.Node) and node.op == "get_attr" else None
+
+
+def weight_name(weight: fx.Node, call: fx.Node) -> str:
+    """The dotted name of the parameter behind a weight; of one that is computed from others, that of its layer."""
+    source = weight_of(weight)
+    return f"{layer(call) or call.name}.weight" if source is None else str(source.target)
 
 
 def is_transform(node: fx.Node) -> bool:

@@ -83,6 +83,7 @@ LISTS = (
     | frozenset({aten.max.dim, aten.min.dim})
 )
 """Calls that give several tensors, taken one by one; those that are no indices hold values of the input."""
+PADS = calls("pad", "constant_pad_nd")
 MOVES = (
     calls("permute", "transpose", "t", "numpy_T", "mT", "movedim", "moveaxis", "swapaxes", "swapdims", "roll", "flip")
     | calls("slice", "select", "narrow", "index_select", "gather", "index", "unfold", "im2col", "expand", "expand_as")
@@ -92,7 +93,8 @@ MOVES = (
     | calls("reflection_pad1d", "reflection_pad2d", "reflection_pad3d", "masked_fill")
     | calls("replication_pad1d", "replication_pad2d", "replication_pad3d", "dropout_", "feature_dropout", "dropout")
     | calls("amax", "amin")
-    | calls("pad", "constant_pad_nd", "contiguous", "clone")
+    | calls("contiguous", "clone")
+    | PADS
 )
 """Calls that pick values, put them elsewhere, or stand a constant beside them."""
 JOINS = calls("cat", "concat", "concatenate", "stack", "hstack", "vstack", "maximum", "minimum", "where")

@@ -14,8 +14,8 @@ from torch import fx
 from ..compiler.contract import Exact, Pass
 from ..compiler.edit import Edit
 from ..compiler.facts import weights_on_grid
-from ..compiler.graph import arguments, layer
-from ..compiler.layers import CORRECTIONS, channels, correction_of, factor_of, weight_of
+from ..compiler.graph import arguments, fixed, layer, shape
+from ..compiler.layers import CORRECTIONS, channel_axis, channels, correction_of, factor_of
 from ..compiler.operators import PRODUCERS, aten, own
 from ..compiler.pattern import Call
 from ..compiler.rule import Match, rule
@@ -27,8 +27,8 @@ def _once(match: Match) -> str:
 
 def _plain(match: Match) -> str:
     """A norm behind it would take the mean out again in training, and scale the correction when it is folded."""
-    if weight_of(arguments(match.root)["weight"]) is None:
-        return "its weight is computed from other values"
+    if fixed(shape(match.root)[channel_axis(match.root)]) is None:
+        return "it has as many channels as the batch has samples, or more"
     norms = [reader for reader in match.root.users if reader.target is aten.batch_norm.default]
     return "a batch norm behind it takes the mean out" if norms or _simulates_fold(match.root) else ""
 

@@ -17,7 +17,7 @@ from ..compiler.errors import Broken, UserError
 from ..compiler.facts import inference, weights_frozen, weights_on_grid
 from ..compiler.graph import arguments, origin
 from ..compiler.grid import quantize
-from ..compiler.layers import is_layer, weight_of
+from ..compiler.layers import is_layer, weight_name, weight_of
 from ..compiler.masks.placement import mask_of, masks_behind
 from ..compiler.pattern import Anything, aten, either, own
 from ..compiler.rule import Match, rule
@@ -28,7 +28,16 @@ grid = own.fake_quantize(x=Anything("x"), scale=Anything("scale"))
 
 
 def _is_weight(match: Match) -> str:
-    return "" if weight_of(match.node("x")) is not None else "it is an activation"
+    if weight_of(match.node("x")) is not None:
+        return ""
+    computed = _multiplying(match.root) is not None and match.root in match.graph.constants()
+    return "" if computed else "it is an activation"
+
+
+def _multiplying(node: fx.Node) -> fx.Node | None:
+    """The first layer that multiplies by the node."""
+    readers = (reader for reader in node.users if is_layer(reader))
+    return next((reader for reader in readers if arguments(reader)["weight"] is node), None)
 
 
 def _trained(match: Match) -> str:
@@ -37,7 +46,7 @@ def _trained(match: Match) -> str:
 
 @rule(grid, _is_weight)
 def freeze_weight(match: Match, edit: Edit) -> fx.Node:
-    name = str(weight_of(match.node("x")).target)  # type: ignore[union-attr]
+    name = weight_name(match.node("x"), _multiplying(match.root) or match.root)
     w, scale = match.graph.evaluate(match.node("x")), match.graph.evaluate(match.node("scale"))
     zero, lo, hi, axis, odd = (match.argument(grid, key) for key in ("zero", "lo", "hi", "axis", "odd"))
     codes = quantize(w, scale, zero, lo, hi, axis, odd).to(torch.int32)
@@ -69,9 +78,8 @@ def _is_mask(match: Match) -> str:
 
 
 def _stands_alone(match: Match) -> str:
-    readers = match.root.users
-    weight = any(is_layer(reader) and arguments(reader)["weight"] is match.root for reader in readers)
-    return "it is a weight" if weight or any(weight_of(reader) is not None for reader in readers) else ""
+    weight = any(weight_of(reader) is not None for reader in match.root.users)
+    return "it is a weight" if weight or _multiplying(match.root) is not None else ""
 
 
 @rule(masked, _is_mask, _stands_alone)

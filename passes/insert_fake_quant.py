@@ -7,7 +7,8 @@ A value that only feeds what is computed with it before any rounding gets no gri
 or a bias behind a layer, moves between the two, a clamp such as ReLU behind anything. What only picks or moves values
 (reshapes, slices, padding, maximum pooling, nearest upsampling, dropout) carries the grid of its input, and what
 chooses among several (concatenation, maximum) holds them to one grid, whose scale is one parameter, by the name of
-the first. A grid is unsigned where none of its values can be negative. Weights use one scale a layer (Choi et al.
+the first. A grid is unsigned where none of its values can be negative; without a zero then if others are divided by
+them, where a sum with a number of at most 1e-3 is taken to be positive. Weights use one scale a layer (Choi et al.
 2020) or one for each output channel, on a symmetric narrow grid or on the quantizer's own; a grouped transposed
 convolution, a weight that is read along two axes and the table of an embedding have one scale in any case.
 """
@@ -28,6 +29,7 @@ from ..compiler.edit import Edit
 from ..compiler.facts import weights_on_grid
 from ..compiler.graph import Graph, layer, shape
 from ..compiler.grids.declared import Bits, Integers, declared
+from ..compiler.grids.divisors import divisors
 from ..compiler.grids.edges import ends, fused, nonnegative
 from ..compiler.grids.placement import Known, activations
 from ..compiler.grids.sharing import floating, groups
@@ -84,7 +86,7 @@ def plan(graph: Graph, options: OptionsFor) -> Mapping[str, Edge]:
     sums = [node for node in graph.nodes if node.target in ADDITIONS and _joins_streams(node, constants)]
     streams = _streams(sums, options, together)
     inputs = declared(graph, options("").inputs)
-    known = Known(graph, options, still, together, nonnegative(graph), ends(graph), streams, inputs)
+    known = Known(graph, options, still, together, nonnegative(graph), ends(graph), streams, inputs, divisors(graph))
     ties = [(a, b) for node in sums if options(layer(node)).share_add for a, b in [_terms(node, constants)]]
     edges: dict[str, Edge] = dict(weights(replace(known, constants=constants)))
     for group in groups(graph, alone=set(together.values()), ties=ties):

@@ -63,6 +63,7 @@ CALLS: dict[str, tuple[tuple[int, ...], Callable[[Tensor], Tensor]]] = {
     "pad": ((4, 5, 6), lambda x: F.pad(x, (1, 2, 0, 3))),
     "pad of channels": ((4, 5, 6), lambda x: F.pad(x, (0, 0, 1, 0, 2, 1))),
     "pad with a number": ((4, 5, 6), lambda x: F.pad(F.relu(x), (1, 2), value=0.0)),
+    "pad with a number off the grid": ((4, 5, 6), lambda x: F.pad(x, (1, 2, 0, 1, 1, 0), value=-0.789)),
     "crop": ((4, 5, 6), lambda x: F.pad(x, (-1, 2, -2, 0))),
     "pad of vectors": ((7,), lambda x: F.pad(x, (2, -1))),
     "reflect": ((4, 5, 6), lambda x: F.pad(x, (1, 2, 3, 0), mode="reflect")),
@@ -190,8 +191,11 @@ def test_joins_go_on_from_what_is_joined_already() -> None:
     assert sum(step.op == "concat" for step in compiled.program.steps) == 3
 
 
-def test_a_border_off_the_grid_is_refused() -> None:
+def test_a_border_that_no_grid_has_is_refused() -> None:
+    """But in front of maxima, which it never wins."""
     x = torch.randn(3, 2, 4, 4)
+    layers = {"last": nn.Conv2d(2, 2, 1)}
     with pytest.raises(lowbit.Unsupported, match="pad") as caught:
-        lower(frozen(Parts(lambda m, x: m.last(F.pad(x, (1, 1), value=0.1234)), last=nn.Conv2d(2, 2, 1)), x))
-    assert "it pads with 0.1234, which its grid of step" in caught.value.why
+        lower(frozen(Parts(lambda m, x: m.last(F.pad(x, (1, 1), value=-torch.inf).amax(3, keepdim=True)), **layers), x))
+    assert "it pads with -inf, which no grid has" in caught.value.why
+    agrees(frozen(Parts(lambda m, x: m.last(F.max_pool2d(F.pad(x, (1, 1), value=-torch.inf), 2)), **layers), x), x)

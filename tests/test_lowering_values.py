@@ -56,6 +56,18 @@ def deviation(x: Tensor) -> Tensor:
     return ((x - mean).pow(2).sum(3, keepdim=True).sum(2, keepdim=True) / count).pow(0.5)
 
 
+def attended(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """As in EfficientViT: a column of ones carries the divisor."""
+    found = q @ (k.mT @ F.pad(v, (0, 1), value=1.0))
+    return found[..., :-1] / (found[..., -1:] + 1e-5)
+
+
+def standardized(weight: Tensor) -> Tensor:
+    """As in networks without norms (NFNet), or with group norms (BiT)."""
+    rows = weight.reshape(1, len(weight), -1)
+    return F.batch_norm(rows, None, None, training=True, momentum=0.0).reshape_as(weight)
+
+
 def excited(x: Tensor) -> Tensor:
     return x * F.hardsigmoid(F.adaptive_avg_pool2d(x, 1))
 
@@ -101,6 +113,7 @@ SUMS: Mapping[str, Function] = {
     "every bias": lambda m, x: x + m.every,  # type: ignore[operator]
     "behind a layer": lambda m, x: F.relu(m.conv(x) * (m.channels / 3) + 0.25),  # type: ignore[operator]
     "multiply and add": lambda m, x: torch.addcmul(m.channels.flip(0), m.channels, x),  # type: ignore[operator, union-attr, arg-type]
+    "standardized weight": lambda m, x: F.conv2d(x, standardized(m.conv.weight)),  # type: ignore[operator, union-attr]
     "halved layer": lambda m, x: m.conv(x) * 0.5,  # type: ignore[operator]
 }
 AVERAGES: Mapping[str, Function] = {
@@ -135,6 +148,8 @@ ROWS: Mapping[str, Function] = {
     "matrix": lambda m, x: x @ m.matrix.weight,  # type: ignore[operator, union-attr]
     "quotient of two": lambda m, x: x / (x.abs() + 1),
     "over its sum": lambda m, x: x.relu() / (x.abs().sum(1, keepdim=True) + 1),
+    "signed divisor": lambda m, x: x / (x.sin() + torch.where(x > 0, 0.5, -0.5)),
+    "linear attention": lambda m, x: attended(x.relu(), x.flip(1).relu(), x),
     "limited quotient": lambda m, x: (x / (x.abs() + 0.5)).clamp(-0.5, 0.25),
     "layer norm": lambda m, x: m.rows(x),  # type: ignore[operator]
     "layer norm of all": lambda m, x: F.layer_norm(x, SHAPE, m.every, m.every.flip(0)),  # type: ignore[operator, arg-type]
@@ -221,7 +236,6 @@ def test_sums_over_one_axis_after_another_are_rounded_once() -> None:
 
 
 REFUSED: Mapping[str, tuple[Function, str]] = {
-    "signed divisor": (lambda m, x: x / x.sin(), "it divides by a value that can be negative"),
     "a number off the grid": (lambda m, x: x.masked_fill(x < 0, 0.1234), "it puts in 0.1234, which its grid"),
     "softmax of the batch": (lambda m, x: x.softmax(0), "it goes over the batch"),
     "noise": (lambda m, x: x + torch.rand(x.shape[0], 1, 1, 1), "it draws random numbers in inference"),

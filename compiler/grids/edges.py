@@ -33,7 +33,8 @@ from ..operators import (
     aten,
     own,
 )
-from .sharing import carried, floating, readers
+from .divisors import guards_a_division
+from .sharing import bordered, carried, floating, readers
 
 
 @dataclass(frozen=True)
@@ -151,7 +152,7 @@ def _stays_positive(node: fx.Node, found: Set[fx.Node]) -> bool:
 
     if node.target in NONNEGATIVE:
         return True
-    if sources := carried(node):
+    if sources := carried(node) or bordered(node):
         fill = arguments(node).get("value") if hasattr(node.target, "_schema") else None
         enough = any if node.target is aten.maximum.default else all
         return enough(map(at_least_zero, sources)) and at_least_zero(fill) and _scalars_too(node, at_least_zero)
@@ -164,6 +165,8 @@ def _stays_positive(node: fx.Node, found: Set[fx.Node]) -> bool:
         return at_least_zero(node.all_input_nodes[0])
     if node.target in ADDITIONS | SCALINGS:
         given = arguments(node)
+        if guards_a_division(node):
+            return True
         square = given["self"] is given["other"] and node.target in SCALINGS
         return square or (given.get("alpha", 1) >= 0 and all(at_least_zero(given[key]) for key in ("self", "other")))
     if node.target is aten.pow.Tensor_Scalar:

@@ -34,6 +34,7 @@ class Known:
     """What the planning of each group looks at.
 
     streams: terms and sums of residual streams, and their width.   inputs: values that come as integers.
+    divisors: values that others are divided by, and nothing else.
     """
 
     graph: Graph
@@ -44,6 +45,7 @@ class Known:
     ends: Ends
     streams: Mapping[fx.Node, int]
     inputs: Mapping[fx.Node, Integers]
+    divisors: Set[fx.Node]
 
 
 def activations(known: Known, group: Group) -> Mapping[str, Edge]:
@@ -57,15 +59,16 @@ def activations(known: Known, group: Group) -> Mapping[str, Edge]:
     name = _name(known.graph, members)
     signed = any(node not in known.positive for node in members)
     plain = _bits(known, members)
+    divides = all(node in known.divisors for node in members)
     streams = [known.streams[node] for node in {*members, *group.carriers} if node in known.streams]
     apart = {node: _multiplying(known, node) for node in members}
     chosen = _quantizer(known, members, signed)
     if not streams or all(len(apart[node]) == len(readers(node)) for node in members):
-        return {node.name: _edge(known, chosen, name, node, _grid(node, plain, signed)) for node in members}
-    edge = {node: _edge(known, chosen, name, node, _grid(node, max(streams), signed)) for node in members}
+        return {node.name: _edge(known, chosen, name, node, _grid(node, plain, signed, divides)) for node in members}
+    edge = {node: _edge(known, chosen, name, node, _grid(node, max(streams), signed, divides)) for node in members}
     if max(streams) > plain:
         narrow = {
-            node: _edge(known, chosen, _called("narrow", node), node, _grid(node, plain, signed))
+            node: _edge(known, chosen, _called("narrow", node), node, _grid(node, plain, signed, divides))
             for node in members
             if apart[node]
         }
@@ -73,8 +76,11 @@ def activations(known: Known, group: Group) -> Mapping[str, Edge]:
     return {node.name: edge[node] for node in members}
 
 
-def _grid(node: fx.Node, bits: int, signed: bool) -> Grid:
-    """Raises UserError for 1 bit with a sign, whose integers are -1 and 0."""
+def _grid(node: fx.Node, bits: int, signed: bool, divides: bool) -> Grid:
+    """Without a zero for what divides, unless it can be negative.
+
+    Raises UserError for 1 bit with a sign, whose integers are -1 and 0.
+    """
     if bits == 1 and signed:
         raise UserError(
             "a value that can be negative has no grid of 1 bit",
@@ -82,7 +88,7 @@ def _grid(node: fx.Node, bits: int, signed: bool) -> Grid:
             why="its integers would be -1 and 0",
             fix="give it 2 bits or more, by layer perhaps, or put a ReLU in front",
         )
-    return Grid(bits, signed)
+    return Grid(bits, signed, narrow=divides and not signed and bits > 1)
 
 
 def _needs_grid(known: Known, node: fx.Node) -> bool:

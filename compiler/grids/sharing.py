@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Iterable, Set
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ import torch
 from torch import fx
 
 from ..graph import Graph, arguments
-from ..operators import CARRIERS, JOINS, LISTS, READ_SIZES
+from ..operators import CARRIERS, JOINS, LISTS, PADS, READ_SIZES
 
 
 def floating(node: Any) -> bool:
@@ -44,8 +45,19 @@ def carried(node: fx.Node) -> list[fx.Node]:
         return [taken] if taken.target in LISTS else []
     if node.target in JOINS:
         return [operand for operand in node.all_input_nodes if floating(operand)]
-    if node.target not in CARRIERS:
+    return [] if node.target not in CARRIERS or bordered(node) else _first(node)
+
+
+def bordered(node: fx.Node) -> list[fx.Node]:
+    """What stands inside of a border of one number, which the grid of that need not have; none of other calls."""
+    if node.op != "call_function" or node.target not in PADS or not floating(node):
         return []
+    given = arguments(node)
+    fill = given.get("value") if given.get("mode", "constant") == "constant" else None
+    return _first(node) if fill and math.isfinite(fill) else []
+
+
+def _first(node: fx.Node) -> list[fx.Node]:
     first = node.args[0] if node.args else next(iter(arguments(node).values()))
     return [first] if isinstance(first, fx.Node) and floating(first) else []
 

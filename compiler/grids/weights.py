@@ -10,7 +10,7 @@ from torch import fx
 from ..errors import UserError
 from ..graph import arguments, layer, origin
 from ..grid import Grid
-from ..layers import MASKS, is_transform, weight_of, weights_read
+from ..layers import MASKS, is_transform, weight_name, weight_of, weights_read
 from ..operators import GRIDS, aten
 from ..quantizer import Edge, Quantizer
 from ..quantizing import quantizer
@@ -28,11 +28,7 @@ def weights(known: Known) -> Mapping[str, Edge]:
 
 
 def _weight_edge(known: Known, weight: fx.Node, calls: list[tuple[fx.Node, int | None]]) -> Edge:
-    source = weight_of(weight)
-    if source is None:
-        where = str(layer(calls[0][0]))
-        raise UserError("a weight is computed from other values", where=where, fix="make it a parameter")
-    chosen = known.options(layer(source))
+    chosen = known.options(layer(weight_of(weight) or calls[0][0]))
     axes = {axis for _, axis in calls}
     axis = axes.pop() if chosen.per_channel and len(axes) == 1 else None
     ends = [chosen.first_bits] * any(call in known.ends.first for call, _ in calls)
@@ -44,7 +40,7 @@ def _weight_edge(known: Known, weight: fx.Node, calls: list[tuple[fx.Node, int |
     grid = how.weight_grid(bits)
     _check(weight, how, chosen, grid, calls[0][0])
     scale = how.start(known.graph.evaluate(weight), grid, axis)
-    name = f"{SCALES}.weights.{source.target}"
+    name = f"{SCALES}.weights.{weight_name(weight, calls[0][0])}"
     return Edge(name, scale, grid, how, chosen, axis=axis, owned=True, straight=how.straight)
 
 

@@ -64,11 +64,4 @@ MUTANTS: list[Mutant] = [
         "w.reshape(w.shape[0] // groups, groups, *w.shape[1:]).transpose(1, 2, 0, *range(3, w.ndim + 1))",
         f"{LAYERS}[grouped conv_transpose2d]",
     ),
-    Mutant(
-        "a border off the grid is rounded",
-        "backends/lowering/rules/padding.py",
-        "abs(steps - round(steps)) > abs(steps) * 2**-20",
-        "False",
-        f"{CALLS}::test_a_border_off_the_grid_is_refused",
-    ),
 ]

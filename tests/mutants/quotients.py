@@ -11,7 +11,8 @@ STANDARDIZE, DIVIDING, KERNELS = "backends/fixed/ops/standardize.py", "backends/
 VALUES, WIDE = "tests/test_lowering_values.py", "tests/test_lowering_wide.py"
 ROWS, CHOICES = (f"{VALUES}::test_integers_are_those_of_the_graph[{table}]" for table in ("rows", "choices"))
 NORM, EXACT, WIDENING = (f"backends/lowering/{name}.py" for name in ("rules/norm", "exact", "widening"))
-DEVIATION = "backends/lowering/rules/deviation.py"
+ARITHMETIC, PADDING = "backends/lowering/rules/arithmetic.py", "backends/lowering/rules/padding.py"
+DIVISORS, DEVIATION = "compiler/grids/divisors.py", "backends/lowering/rules/deviation.py"
 EXTREMES, CHOOSING = "backends/lowering/rules/extremes.py", "backends/lowering/rules/choosing.py"
 
 MUTANTS: list[Mutant] = [
@@ -73,6 +74,15 @@ MUTANTS: list[Mutant] = [
     ),
     Mutant("epsilon is forgotten", DIVIDING, " + call.epsilon", "", EDGES),
     Mutant("epsilon stays a real number", "backends/lowering/rows.py", " / float(x.scale[0]) ** 2", "", ROWS),
+    Mutant(
+        "the sign of a divisor is lost", ARITHMETIC, "sign, sign, 2, 0, 1 - 2 * b.zero)", "sign, sign, 0, 0, 1)", ROWS
+    ),
+    Mutant("the magnitude of a divisor keeps its sign", ARITHMETIC, "held(node, magnitude, 0, top)", "b.value", ROWS),
+    Mutant("a border off the grid is rounded to it", PADDING, "if has or not real else None", "", ROWS),
+    Mutant("grids of divisors have a zero", DIVISORS, "            found.add(node)", "            pass", ROWS),
+    Mutant(
+        "a guarded divisor can be negative", DIVISORS, '0 < given["other"] <= SMALL', '0 < given["other"] < 0', ROWS
+    ),
     Mutant(
         "a deviation is of the numbers themselves", DEVIATION, "x.value, total, n, -1)", "x.value, total, n, 0)", ROWS
     ),

@@ -13,6 +13,7 @@ from ....compiler.arrays import Floats
 from ....compiler.operators import calls
 from ..affine import affine
 from ..curves import curve, varying
+from ..exact import combined, held
 from ..lower import Lowering, Node
 from ..products import product
 from ..real import Curve, Lowered, Quotient, Real, Sum
@@ -58,11 +59,19 @@ def _of_two(node: Node) -> Lowered:
 
 
 def _quotient(node: Node, a: Real, b: Real) -> Quotient:
+    """a over b: with the sign of b put into a, where b can be negative."""
     if node.given.get("rounding_mode") is not None:
         raise node.unsupported("it rounds a quotient of two values")
-    if node.builder[b.value].range.lo < b.zero:
-        raise node.unsupported("it divides by a value that can be negative", "divide by its magnitude")
-    return Quotient(a, b)
+    if node.builder[b.value].range.lo >= b.zero:
+        return Quotient(a, b)
+    sign = held(node, b.value, b.zero - 1, b.zero)
+    sign = combined(node, sign, sign, 2, 0, 1 - 2 * b.zero)  # of zero it is 1
+    magnitude = node.step("multiply", b.value, sign, zero_a=b.zero, zero_b=0)
+    turned = product(node, a, Real(sign, np.ones(1)), "multiply", 1)
+    if isinstance(turned, Sum):
+        raise node.unsupported("its dividend has more than 31 bits", "use fewer bits")
+    top = max(1, -node.builder[magnitude].range.lo, node.builder[magnitude].range.hi)
+    return Quotient(turned, Real(held(node, magnitude, 0, top), b.scale, wide=True))
 
 
 def _coefficients(node: Node, name: str) -> tuple[Floats, Floats] | None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from ....compiler.arrays import Integers
 from ....compiler.operators import calls
-from ..affine import channelwise
+from ..affine import affine, channelwise
 from ..exact import combined, difference, held
 from ..lower import Lowering, Node
 from ..moving import cut, taken
@@ -26,6 +26,8 @@ _MAXIMA, _MINIMA = calls("maximum"), calls("minimum")
 def _build(node: Node) -> Lowered:
     names = ("self", "other") if "other" in node.given else ("value", "self")
     values = [node.given[name] for name in names]
+    if all(isinstance(value, (int, float)) for value in values) and isinstance(node.given.get("condition"), Real):
+        return affine(node, node.real("condition"), float(values[0] - values[1]), float(values[1]))
     grid = next((value for value in values if isinstance(value, Real)), None)
     if grid is None or grid.wide or grid.scale.size > 1:
         raise node.unsupported("it chooses among values that lie on no grid")
