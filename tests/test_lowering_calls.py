@@ -63,7 +63,7 @@ CALLS: dict[str, tuple[tuple[int, ...], Callable[[Tensor], Tensor]]] = {
     "pad": ((4, 5, 6), lambda x: F.pad(x, (1, 2, 0, 3))),
     "pad of channels": ((4, 5, 6), lambda x: F.pad(x, (0, 0, 1, 0, 2, 1))),
     "pad with a number": ((4, 5, 6), lambda x: F.pad(F.relu(x), (1, 2), value=0.0)),
-    "pad with a number off the grid": ((4, 5, 6), lambda x: F.pad(x, (1, 2, 0, 1, 1, 0), value=-0.789)),
+    "pad with a number off the grid": ((4, 5, 6), lambda x: F.pad(F.relu(x), (1, 2, 0, 1, 1, 0), value=0.57)),
     "crop": ((4, 5, 6), lambda x: F.pad(x, (-1, 2, -2, 0))),
     "pad of vectors": ((7,), lambda x: F.pad(x, (2, -1))),
     "reflect": ((4, 5, 6), lambda x: F.pad(x, (1, 2, 3, 0), mode="reflect")),

@@ -16,8 +16,8 @@ MUTANTS: list[Mutant] = [
     Mutant(
         "a guard that never refuses",
         "passes/freeze.py",
-        'is not None else "it is an activation"',
-        'is not None or True else ""',
+        'if computed else "it is an activation"',
+        'if computed or True else ""',
         "tests/test_census.py::test_every_guard_refuses[freeze]",
     ),
     Mutant(

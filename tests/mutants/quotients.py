@@ -12,6 +12,7 @@ VALUES, WIDE = "tests/test_lowering_values.py", "tests/test_lowering_wide.py"
 ROWS, CHOICES = (f"{VALUES}::test_integers_are_those_of_the_graph[{table}]" for table in ("rows", "choices"))
 NORM, EXACT, WIDENING = (f"backends/lowering/{name}.py" for name in ("rules/norm", "exact", "widening"))
 ARITHMETIC, PADDING = "backends/lowering/rules/arithmetic.py", "backends/lowering/rules/padding.py"
+BORDERS = "tests/test_lowering_calls.py::test_calls_move_the_exact_integers"
 DIVISORS, DEVIATION = "compiler/grids/divisors.py", "backends/lowering/rules/deviation.py"
 EXTREMES, CHOOSING = "backends/lowering/rules/extremes.py", "backends/lowering/rules/choosing.py"
 
@@ -78,7 +79,7 @@ MUTANTS: list[Mutant] = [
         "the sign of a divisor is lost", ARITHMETIC, "sign, sign, 2, 0, 1 - 2 * b.zero)", "sign, sign, 0, 0, 1)", ROWS
     ),
     Mutant("the magnitude of a divisor keeps its sign", ARITHMETIC, "held(node, magnitude, 0, top)", "b.value", ROWS),
-    Mutant("a border off the grid is rounded to it", PADDING, "if has or not real else None", "", ROWS),
+    Mutant("a border off the grid is rounded to it", PADDING, "if has or not real else None", "", BORDERS),
     Mutant("grids of divisors have a zero", DIVISORS, "            found.add(node)", "            pass", ROWS),
     Mutant(
         "a guarded divisor can be negative", DIVISORS, '0 < given["other"] <= SMALL', '0 < given["other"] < 0', ROWS
