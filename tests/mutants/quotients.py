@@ -79,7 +79,13 @@ MUTANTS: list[Mutant] = [
         "the sign of a divisor is lost", ARITHMETIC, "sign, sign, 2, 0, 1 - 2 * b.zero)", "sign, sign, 0, 0, 1)", ROWS
     ),
     Mutant("the magnitude of a divisor keeps its sign", ARITHMETIC, "held(node, magnitude, 0, top)", "b.value", ROWS),
-    Mutant("a border off the grid is rounded to it", PADDING, "if has or not real else None", "", BORDERS),
+    Mutant(
+        "a border off the grid is doubled",
+        PADDING,
+        '0.0, float(node.given["value"])',
+        '0.0, 2 * float(node.given["value"])',
+        BORDERS,
+    ),
     Mutant("grids of divisors have a zero", DIVISORS, "            found.add(node)", "            pass", ROWS),
     Mutant(
         "a guarded divisor can be negative", DIVISORS, '0 < given["other"] <= SMALL', '0 < given["other"] < 0', ROWS
