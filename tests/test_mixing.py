@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from lowbit.backends.codec import Words
 from lowbit.backends.mixing import form, model, plain, search, settings, stream, tables
 from lowbit.backends.mixing.arithmetic import Encoder
+from lowbit.backends.mixing.decisions import View
 from lowbit.backends.mixing.settings import LITE, MAX, Grid, first
 from lowbit.backends.wire import FileError, varint
 
@@ -19,11 +22,18 @@ def weights(*shape: int) -> Words:
 
 
 @pytest.mark.parametrize(
-    ("shape", "rows", "columns", "kernel"),
-    [((), 1, 1, 1), ((7,), 1, 7, 1), ((5, 7), 5, 7, 1), ((5, 7, 3, 2), 5, 42, 6), ((5, 1, 3), 5, 3, 3)],
+    ("shape", "grid"),
+    [
+        ((), Grid(1, 1, 1, 1)),
+        ((7,), Grid(1, 7, 1, 1)),
+        ((5, 7), Grid(5, 7, 1, 1)),
+        ((5, 7, 3, 2), Grid(5, 42, 6, 2)),
+        ((5, 1, 3), Grid(5, 3, 3, 3)),
+        ((5, 2, 4, 1), Grid(5, 8, 4, 4)),
+    ],
 )
-def test_a_shape_is_rows_of_channels(shape: tuple[int, ...], rows: int, columns: int, kernel: int) -> None:
-    assert Grid.of(shape) == Grid(rows, columns, kernel)
+def test_a_shape_is_rows_of_channels(shape: tuple[int, ...], grid: Grid) -> None:
+    assert Grid.of(shape) == grid
 
 
 @pytest.mark.parametrize(("shape", "count"), [((9, 10), 2), ((16, 4), 1), ((2, 500), 2), ((100, 1), 2), ((1, 200), 1)])
@@ -39,7 +49,7 @@ def test_a_large_tensor_is_cut_into_even_runs_of_rows(
 
 @pytest.mark.parametrize("level", [LITE, MAX])
 def test_stripes_are_coded_as_if_alone(level: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    values, grid = weights(40, 4, 3), Grid(10, 12, 3)
+    values, grid = weights(40, 4, 3), Grid(10, 12, 3, 3)
     monkeypatch.setattr(settings, "STRIPE", 150)
     data = stream.encode(values, level)
     chosen = search.settings_of(values.reshape(-1), Grid.of(values.shape), 0)
@@ -80,12 +90,21 @@ def test_logit_and_logistic_are_inverse_and_rise() -> None:
 @pytest.mark.parametrize("end", [2**18, -(2**18)])
 def test_a_weight_never_leaves_its_bounds(end: int) -> None:
     """Two estimates that contradict each other: a 1 pulls the weight of one past the bound."""
-    mixer = model.Model(LITE, first(np.array([3]), 0), Grid(1, 1, 1), Encoder())
+    mixer = model.Model(LITE, first(np.array([3]), 0), Grid(1, 1, 1, 1), Encoder())
     mixer._p[:2] = [2**22 - 1, 0]
-    weights = [end, end, 0, 0, 0]
-    mixer._mixed(range(4), weights, 1)
+    weights = [end, end, 0, 0, 0, 0]
+    mixer._mixed(View(list(range(4)), []), weights, 1)
     assert max(map(abs, weights)) == 2**18
     assert min(map(abs, weights[:2])) < 2**18
+
+
+@pytest.mark.parametrize(("interface", "used"), [(form.INTERFACE, True), (1, False), (None, False)])
+def test_an_extension_of_other_sources_is_not_used(
+    interface: int | None, used: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = SimpleNamespace(INTERFACE=interface) if interface else SimpleNamespace()
+    monkeypatch.setattr(form.importlib, "import_module", lambda name: found)
+    assert (form._compiled() is found) == used
 
 
 def test_without_the_extension_the_bytes_are_the_same_and_slowness_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from dataclasses import astuple
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lowbit.backends.codec import Words
 from lowbit.backends.mixing import form, plain
-from lowbit.backends.mixing.settings import LITE, MAX, Grid, Settings, first
+from lowbit.backends.mixing.settings import LITE, MAX, OLDER_LITE, OLDER_MAX, Grid, Settings, first
 from programs import laws
 
 NATIVE = Path(form.__file__).parent / "native"
@@ -20,11 +21,13 @@ COMPILER = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
 HARNESS = Path(__file__).parent / "native" / "decode.c"
 STRICT = ["-std=c99", "-pedantic", "-Wall", "-Wextra", "-Werror", "-O1"]
 
-every_level = pytest.mark.parametrize("level", [LITE, MAX])
+every_level = pytest.mark.parametrize("level", [LITE, MAX, OLDER_LITE, OLDER_MAX])
 compiled = pytest.mark.skipif(form.NATIVE is None, reason="the extension was not compiled at installation")
 compiles = pytest.mark.skipif(COMPILER is None, reason="there is no C compiler")
 
-shapes = st.tuples(st.integers(1, 5), st.integers(1, 7), st.integers(1, 4)).map(lambda s: s if s[2] > 1 else s[:2])
+shapes = st.tuples(st.integers(1, 5), st.integers(1, 7), st.integers(1, 4), st.integers(1, 3)).map(
+    lambda s: s if s[3] > 1 else s[: 2 + (s[2] > 1)]
+)
 choices = st.tuples(*[st.integers(0, 1)] * 2, *[st.integers(0, 3)] * 2, st.integers(0, 31), st.integers(0, 7))
 
 
@@ -44,7 +47,7 @@ def settings_of(values: Words, chosen: tuple[int, ...]) -> Settings:
 
 @compiled
 @every_level
-@laws(60)
+@laws(40)
 @given(shape=shapes, seed=st.integers(0, 999), reach=st.integers(1, 25), chosen=choices)
 def test_both_forms_write_the_same_bytes(
     level: int, shape: tuple[int, ...], seed: int, reach: int, chosen: tuple[int, ...]
@@ -61,7 +64,7 @@ def test_both_forms_write_the_same_bytes(
 
 @compiled
 @every_level
-@laws(60)
+@laws(40)
 @given(shape=shapes, data=st.binary(max_size=40), most=st.integers(1, 36), chosen=choices)
 def test_both_forms_read_any_bytes_alike(
     level: int, shape: tuple[int, ...], data: bytes, most: int, chosen: tuple[int, ...]
@@ -82,8 +85,8 @@ def test_both_forms_read_any_bytes_alike(
 def test_the_extension_refuses_what_it_cannot_hold(settings: bytes) -> None:
     values = np.zeros(6, dtype=np.int64)
     with pytest.raises(ValueError, match="not legal"):
-        form.NATIVE.decode(b"", LITE, settings, 2, 3, 1, values)
-    for sizes in ((2, 4, 1), (2**32 - 1, 2**32 - 1, 1), (6, 0, 1), (2, 3, 0)):
+        form.NATIVE.decode(b"", LITE, settings, 2, 3, 1, 1, values)
+    for sizes in ((2, 4, 1, 1), (2**32 - 1, 2**32 - 1, 1, 1), (6, 0, 1, 1), (2, 3, 0, 1), (2, 3, 2, 1), (2, 3, 1, 0)):
         with pytest.raises(ValueError, match="not legal"):
             form.NATIVE.decode(b"", LITE, b"\0\1\0", *sizes, values)
 
@@ -94,13 +97,13 @@ def test_the_extension_refuses_what_it_cannot_hold(settings: bytes) -> None:
 def test_the_decoder_alone_is_strict_c99_and_reads_what_python_wrote(
     tmp_path: Path, level: int, number: str, reach: int
 ) -> None:
-    shape = (70, 9, 4) if reach % 2 else (70, 30)
+    shape = (70, 9, 2, 2) if reach % 2 else (70, 30)
     values, grid = drawn(shape, reach, reach), Grid.of(shape)
     settings = settings_of(values, (1, 1, 1, 1, 20, 2))
     data = plain.encode(values, level, settings, grid)
     built = [str(COMPILER), *STRICT, f"-DCM_INT={number}", f"-I{NATIVE}", str(HARNESS), str(NATIVE / "cm.c")]
     subprocess.run([*built, "-o", str(tmp_path / "decode")], check=True)
-    numbers = [level, *settings.write(), grid.rows, grid.columns, grid.kernel]
+    numbers = [level, *settings.write(), *astuple(grid)]
     told = subprocess.run([tmp_path / "decode", *map(str, numbers)], input=data, capture_output=True, check=True).stdout
     assert np.array_equal(np.array(told.split(), dtype=np.int64), values)
     damaged = subprocess.run([tmp_path / "decode", *map(str, numbers)], input=data + b"\0", capture_output=True)
@@ -112,6 +115,6 @@ def test_the_decoder_refuses_integers_that_do_not_fit(tmp_path: Path) -> None:
     built = [str(COMPILER), *STRICT, "-DCM_INT=int8_t", f"-I{NATIVE}", str(HARNESS), str(NATIVE / "cm.c")]
     subprocess.run([*built, "-o", str(tmp_path / "decode")], check=True)
     for most, code in ((18, 0), (19, 2), (37, 2), (0, 2)):
-        numbers = ["4", "0", str(most), "20", "1", "1", "1"]
+        numbers = ["3", "0", str(most), "20", "1", "1", "1", "1"]
         done = subprocess.run([tmp_path / "decode", *numbers], input=b"", capture_output=True)
         assert (done.returncode == 2) == (code == 2)

@@ -1,4 +1,4 @@
-"""Context mixing, four contexts: the smallest for weights. Decoded row by row in a few kilobytes of memory.
+"""Context mixing, three contexts: the smallest for weights. Decoded row by row in a few kilobytes of memory.
 
 settings     3 or 4 bytes and the lengths of the stripes, as `backends/mixing/settings.py` writes them
 stripes      each a number between 0 and 1 of the range coder in `backends/mixing/arithmetic.py`, of the decisions that
@@ -13,7 +13,7 @@ from ..codec import Codec
 from ..mixing import settings, stream
 
 CODEC = Codec(
-    code=3,
+    code=5,
     encode=functools.partial(stream.encode, level=settings.LITE),
     decode=functools.partial(stream.decode, level=settings.LITE),
 )

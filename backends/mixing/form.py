@@ -7,6 +7,7 @@ import os
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import astuple
 from typing import Any, TypeVar
 
 from ..codec import Words
@@ -18,21 +19,26 @@ SLOW = 2**19
 """Integers that plain Python takes a quarter of a minute and more for."""
 
 
+INTERFACE = 2
+"""What `_native` must be: one that was compiled from other sources would take other arguments and write other bytes."""
+
+
 def _compiled() -> Any:
     try:
-        return importlib.import_module(f"{__package__}._native")
+        found = importlib.import_module(f"{__package__}._native")
     except ImportError:  # there was no compiler at installation
         return None
+    return found if getattr(found, "INTERFACE", None) == INTERFACE else None
 
 
 NATIVE = _compiled()
 
 
 def encode(values: Words, level: int, settings: Settings, grid: Grid) -> bytes:
-    """The bytes of one stripe.   values: its integers less the centre, row by row.   level: LITE or MAX."""
+    """The bytes of one stripe.   values: its integers less the centre, row by row.   level: one of `settings`."""
     if NATIVE is None:
         return plain.encode(values, level, settings, grid)
-    data: bytes = NATIVE.encode(values, level, settings.write()[:3], grid.rows, grid.columns, grid.kernel)
+    data: bytes = NATIVE.encode(values, level, settings.write()[:3], *astuple(grid))
     return data
 
 
@@ -40,7 +46,7 @@ def decode(data: bytes | memoryview, level: int, settings: Settings, grid: Grid,
     """Put the integers of one stripe into `out`; return whether the bytes are those that an encoder writes."""
     if NATIVE is None:
         return plain.decode(data, level, settings, grid, out)
-    return bool(NATIVE.decode(data, level, settings.write()[:3], grid.rows, grid.columns, grid.kernel, out))
+    return bool(NATIVE.decode(data, level, settings.write()[:3], *astuple(grid), out))
 
 
 def warn(size: int) -> None:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from ..codec import Words
-from .arithmetic import Decoder, Encoder
+from .arithmetic import Coder, Decoder, Encoder
 from .model import Model
-from .settings import Grid, Settings
+from .older import Older
+from .settings import LITE, MAX, Grid, Settings
 
 
 def encode(values: Words, level: int, settings: Settings, grid: Grid) -> bytes:
     """See `form.encode`."""
     coder = Encoder()
-    model, up, up2 = Model(level, settings, grid, coder), [0] * grid.columns, [0] * grid.columns
+    model, up, up2 = _model(level, settings, grid, coder), [0] * grid.columns, [0] * grid.columns
     for row in values.reshape(grid.rows, grid.columns).tolist():
         model.row(row, up, up2)
         up, up2 = row, up
@@ -21,10 +22,14 @@ def encode(values: Words, level: int, settings: Settings, grid: Grid) -> bytes:
 def decode(data: bytes | memoryview, level: int, settings: Settings, grid: Grid, out: Words) -> bool:
     """See `form.decode`."""
     coder = Decoder(data)
-    model, up, up2 = Model(level, settings, grid, coder), [0] * grid.columns, [0] * grid.columns
+    model, up, up2 = _model(level, settings, grid, coder), [0] * grid.columns, [0] * grid.columns
     for start in range(0, out.size, grid.columns):
         row = [0] * grid.columns
         model.row(row, up, up2)
         out[start : start + grid.columns] = row
         up, up2 = row, up
     return coder.finished()
+
+
+def _model(level: int, settings: Settings, grid: Grid, coder: Coder) -> Model | Older:
+    return (Model if level in (LITE, MAX) else Older)(level, settings, grid, coder)

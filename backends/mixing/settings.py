@@ -27,27 +27,32 @@ BITS = 25
 """The bits of the greatest magnitude that can be written."""
 FAR = 2**62
 """Centres are nearer to 0."""
-LITE, MAX = 4, 7
-"""The levels, by how many contexts a decision has."""
+LITE, MAX, OLDER_LITE, OLDER_MAX = 3, 6, 4, 7
+"""The levels, by how many contexts a decision has; the older two are those of files of before."""
 STRIPE = 2**20
 """Words from which a tensor is cut into stripes of rows."""
-RATES, MEMORIES = (2, 4, 7, 12), (1000, 250, 60, 20)
-"""How fast the mixing weights move; how many bits an estimate remembers."""
+RATES, OLDER_RATES, MEMORIES = (1, 3, 6, 12), (2, 4, 7, 12), (1000, 250, 60, 20)
+"""How fast the mixing weights move, now and at the older levels; how many bits an estimate remembers."""
 
 
 @dataclass(frozen=True)
 class Grid:
-    """A tensor as the model sees it: rows of columns, where `kernel` neighbouring columns belong to one channel."""
+    """A tensor as the model sees it: rows of columns, where `kernel` neighbouring columns belong to one channel.
+
+    line: how many of those make a line of the kernel; all, where it has none.
+    """
 
     rows: int
     columns: int
     kernel: int
+    line: int
 
     @staticmethod
     def of(shape: Sequence[int]) -> Grid:
         """The first axis is the rows, the second the channels, the others the kernel; a vector is one row."""
-        rows = shape[0] if len(shape) > 1 else 1
-        return Grid(rows, math.prod(shape) // max(rows, 1), math.prod(shape[2:]))
+        rows, kernel = shape[0] if len(shape) > 1 else 1, math.prod(shape[2:])
+        line = shape[-1] if len(shape) > 3 and shape[-1] > 1 else kernel
+        return Grid(rows, math.prod(shape) // max(rows, 1), kernel, line)
 
     def stripes(self) -> list[Grid]:
         """Runs of whole rows, as even as can be, of about STRIPE integers; each is coded as if it were alone."""

@@ -1,4 +1,4 @@
-"""A tensor's integers as the bytes of `cm` or `cm_max`, and back: settings, then stripes of rows, each for itself."""
+"""A tensor's integers as the bytes of a codec of context mixing, and back: settings, then stripes of rows."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from .settings import BITS, Grid
 
 
 def encode(values: Words, level: int) -> bytes:
-    """The stream of a tensor in its shape.   level: LITE or MAX. Raises Unsupported where there is none."""
+    """The stream of a tensor in its shape.   level: one of `settings`. Raises Unsupported where there is none."""
     centred, centre = _centred(values.reshape(-1))
     grid = Grid.of(values.shape)
     form.warn(values.size)
-    chosen, stripes = search.settings_of(centred, grid, centre), grid.stripes()
+    chosen, stripes = search.settings_of(centred, grid, centre, level), grid.stripes()
     pieces = _split(centred, stripes)
     streams = form.each(lambda at: form.encode(pieces[at], level, chosen, stripes[at]), len(stripes))
     return b"".join([chosen.write(), *(varint(len(stream)) for stream in streams[:-1]), *streams])

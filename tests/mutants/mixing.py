@@ -3,6 +3,7 @@
 from mutant import Mutant
 
 MODEL, CODER = "backends/mixing/model.py", "backends/mixing/arithmetic.py"
+DECISIONS, NATIVE_C = "backends/mixing/decisions.py", "backends/mixing/native/cm.c"
 LAWS, MIXING, NATIVE = "tests/test_codec_laws.py", "tests/test_mixing.py", "tests/test_native.py"
 ALONE = f"{NATIVE}::test_the_decoder_alone_is_strict_c99_and_reads_what_python_wrote"
 
@@ -29,27 +30,31 @@ MUTANTS: list[Mutant] = [
         ":",
         f"{LAWS}::test_nothing_is_left_over_and_nothing_may_lack",
     ),
-    Mutant("row above ignored", MODEL, "min(abs(up[column]), 3), min(abs(spot.a), 3)", "0, min(abs(spot.a), 3)", ALONE),
+    Mutant("row above ignored", MODEL, "min(abs(spot.a), 3), min(abs(spot.up), 3)", "min(abs(spot.a), 3), 0", ALONE),
     Mutant(
-        "weights unbounded", MODEL, "CLAMP = 2**18", "CLAMP = 2**30", f"{MIXING}::test_a_weight_never_leaves_its_bounds"
+        "weights unbounded",
+        DECISIONS,
+        "CLAMP = 2**18",
+        "CLAMP = 2**30",
+        f"{MIXING}::test_a_weight_never_leaves_its_bounds",
     ),
     Mutant(
         "columns forgotten",
         MODEL,
-        "        self._seen[column] = seen + (seen < _COLUMN)",
-        "        self._seen[column] = seen",
+        "        self.seen[index] = seen + (seen < MEMORY)",
+        "        self.seen[index] = seen",
         ALONE,
     ),
     Mutant(
         "weights learn backwards",
-        MODEL,
-        "error = ((bit << 16) - bit - p) * self._rate >> 4",
-        "error = -((bit << 16) - bit - p) * self._rate >> 4",
+        DECISIONS,
+        "error = ((bit << 16) - bit - p) * self._pace(weights) >> 8",
+        "error = -((bit << 16) - bit - p) * self._pace(weights) >> 8",
         f"{LAWS}::test_context_mixing_sees_what_frequencies_do_not",
     ),
     Mutant(
         "third bits share an estimate",
-        MODEL,
+        DECISIONS,
         "self._estimated(self._thirds + extra, bit, self._memory)",
         "self._estimated(self._thirds, bit, self._memory)",
         ALONE,
@@ -57,8 +62,8 @@ MUTANTS: list[Mutant] = [
     Mutant(
         "kernel is the whole channel",
         "backends/mixing/settings.py",
-        "math.prod(shape[2:])",
-        "math.prod(shape[1:])",
+        "1, math.prod(shape[2:])",
+        "1, math.prod(shape[1:])",
         f"{MIXING}::test_a_shape_is_rows_of_channels",
     ),
     Mutant(
@@ -92,19 +97,30 @@ MUTANTS: list[Mutant] = [
     Mutant(
         "cm_max reuses a number",
         "backends/codecs/cm_max.py",
-        "code=4,",
-        "code=5,",
+        "code=6,",
+        "code=7,",
         f"{LAWS}::test_numbers_never_change",
     ),
     Mutant(
         "C: rows two above",
         "backends/mixing/native/cm.c",
-        "4 * lesser(size_of(up2[column]), 3)",
-        "4 * lesser(size_of(up[column]), 3)",
+        "4 * at_most(at->up2, 3)",
+        "4 * at_most(at->up, 3)",
         ALONE,
     ),
-    Mutant("C: energy of a column", "backends/mixing/native/cm.c", "(seen < 64)", "(seen < 63)", ALONE),
-    Mutant("C: rounding of a weight", "backends/mixing/native/cm.c", "+ 8192) >> 14", "+ 8191) >> 14", ALONE),
+    Mutant("C: energy of a column", "backends/mixing/native/cm.c", "(seen < most)", "(seen < most - 1)", ALONE),
+    Mutant("C: rounding of a weight", "backends/mixing/native/cm.c", "inputs[i] * error + 8192", "inputs[i] * error + 8191", ALONE),
+    Mutant("a row remembers the one before", MODEL, "        self._anew()\n", "", ALONE),
+    Mutant("weights never slow down", MODEL, "weights[-1] = min(seen + 1, _SEEN)", "weights[-1] = 0", ALONE),
+    Mutant("a line of the kernel as long as the kernel", MODEL, ">= grid.line", ">= grid.kernel", ALONE),
+    Mutant("C: channels are not heard", NATIVE_C, "hear(s->channels + at->channel, loud, 250);", ";", ALONE),
+    Mutant(
+        "what is no longer written is",
+        "backends/codec.py",
+        "names_by_code().values() if codecs()[name].written]",
+        "names_by_code().values()]",
+        "tests/test_codec_laws.py::test_what_is_only_read_is_not_written",
+    ),
     Mutant("C: trailing zeros pass", "backends/mixing/native/cm.c", "if (s->size > s->at || ", "if (0 && ", ALONE),
     Mutant(
         "C: settings too wide for int8",

@@ -1,4 +1,4 @@
-/* Encoder of the codecs `cm` and `cm_max`: the decoder's model, with a writer of bits in place of its reader. */
+/* Encoder of context mixing: the decoder's model, with a writer of bits in place of its reader. */
 #include "cm.h"
 
 #define CM_ENCODER
@@ -37,11 +37,11 @@ static int cm_put(cm_state *s, uint32_t p, int bit)
 }
 
 /* Begin a stripe that is written to `out`; memory as for cm_begin. */
-static int cm_begin_encoding(cm_state *s, int level, const uint8_t settings[3], uint32_t columns, uint32_t kernel,
-                             uint32_t *memory, uint8_t *out, size_t size)
+static int cm_begin_encoding(cm_state *s, int level, const uint8_t settings[3], const cm_grid *grid, uint32_t *memory,
+                             uint8_t *out, size_t size)
 {
-    if (!kernel || !cm_words(level, settings, columns)) return 0;
-    cm_reset(s, level, settings, columns, kernel, memory);
+    if (!cm_words(level, settings, grid->columns, grid->kernel) || !grid->line) return 0;
+    cm_reset(s, level, settings, grid, memory);
     s->out = out;
     s->size = size;
     s->at = 0;
@@ -50,10 +50,9 @@ static int cm_begin_encoding(cm_state *s, int level, const uint8_t settings[3], 
     return 1;
 }
 
-static void cm_encode_row(cm_state *s, cm_int *row, const cm_int *up, const cm_int *up2)
+CM_CLONES static void cm_encode_row(cm_state *s, cm_int *row, const cm_int *up, const cm_int *up2)
 {
-    if (s->level == CM_LITE) code_row(s, row, up, up2, CM_LITE, 1);
-    else code_row(s, row, up, up2, CM_MAX, 1);
+    EACH_LEVEL(s, row, up, up2, 1);
 }
 
 /* The number of bytes; more than fit, if it is above `size`. */

@@ -10,7 +10,8 @@
 #include <stdlib.h>
 
 typedef struct {
-    uint32_t rows, columns, kernel;
+    uint32_t rows;
+    cm_grid grid;
     int level;
     const uint8_t *settings;
     uint32_t *memory;
@@ -20,13 +21,13 @@ typedef struct {
 /* Takes memory for a stripe; sets an error and returns 0 if it cannot. */
 static int begin(job *j, Py_ssize_t settings_size, Py_ssize_t integers)
 {
-    const size_t words = settings_size == 3 ? cm_words(j->level, j->settings, j->columns) : 0;
-    if (!words || !j->columns || !j->kernel || (uint64_t)integers != (uint64_t)j->rows * j->columns) {
+    const size_t words = settings_size == 3 ? cm_words(j->level, j->settings, j->grid.columns, j->grid.kernel) : 0;
+    if (!words || !j->grid.columns || !j->grid.line || (uint64_t)integers != (uint64_t)j->rows * j->grid.columns) {
         PyErr_SetString(PyExc_ValueError, "the settings or the sizes are not legal");
         return 0;
     }
     j->memory = malloc(words * sizeof *j->memory);
-    j->zeros = calloc(j->columns, sizeof *j->zeros);
+    j->zeros = calloc(j->grid.columns, sizeof *j->zeros);
     if (j->memory && j->zeros) return 1;
     free(j->memory);
     free(j->zeros);
@@ -46,7 +47,7 @@ static void each_row(cm_state *s, const job *j, cm_int *values, row_function *co
 {
     const cm_int *up = j->zeros, *up2 = j->zeros;
     uint32_t row;
-    for (row = 0; row < j->rows; row++, values += j->columns) {
+    for (row = 0; row < j->rows; row++, values += j->grid.columns) {
         code(s, values, up, up2);
         up2 = up;
         up = values;
@@ -57,7 +58,7 @@ static void each_row(cm_state *s, const job *j, cm_int *values, row_function *co
 static size_t encode_into(const job *j, cm_int *values, uint8_t *out, size_t size)
 {
     cm_state s;
-    cm_begin_encoding(&s, j->level, j->settings, j->columns, j->kernel, j->memory, out, size);
+    cm_begin_encoding(&s, j->level, j->settings, &j->grid, j->memory, out, size);
     each_row(&s, j, values, cm_encode_row);
     return cm_end_encoding(&s);
 }
@@ -65,19 +66,20 @@ static size_t encode_into(const job *j, cm_int *values, uint8_t *out, size_t siz
 static int decode_from(const job *j, cm_int *values, const uint8_t *data, size_t size)
 {
     cm_state s;
-    cm_begin(&s, j->level, j->settings, j->columns, j->kernel, j->memory, data, size);
+    cm_begin(&s, j->level, j->settings, &j->grid, j->memory, data, size);
     each_row(&s, j, values, cm_row);
     return cm_end(&s);
 }
 
-/* encode(values, level, settings, rows, columns, kernel) -> bytes */
+/* encode(values, level, settings, rows, columns, kernel, line) -> bytes */
 static PyObject *encode(PyObject *module, PyObject *arguments)
 {
     job j;
     Py_buffer values, settings;
     PyObject *result = NULL;
     (void)module;
-    if (!PyArg_ParseTuple(arguments, "y*iy*III", &values, &j.level, &settings, &j.rows, &j.columns, &j.kernel))
+    if (!PyArg_ParseTuple(arguments, "y*iy*IIII", &values, &j.level, &settings, &j.rows, &j.grid.columns,
+                          &j.grid.kernel, &j.grid.line))
         return NULL;
     j.settings = settings.buf;
     if (begin(&j, settings.len, values.len / (Py_ssize_t)sizeof(cm_int))) {
@@ -101,14 +103,15 @@ static PyObject *encode(PyObject *module, PyObject *arguments)
     return result;
 }
 
-/* decode(data, level, settings, rows, columns, kernel, out) -> bool */
+/* decode(data, level, settings, rows, columns, kernel, line, out) -> bool */
 static PyObject *decode(PyObject *module, PyObject *arguments)
 {
     job j;
     Py_buffer data, settings, out;
     PyObject *result = NULL;
     (void)module;
-    if (!PyArg_ParseTuple(arguments, "y*iy*IIIw*", &data, &j.level, &settings, &j.rows, &j.columns, &j.kernel, &out))
+    if (!PyArg_ParseTuple(arguments, "y*iy*IIIIw*", &data, &j.level, &settings, &j.rows, &j.grid.columns,
+                          &j.grid.kernel, &j.grid.line, &out))
         return NULL;
     j.settings = settings.buf;
     if (begin(&j, settings.len, out.len / (Py_ssize_t)sizeof(cm_int))) {
@@ -132,6 +135,8 @@ static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, "_native", NULL, 
 
 PyMODINIT_FUNC PyInit__native(void)
 {
+    PyObject *module = PyModule_Create(&definition);
     cm_tables();
-    return PyModule_Create(&definition);
+    if (module && PyModule_AddIntConstant(module, "INTERFACE", 2)) Py_CLEAR(module); /* form.py asks for it */
+    return module;
 }
