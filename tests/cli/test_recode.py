@@ -17,7 +17,7 @@ def used(path: str) -> set[str]:
 
 def test_recode_changes_the_bytes_and_not_the_program(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     program = blob.load("n.lowbit")
-    for coder in codecs():
+    for coder in (name for name, codec in codecs().items() if codec.written):
         assert main(["recode", "n.lowbit", "--coder", coder, "-o", "m.lowbit"]) == 0
         assert (here / "m.lowbit").read_bytes() == blob.dumps(program, coder)
         assert blob.dumps(blob.load("m.lowbit")) == blob.dumps(program)
