@@ -21,7 +21,6 @@ import importlib
 import itertools
 import json
 import lzma
-import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -227,18 +226,27 @@ def rows(folder: Path) -> Iterator[tuple[str, dict[str, float]]]:
 
 
 def table(found: Mapping[str, Mapping[str, float]]) -> Iterator[str]:
-    """Markdown: bits a weight, then each coder's bytes in units of the reference's."""
-    names = [name for name in next(iter(found.values())) if name != "weights"]
+    """Markdown: each coder that every row has, its bytes in units of the reference's."""
+    names = [name for name in next(iter(found.values())) if all(name in sizes for sizes in found.values())]
     unit = "NNCodec" if "NNCodec" in names else "H0"
-    yield f"| model | bits | zeros | bytes of {unit} | " + " | ".join(name for name in names if name != unit) + " |"
-    yield "| --- " * (3 + len(names)) + "|"
+    others = [name for name in names if name not in ("weights", unit)]
+    yield f"| model | bits | zeros | bytes of {unit} | " + " | ".join(others) + " |"
+    yield "| --- " * (4 + len(others)) + "|"
+    ratios = {row: np.array([sizes[name] / sizes[unit] for name in others]) for row, sizes in found.items()}
     for row, sizes in found.items():
-        ratios = [f"{sizes[name] / sizes[unit]:.3f}" for name in names if name != unit]
-        yield f"| {row} | {sizes[unit]:,.0f} | " + " | ".join(ratios) + " |"
-    ratios = [np.array([sizes[name] / sizes[unit] for sizes in found.values()]) for name in names if name != unit]
-    yield "| geometric mean | | | | " + " | ".join(f"{math.exp(np.log(r).mean()):.3f}" for r in ratios) + " |"
-    yield "| least and greatest | | | | " + " | ".join(f"{r.min():.3f}, {r.max():.3f}" for r in ratios) + " |"
-    yield f"| smaller than {unit} | | | | " + " | ".join(f"{(r < 1).mean():.0%}" for r in ratios) + " |"
+        yield f"| {row} | {sizes[unit]:,.0f} | " + " | ".join(f"{ratio:.3f}" for ratio in ratios[row]) + " |"
+    for model in dict.fromkeys(row.split(" | ")[0] for row in found):
+        yield _mean(f"{model}, geometric mean", [r for row, r in ratios.items() if row.split(" | ")[0] == model])
+    every = np.array(list(ratios.values()))
+    yield _mean("geometric mean", list(every))
+    ends = zip(every.min(axis=0), every.max(axis=0), strict=True)
+    yield "| least and greatest | | | | " + " | ".join(f"{least:.3f}, {most:.3f}" for least, most in ends) + " |"
+    yield f"| smaller than {unit} | | | | " + " | ".join(f"{share:.0%}" for share in (every < 1).mean(axis=0)) + " |"
+
+
+def _mean(title: str, ratios: list[NDArray[np.float64]]) -> str:
+    means = np.exp(np.log(np.array(ratios)).mean(axis=0))
+    return f"| {title} | | {len(ratios)} rows | | " + " | ".join(f"{mean:.3f}" for mean in means) + " |"
 
 
 def speed(weights: list[Floats], size: int = 2**20) -> Iterator[str]:

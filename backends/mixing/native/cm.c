@@ -36,7 +36,7 @@ static const uint16_t STARTS[4][8] = {{0, 1, 65, 129, 0, 0, 0, 0},
 
 /* A level is the number of its contexts. Those of files of before have no terms besides. */
 #define OLDER(count) (CM_OLDER && ((count) == CM_OLDER_LITE || (count) == CM_OLDER_MAX))
-#define FULL(count) ((count) == CM_MAX || (CM_OLDER && (count) == CM_OLDER_MAX))
+#define FULL(count) ((CM_LARGE && (count) == CM_MAX) || (CM_OLDER && (count) == CM_OLDER_MAX))
 #define CONTEXTS(count) STARTS[2 * OLDER(count) + FULL(count)]
 #define BETWEEN(count) (OLDER(count) ? SIGNS : 0u) /* estimates of signs */
 /* Terms of a decision, the constant one included; with tables a whole vector, of which the rest are zeros. */
@@ -441,7 +441,7 @@ CM_INLINE void code_row(cm_state *s, cm_int *row, const cm_int *up, const cm_int
 #define EACH_LEVEL(s, row, up, up2, encoding)                                                              \
     do {                                                                                                   \
         if ((s)->level == CM_LITE) code_row(s, row, up, up2, CM_LITE, encoding);                           \
-        else if ((s)->level == CM_MAX) code_row(s, row, up, up2, CM_MAX, encoding);                        \
+        else if (CM_LARGE && (s)->level == CM_MAX) code_row(s, row, up, up2, CM_MAX, encoding);                        \
         else if (CM_OLDER && (s)->level == CM_OLDER_LITE) code_row(s, row, up, up2, CM_OLDER_LITE, encoding); \
         else if (CM_OLDER) code_row(s, row, up, up2, CM_OLDER_MAX, encoding);                              \
     } while (0)
@@ -455,7 +455,7 @@ CM_CLONES void cm_row(cm_state *s, cm_int *row, const cm_int *up, const cm_int *
 
 static int cm_level(int level)
 {
-    return level == CM_LITE || level == CM_MAX || OLDER(level);
+    return level == CM_LITE || (CM_LARGE && level == CM_MAX) || OLDER(level);
 }
 
 size_t cm_words(int level, const uint8_t settings[3], uint32_t columns, uint32_t kernel)

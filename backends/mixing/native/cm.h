@@ -24,6 +24,9 @@ typedef CM_INT cm_int;
 #ifndef CM_OLDER
 #define CM_OLDER 1 /* 0 leaves out the codecs 3 and 4, which nothing writes any more */
 #endif
+#ifndef CM_LARGE
+#define CM_LARGE 1 /* 0 leaves out the codec 6, which takes more memory than small processors have */
+#endif
 
 enum { CM_LITE = 3, CM_MAX = 6, CM_OLDER_LITE = 4, CM_OLDER_MAX = 7 }; /* of the codecs 5, 6, 3 and 4 */
 
