@@ -27,18 +27,24 @@ from .fixed.window import Window
 from .stepwise import Kernel, KernelMaker
 
 SINGLE = Range(-(2**24), 2**24)
+DOUBLE = 2**53
 COLUMN_BYTES = 2**25
 
 
 @dataclass(frozen=True)
 class Arrays:
-    """What numpy and torch spell differently. dtypes are named "int32", "int64", "float32", "float64"."""
+    """What numpy and torch spell differently. dtypes are named "int32", "int64", "float32", "float64".
+
+    floor_, add_product_: in place; the latter is y + a b.
+    """
 
     full: Callable[[tuple[int, ...], int, str], Any]
     cast: Callable[[Any, str], Any]
     load: Callable[[Integers, str], Any]
     maximum: Callable[[Any, Any], Any]
     permute: Callable[[Any, tuple[int, ...]], Any]
+    floor_: Callable[[Any], Any]
+    add_product_: Callable[[Any, Any, Any], Any]
 
 
 def makers(arrays: Arrays) -> Mapping[str, KernelMaker]:
@@ -94,10 +100,26 @@ def requantize(arrays: Arrays, call: Call) -> Kernel:
 
 
 def _rescaled(arrays: Arrays, call: Call, more: Any) -> Kernel:
-    shifts = _along(call, call.shift.data)
-    multiplier, shift = (arrays.load(each, "int64") for each in (_along(call, call.multiplier.data), shifts))
+    shifts, factors = _along(call, call.shift.data), _along(call, call.multiplier.data)
+    added = (call.zero << shifts.astype(object)) + (1 << (shifts - 1)) + more
+    if call.x.range.magnitude * int(factors.max()) + int(abs(added).max()) <= DOUBLE:
+        return _in_floats(arrays, call, factors / 2.0**shifts, (added / 2 ** shifts.astype(object)).astype(np.float64))
+    multiplier, shift = (arrays.load(each, "int64") for each in (factors, shifts))
     half = arrays.load((1 << (shifts - 1)) + more, "int64")
     return lambda x: _requantized(arrays, call, arrays.cast(x, "int64") * multiplier, half, shift)
+
+
+def _in_floats(arrays: Arrays, call: Call, factor: Any, plus: Any) -> Kernel:
+    """As the integers, where each product and sum is an integer of 53 bits over a power of two: nothing is rounded."""
+    factor, plus = (arrays.load(each, "float64") for each in (factor, plus))
+
+    def run(x: Any) -> Any:
+        total = arrays.cast(x, "float64")
+        total *= factor
+        total += plus
+        return arrays.cast(arrays.floor_(total).clip(call.lo, call.hi), "int32")
+
+    return run
 
 
 def _along(call: Call, vector: Integers) -> Integers:
@@ -250,5 +272,5 @@ def _columns(arrays: Arrays, window: Window, padded: Any, shape: tuple[int, ...]
 def _depthwise(arrays: Arrays, window: Window, padded: Any, shape: tuple[int, ...], weight: Any) -> Any:
     y = arrays.full((len(padded), shape[0], *window.output(*shape[1:])), 0, "int32")
     for place, tap in enumerate(window.taps(*shape[1:])):
-        y += padded[:, :, *tap] * weight[:, :, place]
+        arrays.add_product_(y, padded[:, :, *tap], weight[:, :, place])
     return y

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
+from ...compiler.arrays import Integers
 from ..kernels import Arrays, makers
 from ..stepwise import Stepwise
 from ..target import Target
+
+
+def _add_product(y: Integers, a: Integers, b: Integers) -> None:
+    y += a * b
+
 
 NUMPY = Arrays(
     full=lambda shape, value, dtype: np.full(shape, value, dtype),
@@ -14,6 +20,8 @@ NUMPY = Arrays(
     load=lambda values, dtype: np.ascontiguousarray(values, dtype),
     maximum=np.maximum,
     permute=np.transpose,
+    floor_=lambda array: np.floor(array, out=array),
+    add_product_=_add_product,
 )
 
 TARGET = Target(

@@ -27,6 +27,8 @@ TORCH = Arrays(
     load=_load,
     maximum=torch.maximum,
     permute=torch.permute,
+    floor_=torch.floor_,
+    add_product_=lambda y, a, b: y.addcmul_(a, b),
 )
 
 STEPWISE = Stepwise(
