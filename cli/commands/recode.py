@@ -18,7 +18,7 @@ def recode(screen: Screen, file: str, coder: str, output: str) -> None:
 
     Without --coder the file is the smallest there is. The coders, each of which may also use those before it, so that
     every tensor takes the fewest bytes: packed (bits that can be read where they lie), gamma, rans (loads fast with
-    numpy alone), cm (the smallest but for a fraction of a per cent; decoded in kilobytes of memory), cm_max (the smallest).
+    numpy alone), cm (within a percent of the smallest; decoded in kilobytes of memory), cm_max (the smallest).
 
     \b
     Examples:
