@@ -17,7 +17,6 @@ from torch._dynamo.testing import CompileCounter
 from torch.nn.parallel import DistributedDataParallel
 
 X = CASES["residual"].args[0]
-BACKENDS = ["eager", "aot_eager"]
 
 
 @pytest.fixture(autouse=True)
@@ -63,10 +62,9 @@ def test_other_batch_sizes_are_one_graph() -> None:
 
 # Of torch itself: dynamo looks at `.grad` of any tensor that the compiled call finds and did not make.
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_the_parts_of_a_training_step_compile(backend: str) -> None:
+def test_the_parts_of_a_training_step_compile() -> None:
     results = []
-    for wrap in (lambda call: call, lambda call: compiled(call, backend)):
+    for wrap in (lambda call: call, compiled):
         module = quantized().train()
         call, regularization, step = (wrap(part) for part in (module, module.regularization, module.step))
         for seed in range(3):
@@ -78,10 +76,9 @@ def test_the_parts_of_a_training_step_compile(backend: str) -> None:
     assert same(*results)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_a_loss_with_its_penalties_compiles(backend: str) -> None:
+def test_a_loss_with_its_penalties_compiles() -> None:
     results = []
-    for wrap in (lambda call: call, lambda call: compiled(call, backend)):
+    for wrap in (lambda call: call, compiled):
         module = quantized()
 
         def total(x: Tensor, module: Any = module) -> Tensor:

@@ -97,7 +97,7 @@ OPS: dict[str, Callable[[Any, Tensor, Tensor], Tensor]] = {
 MIXED = ("no_grad", "enable_grad", "bfloat16", "full")
 
 
-@settings(max_examples=20, deadline=None, derandomize=True)
+@settings(max_examples=settings().max_examples // 2)
 @given(st.lists(statements(OPS, MIXED, 8), min_size=1, max_size=6))
 def test_any_nesting_is_the_module(program: Any) -> None:
     same(Mixed(program), torch.randn(3, 4, generator=torch.Generator().manual_seed(0)))

@@ -17,8 +17,6 @@ from .settings import Grid, Settings
 Result = TypeVar("Result")
 SLOW = 2**19
 """Integers that plain Python takes a quarter of a minute and more for."""
-
-
 INTERFACE = 2
 """What `_native` must be: one that was compiled from other sources would take other arguments and write other bytes."""
 
@@ -52,7 +50,7 @@ def decode(data: bytes | memoryview, level: int, settings: Settings, grid: Grid,
 def warn(size: int) -> None:
     """Say so where coding `size` integers will take long. The bytes never depend on the form that wrote them."""
     if NATIVE is None and size > SLOW:
-        fix = "install lowbit where there is a C compiler, or write the file with the coder rans"
+        fix = "install lowbit, again if it was, where there is a C compiler, or write the file with the coder rans"
         warnings.warn(f"coding {size} integers in plain Python takes minutes; {fix}", stacklevel=2)
 
 
