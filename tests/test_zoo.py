@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import gc
 import importlib
 import sys
 from collections.abc import Callable
@@ -21,7 +22,9 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 def zoo() -> Callable[[str], ModuleType]:
     """Imports a part of the zoo, which stands beside the benchmark and is no part of the package."""
     sys.path.insert(0, str(BENCHMARKS))
+    gc.freeze()  # it collects garbage before it measures, and need not visit what other tests keep
     yield lambda name: importlib.import_module(f"zoo.{name}")
+    gc.unfreeze()
     sys.path.remove(str(BENCHMARKS))
 
 
