@@ -41,11 +41,11 @@ mutants: $(INSTALLED)
 clean:
 	rm -rf .venv build digits.lowbit *.egg-info
 
-# torch first and alone: it is most of the download, and the constraint pins it. What is imported is compiled then.
+# torch first and alone: it is most of the download, and the constraint pins it.
 $(INSTALLED): pyproject.toml constraints.txt $(wildcard backends/mixing/native/*)
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --no-compile -c constraints.txt torch
-	$(BIN)/python -m pip install --quiet --no-compile -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install --quiet -c constraints.txt torch
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
 	touch $@
 
 # The folders at the top are the package `lowbit`; a type checker needs to see them under that name.
