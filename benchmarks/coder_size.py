@@ -22,7 +22,6 @@ import itertools
 import json
 import lzma
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -30,9 +29,10 @@ from typing import Any
 import numpy as np
 import torch
 from lowbit.backends.codec import Words, codecs
-from lowbit.backends.mixing import form, search
-from lowbit.backends.mixing.settings import LITE, MAX, Grid
+from lowbit.backends.mixing import stream
+from lowbit.backends.mixing.settings import MAX
 from numpy.typing import NDArray
+from safetensors.torch import load_file
 
 Floats = NDArray[np.float32]
 CLIPS = np.linspace(0.25, 1, 16)
@@ -75,22 +75,9 @@ def packaged(name: str) -> list[Floats]:
     found = [path for folder in sys.path if (path := Path(folder) / file).exists()]
     if not found:
         raise FileNotFoundError(f"{file} is in no folder of sys.path")
-    held = safetensors(found[0]) if file.endswith("safetensors") else torch.load(found[0], "cpu", weights_only=True)
+    held = load_file(found[0]) if file.endswith("safetensors") else torch.load(found[0], "cpu", weights_only=True)
     kept = {key: value for key, value in held.items() if only in key and not (never and never in key)}
     return [value.float().numpy() for value in kept.values() if value.ndim > 1 and value.is_floating_point()]
-
-
-def safetensors(path: Path) -> dict[str, torch.Tensor]:
-    """The tensors of a file of float32: a length, a JSON header, and bytes."""
-    data = path.read_bytes()
-    start = 8 + int.from_bytes(data[:8], "little")
-    told = {key: entry for key, entry in json.loads(data[8:start]).items() if entry.get("dtype") == "F32"}
-    return {key: torch.from_numpy(_floats(data, start, entry)) for key, entry in told.items()}
-
-
-def _floats(data: bytes, start: int, entry: Mapping[str, Any]) -> Floats:
-    begin, end = entry["data_offsets"]
-    return np.frombuffer(data[start + begin : start + end], dtype="<f4").reshape(entry["shape"]).copy()
 
 
 MODELS: dict[str, Callable[[Path], list[Floats]]] = {
@@ -128,24 +115,16 @@ def entropy(values: Words) -> float:
 
 
 def ours(name: str) -> Callable[[Words], int]:
-    """Bytes of a codec, decoded again."""
+    """Bytes of a codec, decoded again; of `cm_max` without its bound on the size of a tensor."""
 
     def size(values: Words) -> int:
         if not values.any():
             return 2
-        level = {"cm": LITE, "cm_max": MAX}.get(name)
-        data = codecs()[name].encode(values) if level != MAX else _any_size(values)
+        data = codecs()[name].encode(values) if name != "cm_max" else stream.encode(values, MAX)
         assert np.array_equal(codecs()[name].decode(data, values.shape), values)
         return len(data)
 
     return size
-
-
-def _any_size(values: Words) -> bytes:
-    """`cm_max` without its bound on the size of a tensor."""
-    from lowbit.backends.mixing import stream
-
-    return stream.encode(values, MAX)
 
 
 def general(compress: Callable[[bytes], bytes], bits: int) -> Callable[[Words], int]:
@@ -161,7 +140,7 @@ def general(compress: Callable[[bytes], bytes], bits: int) -> Callable[[Words], 
 
 def nncodec() -> Callable[[Words], int] | None:
     """Bytes of NNCodec's payload, if its extension is there."""
-    module = _imported("deepCABAC") or _imported("nncodec.extensions.deepCABAC")
+    module = imported("deepCABAC") or imported("nncodec.extensions.deepCABAC")
     if module is None:
         return None
 
@@ -177,7 +156,7 @@ def nncodec() -> Callable[[Words], int] | None:
     return size
 
 
-def _imported(name: str) -> Any:
+def imported(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except ImportError:
@@ -186,7 +165,7 @@ def _imported(name: str) -> Any:
 
 def coders(bits: int) -> dict[str, Callable[[Words], float]]:
     """Name -> bytes of a tensor."""
-    zstd, brotli, peer = _imported("zstandard"), _imported("brotli"), nncodec()
+    zstd, brotli, peer = imported("zstandard"), imported("brotli"), nncodec()
     found: dict[str, Callable[[Words], float]] = {
         "H0": entropy, "cm": ours("cm"), "cm_max": ours("cm_max"), "rans": ours("rans"),
         "bz2": general(lambda data: bz2.compress(data, 9), bits),
@@ -249,31 +228,6 @@ def _mean(title: str, ratios: list[NDArray[np.float64]]) -> str:
     return f"| {title} | | {len(ratios)} rows | | " + " | ".join(f"{mean:.3f}" for mean in means) + " |"
 
 
-def speed(weights: list[Floats], size: int = 2**20) -> Iterator[str]:
-    """Markdown: millions of weights a second of CPU time, one thread, 4 bits, the best of three."""
-    values = np.concatenate([rounded(tensor, 4).reshape(-1) for tensor in weights])
-    values = np.resize(values, (size // 1024, 1024))
-    for name, level in (("cm", LITE), ("cm_max", MAX)):
-        yield (
-            f"| {name} | " + " | ".join(f"{size / 1e6 / took:.1f}" for took in _timed(values.reshape(-1), level)) + " |"
-        )
-
-
-def _timed(values: Words, level: int) -> tuple[float, float]:
-    """Seconds to encode and to decode."""
-    grid, out = Grid(values.size // 1024, 1024, 1, 1), np.empty_like(values)
-    settings = search.settings_of(values, grid, 0)
-    data = form.encode(values, level, settings, grid)
-    encoding = min(_cpu(lambda: form.encode(values, level, settings, grid)) for _ in range(3))
-    return encoding, min(_cpu(lambda: form.decode(data, level, settings, grid, out)) for _ in range(3))
-
-
-def _cpu(task: Callable[[], object]) -> float:
-    start = time.process_time()
-    task()
-    return time.process_time() - start
-
-
 def main() -> None:
     """Measure, and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -284,14 +238,10 @@ def main() -> None:
     parser.add_argument("--coders", nargs="+", help="of the columns of the table; all that there are if not said")
     parser.add_argument("--out", default="runs/coder_size")
     parser.add_argument("--table", action="store_true", help="measure nothing, print what was measured")
-    parser.add_argument("--speed", action="store_true", help="encoded and decoded weights a second, and no sizes")
     arguments = parser.parse_args()
-    if arguments.speed:
-        print("\n".join(speed(MODELS[arguments.models[0]](arguments.data))))
-    else:
-        if not arguments.table:
-            measure(arguments.data, arguments)
-        print("\n".join(table(dict(rows(Path(arguments.out))))))
+    if not arguments.table:
+        measure(arguments.data, arguments)
+    print("\n".join(table(dict(rows(Path(arguments.out))))))
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from coder_size import MODELS, _imported, rounded
+from coder_size import MODELS, imported, rounded
 from lowbit.backends.codec import Words, codecs
 from lowbit.backends.mixing import form, search
 from lowbit.backends.mixing.settings import LITE, MAX, OLDER_LITE, Grid
@@ -78,7 +78,7 @@ def tasks(tensors: list[Words]) -> Tasks:
     rans = codecs()["rans"]
     streams = [(rans.encode(tensor), tensor.shape) for tensor in tensors]
     found["rans, decode"] = lambda: [rans.decode(data, shape) for data, shape in streams]
-    module = _imported("deepCABAC") or _imported("nncodec.extensions.deepCABAC")
+    module = imported("deepCABAC") or imported("nncodec.extensions.deepCABAC")
     if module:
         found["NNCodec, encode"], found["NNCodec, decode"] = nncodec(tensors, module)
     return found

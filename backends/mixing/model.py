@@ -58,7 +58,7 @@ class Model(Decisions):
             row[column] = -magnitude if magnitude and self._negative(value < 0, spot) else magnitude
             loud = min(magnitude, LOUDEST) << _FINE
             near += (loud - near) >> 3
-            far += (loud - far) * tables.steps()[min(4 + column, 250)] >> 16
+            far += (loud - far) * tables.steps()[min(4 + column, MEMORY)] >> 16
             self._hear(spot, loud)
 
     def _anew(self) -> None:

@@ -27,7 +27,7 @@ def guards_a_division(node: fx.Node) -> bool:
     """Whether it adds a number so small that who divides by the sum takes the other term to be never negative."""
     given = arguments(node) if node.target in ADDITIONS else {}
     small = isinstance(given.get("other"), float) and 0 < given["other"] <= SMALL
-    return small and bool(readers(node)) and all(_divides(reader, node) for reader in readers(node))
+    return small and bool(found := readers(node)) and all(_divides(reader, node) for reader in found)
 
 
 def _divides(reader: fx.Node, node: fx.Node) -> bool:
