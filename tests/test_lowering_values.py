@@ -111,6 +111,7 @@ SUMS: Mapping[str, Function] = {
     "over columns": lambda m, x: x / m.columns,  # type: ignore[operator]
     "channel bias": lambda m, x: m.channels - x,  # type: ignore[operator]
     "every bias": lambda m, x: x + m.every,  # type: ignore[operator]
+    "far larger bias": lambda m, x: F.layer_norm(x, SHAPE[-1:]) + 300 * m.every.sign(),  # type: ignore[union-attr, operator]
     "behind a layer": lambda m, x: F.relu(m.conv(x) * (m.channels / 3) + 0.25),  # type: ignore[operator]
     "multiply and add": lambda m, x: torch.addcmul(m.channels.flip(0), m.channels, x),  # type: ignore[operator, union-attr, arg-type]
     "standardized weight": lambda m, x: F.conv2d(x, standardized(m.conv.weight)),  # type: ignore[operator, union-attr]
@@ -156,6 +157,7 @@ ROWS: Mapping[str, Function] = {
     "bare layer norm": lambda m, x: F.layer_norm(x, SHAPE[1:]),
     "rms norm": lambda m, x: F.rms_norm(x.relu(), SHAPE[-1:], m.columns),  # type: ignore[arg-type]
     "group norm": lambda m, x: m.groups(x),  # type: ignore[operator]
+    "faint group norm": lambda m, x: F.group_norm(x, 2, m.groups.bias / 300, m.groups.bias),  # type: ignore[union-attr, operator, arg-type]
     "instance norm": lambda m, x: F.instance_norm(x),
     "variance": lambda m, x: x.var((1, 3), keepdim=True),
     "biased variance": lambda m, x: x.var(dim=2, unbiased=False),

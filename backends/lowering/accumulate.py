@@ -11,7 +11,7 @@ from ..fixed.types import Range
 from .affine import multiplied
 from .lower import Node
 from .real import Codes, Real
-from .widening import ROOM, fits, fitting, shrunk, together
+from .widening import ROOM, beyond, fits, fitting, shrunk, together
 
 BIAS_BITS = 20
 """Width given to the bias of a channel without weights, where the scale of its neighbours does not suit it."""
@@ -48,7 +48,7 @@ def layer(node: Node, x: Real, codes: Codes, axis: int, product: Callable[[Integ
         raise node.unsupported("its sums need more than 37 bits", "use fewer bits")
     values = [product(part, node.builder.shared(_of_zero(x, part))) for part in parts]
     value, bits = together(node, values)
-    wide = np.ceil(np.log2(np.maximum(np.abs(units) / 2.0**bits, 1)) - ROOM).clip(0).astype(np.int64)
+    wide = np.ceil(np.log2(np.maximum(np.abs(units) / 2.0**bits, 1)) - ROOM).clip(beyond(node, value)).astype(np.int64)
     value = shrunk(node, value, wide, axis) if wide.any() or len(values) == 1 else value
     grown = 2.0 ** (bits + wide)
     units = units / grown

@@ -58,8 +58,13 @@ def together(node: Node, values: list[int]) -> tuple[int, int]:
     return values[0], bits
 
 
+def beyond(node: Node, value: int) -> int:
+    """The bits by which a value exceeds what can be shrunk by none."""
+    return max(0, node.builder[value].range.bits - ROOM - 1)
+
+
 def shrunk(node: Node, value: int, bits: Integers, axis: int) -> int:
-    """Accumulators in units that are 2^bits as large.   bits: of each channel."""
+    """Accumulators in units that are 2^bits as large.   bits: of each channel, or of all; at least `beyond`."""
     vectors = (np.full(len(bits), 2**23), (23 + bits).clip(max=62))
     constants = [node.builder.shared(vector) for vector in vectors]
     return node.step("rescale", value, *constants, axis=axis, zero=0, lo=-(2**ROOM), hi=2**ROOM)

@@ -58,7 +58,27 @@ MUTANTS: list[Mutant] = [
     Mutant("a difference is a sum", ARITHMETIC, "alpha if target in _SUMS else -alpha)", "alpha)", f"{INTEGERS}[sums]"),
     Mutant("rsub is sub", ARITHMETIC, "Sum(b, a, -alpha)", "Sum(a, b, -alpha)", f"{INTEGERS}[sums]"),
     Mutant("a product has one scale", PRODUCTS, "a.scale * b.scale", "a.scale", f"{INTEGERS}[sums]"),
-    Mutant("what a bias lacks is lost", AFFINE, "+ weight * rest", "", f"{INTEGERS}[sums]"),
+    Mutant(
+        "what a bias lacks is lost",
+        AFFINE,
+        "offset = (np.zeros(1) if x.rest is None else x.rest) - x.zero",
+        "offset = np.zeros(1) - x.zero",
+        f"{INTEGERS}[sums]",
+    ),
+    Mutant(
+        "an input beside a far larger constant keeps its unit",
+        AFFINE,
+        "scale=x.scale * 2.0**bits",
+        "scale=x.scale",
+        f"{INTEGERS}[rows]",
+    ),
+    Mutant(
+        "the room beside a constant is a bit too small",
+        AFFINE,
+        "np.floor(np.log2(np.maximum(units, 1))) + 1)",
+        "np.floor(np.log2(np.maximum(units, 1))))",
+        f"{INTEGERS}[rows]",
+    ),
     Mutant(
         "a sum is an average",
         "backends/lowering/rules/average.py",
