@@ -122,7 +122,7 @@ def _form(random: Random, name: str, shape: tuple[int, ...]) -> tuple[dict[str, 
         return {}, (int(random.choice([1, 5, 8])), shape[-1])
     channels = shape[0]
     groups = {"conv2d": 1, "depthwise": channels, "grouped": next(g for g in (3, 2, 1) if channels % g == 0)}[name]
-    outputs = channels if name == "depthwise" else groups * int(random.choice([1, 2, 5]))
+    outputs = channels if name == "depthwise" else groups * int(random.choice([1, 2, 5, 19]))
     kernel = tuple(int(random.integers(1, min(3, n) + 1)) for n in shape[1:])
     padding = tuple(map(int, random.integers(0, 2, 4)))
     stride = tuple(map(int, random.integers(1, 3, 2)))

@@ -27,12 +27,16 @@ static __m256i $name_sum(__m256i sum, __m256i x, __m256i w)
     return _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_maddubs_epi16(x, w), _mm256_set1_epi16(1)));
 }
 
-/* `count` runs of `length` bytes behind each pixel, times a panel of weights; then `more` single steps of `rest`. */
-static void $name(const uint8_t *const *x, const int32_t *runs, int32_t count, int32_t length, const int8_t *w,
-                  const int32_t *places, const int8_t *rest, int32_t more, $sum_type *sums, int32_t stride)
+/* `bias`, and `count` runs of `length` bytes behind each pixel, times a panel of weights; then `more` single steps of
+   `rest`. */
+static void $name(const uint8_t *const *x, const int32_t *runs, int32_t count, int32_t length, const int32_t *bias,
+                  const int8_t *w, const int32_t *places, const int8_t *rest, int32_t more, $sum_type *sums,
+                  int32_t stride)
 {
+    const __m256i b0 = _mm256_loadu_si256((const __m256i *)(const void *)bias);
+    const __m256i b1 = _mm256_loadu_si256((const __m256i *)(const void *)(bias + 8));
     __m256i v, w0, w1;
-    $zeros
+    $begin
     for (int32_t r = 0; r < count; r++) {
         $pointers
         for (int32_t k = 0; k < length; k += 4, w += 64) {
@@ -66,7 +70,7 @@ def tile(body: Body, rows: int) -> str:
         f"bytes_{rows}x{PANEL}",
         C.replace("$name_", f"{name}_"),
         sum_type=body.held(WORD),
-        zeros="__m256i " + ", ".join(f"{a}{i} = _mm256_setzero_si256()" for i in each for a in "cd") + ";",
+        begin="__m256i " + ", ".join(f"{a}{i} = b{half}" for i in each for half, a in enumerate("cd")) + ";",
         pointers=" ".join(f"const uint8_t *const p{i} = x[{i}] + runs[r];" for i in each),
         steps="\n            ".join(step(i, f"p{i} + k") for i in each),
         singles="\n        ".join(step(i, f"x[{i}] + places[e]") for i in each),

@@ -103,12 +103,15 @@ def spread(tensor: Tensor, shape: Sequence[int]) -> tuple[int, ...]:
     return tuple(steps) if shape else ()
 
 
-def finished(task: Task, body: Body, total: str, depth: int) -> str:
-    """The loop that runs the chain over row `p`; `total` is the op's own element `o`. depth: of the place it is for."""
+def finished(task: Task, body: Body, total: str, depth: int, begin: str = "0", end: str = "") -> str:
+    """The loop that runs the chain over row `p`; `total` is the op's own element `o`. depth: of the place it is for.
+
+    begin, end: the elements of the row; all of them at first. A `begin` of "o" goes on with that variable.
+    """
     chain = chained(task.chain, body, Rows(task.output), task.named)
     at = Rows(task.output).of(task.output)
     lines = [
-        f"for (int32_t o = 0; o < {task.output.last}; o++) {{",
+        f"for ({'' if begin == 'o' else f'int32_t o = {begin}'}; o < {end or task.output.last}; o++) {{",
         f"    int32_t v = {total};",
         *(f"    {line}" for line in chain),
         f"    y[{at}] = ({body.held(task.output.type)})v;",

@@ -54,18 +54,23 @@ class Rounding:
             high = high + np.maximum(factor * x.lo, factor * x.hi)
         return low, high
 
+    @property
+    def before(self) -> Range:
+        """What lies there before it saturates."""
+        low, high = (ends >> self.shifts for ends in self.ends)
+        return Range(min(low) + self.zero, max(high) + self.zero)
+
 
 def rounded(rounding: Rounding, given: Sequence[str], body: Body, index: str) -> list[str]:
     """Statements that leave the result in `v`. given: the expressions of the x_i.   index: of the channel."""
-    low, high = rounding.ends
-    units = _units(rounding, low)
+    units = positive(rounding)
     start = units << rounding.shifts
-    most = high + start
+    most = rounding.ends[1] + start
     offset = units - rounding.zero
     narrow = max(most) < 2**32 and max(rounding.shifts) < 32
     total = _sum(rounding, start, given, body, index, narrow)
     shifted = f"(({total}) >> {body.constant('shift', rounding.shifts, index)})"
-    before = Range(min((low >> rounding.shifts) + rounding.zero), max((high >> rounding.shifts) + rounding.zero))
+    before = rounding.before
     type = WORD if max(most >> rounding.shifts) in INT32 and Range.of(offset) in INT32 and before in INT32 else LONG
     moved = body.constant("base", offset, index, type)
     moved = plus(-int(offset[0])) if len(set(offset)) == 1 else f" - {moved}"
@@ -93,16 +98,16 @@ def _sum(rounding: Rounding, start: Vector, given: Sequence[str], body: Body, in
             else f"(uint64_t)((int64_t){expression} * {factor})"
         )
         terms.append(product)
-    added = _modular(rounding.added + start, 32 if narrow else 64)
+    added = modular(rounding.added + start, 32 if narrow else 64)
     cast = "uint32_t" if narrow else "uint64_t"
     if any(added):
         terms.append(f"({cast}){body.constant('added', added, index, WORD if narrow else LONG)}")
     return " + ".join(terms)
 
 
-def _units(rounding: Rounding, low: Vector) -> Vector:
+def positive(rounding: Rounding) -> Vector:
     """The multiples of 2^shift that make each sum positive; one for all channels where their shifts are the same."""
-    needed = np.maximum(-(low >> rounding.shifts), 0)
+    needed = np.maximum(-(rounding.ends[0] >> rounding.shifts), 0)
     return np.full_like(needed, max(needed)) if len(set(rounding.shifts)) == 1 else needed
 
 
@@ -129,7 +134,7 @@ def _twos(number: int) -> int:
     return (number & -number).bit_length() - 1 if number else 64
 
 
-def _modular(numbers: Vector, bits: int) -> list[int]:
+def modular(numbers: Vector, bits: int) -> list[int]:
     """The same modulo 2^bits, as signed integers."""
     half = 1 << (bits - 1)
     return [(int(number) + half) % (1 << bits) - half for number in numbers]

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from ...fixed.op import Call
+from .. import rounding_lanes
 from ..body import Body, Places
 from ..element import Element
 from ..rounding import Rounding, rounded
 
 
-def _write(call: Call, given: tuple[str, ...], body: Body, places: Places) -> list[str]:
+def _rounding(call: Call) -> Rounding:
     factors = (call.multiplier_a, call.multiplier_b)
     half = 1 << (call.shift - 1)
-    rounding = Rounding.of((call.a.range, call.b.range), factors, call.offset + half, call.shift, call)
-    return rounded(rounding, given, body, "0")
+    return Rounding.of((call.a.range, call.b.range), factors, call.offset + half, call.shift, call)
 
 
-ELEMENT = Element(_write)
+def _write(call: Call, given: tuple[str, ...], body: Body, places: Places) -> list[str]:
+    return rounded(_rounding(call), given, body, "0")
+
+
+def _lanes(call: Call, given: tuple[str, ...], body: Body, places: Places) -> list[str] | None:
+    return rounding_lanes.rounded(_rounding(call), given, body, "0")
+
+
+ELEMENT = Element(_write, lanes=_lanes)

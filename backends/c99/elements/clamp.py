@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ...fixed.op import Call
+from .. import lanes
 from ..body import Body, Places
 from ..element import FLOW, Element
 from ..rounding import clamped
@@ -13,4 +14,9 @@ def _write(call: Call, given: tuple[str, ...], body: Body, places: Places) -> li
     return [*start, *clamped("v", call.x.range, call.lo, call.hi)]
 
 
-ELEMENT = Element(_write)
+def _lanes(call: Call, given: tuple[str, ...], body: Body, places: Places) -> list[str]:
+    start = [] if given[0] == FLOW else [f"v = {given[0]};"]
+    return [*start, *lanes.clamped(call.x.range, call.lo, call.hi)]
+
+
+ELEMENT = Element(_write, lanes=_lanes)

@@ -4,15 +4,25 @@ from __future__ import annotations
 
 from ...fixed.op import Call
 from ...fixed.ops.requantize import added
+from .. import rounding_lanes
 from ..body import Body, Places
 from ..element import Element
 from ..rounding import Rounding, rounded
 
 
-def _write(call: Call, given: tuple[str, ...], body: Body, places: Places) -> list[str]:
+def _rounding(call: Call) -> Rounding:
     multiplier, shift = call.multiplier.data.astype(object), call.shift.data.astype(object)
-    rounding = Rounding.of([call.x.range], [multiplier], added(call) + (1 << (shift - 1)), shift, call)
+    return Rounding.of([call.x.range], [multiplier], added(call) + (1 << (shift - 1)), shift, call)
+
+
+def _write(call: Call, given: tuple[str, ...], body: Body, places: Places) -> list[str]:
+    rounding = _rounding(call)
     return rounded(rounding, given, body, places.along(call.axis) if len(rounding.shifts) > 1 else "0")
 
 
-ELEMENT = Element(_write, vectors=("multiplier", "shift", "fraction"))
+def _lanes(call: Call, given: tuple[str, ...], body: Body, places: Places) -> list[str] | None:
+    rounding = _rounding(call)
+    return rounding_lanes.rounded(rounding, given, body, places.along(call.axis) if len(rounding.shifts) > 1 else "0")
+
+
+ELEMENT = Element(_write, vectors=("multiplier", "shift", "fraction"), lanes=_lanes)

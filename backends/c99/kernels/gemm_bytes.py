@@ -19,12 +19,14 @@ from ..body import Body, filled
 from ..bytes_tile import PANEL, tile
 from ..integers import INT8, UINT8, WORD, literal
 from ..kernel import Kernel, Task
-from ..loops import finished
+from ..lanes import in_lanes
 from ..tensors import layer, strides
 from .patches import seen
 
 BLOCK = 8
 """Tiles that meet a panel of weights while it is in the nearest cache."""
+GROUP = 4
+"""Panels whose sums are finished while they are in the nearest cache."""
 RAISED = 128
 C = """\
     $image
@@ -35,15 +37,18 @@ $fill
         const int32_t some = $rows - first < $block ? $rows - first : $block;
         for (int32_t i = 0; i < $block; i++) {
             const int32_t q = first + (i < some ? i : some - 1);
-            pixels[i] = $from + $pixel;
+            pixels[i] = $bytes + $pixel;
         }
-        for (int32_t n = 0; n < $panels; n++)
-            for (int32_t i = 0; i < some; i += $tile)
-                $multiply(pixels + i, runs, $count, $length, weight + n * $size, places + starts[n],
-                    rest + starts[n] * 64, starts[n + 1] - starts[n], sums + i * $stride + n * 16, $stride);
-        for (int32_t i = 0; i < some; i++) {
-            const int32_t p = first + i;
-            $chain
+        for (int32_t from = 0; from < $outputs; from += $stride) {
+            const int32_t to = $outputs - from < $stride ? $outputs : from + $stride;
+            for (int32_t n = from / 16; n * 16 < to; n++)
+                for (int32_t i = 0; i < some; i += $tile)
+                    $multiply(pixels + i, runs, $count, $length, bias + n * 16, weight + n * $size, places + starts[n],
+                        rest + starts[n] * 64, starts[n + 1] - starts[n], sums + i * $stride + n * 16 - from, $stride);
+            for (int32_t i = 0; i < some; i++) {
+                const int32_t p = first + i;
+                $chain
+            }
         }
     }"""
 FILL = """\
@@ -161,14 +166,15 @@ def _write(task: Task, body: Body) -> str:
     taps = np.moveaxis(call.weight.data.reshape(outputs, depth, -1), 1, 2).reshape(outputs, len(image.runs), -1)
     packed = Packed.of(taps, image.runs, x.hi + raised)
     panels, count, steps, size = packed.weight.shape
-    for name, data, type in (("runs", image.runs, WORD), ("weight", packed.weight, INT8), ("rest", packed.rest, INT8),
-                             ("places", packed.places, WORD), ("starts", packed.starts, WORD)):  # fmt: skip
-        body.table(name, np.array(data) if len(data) else np.zeros(1, np.int64), type)
     bias = call.bias.data - raised * call.weight.data.reshape(outputs, -1).sum(axis=1)
+    bias = np.pad(bias, (0, panels * PANEL - outputs))
+    for name, data, type in (("runs", image.runs, WORD), ("bias", bias, WORD), ("weight", packed.weight, INT8),
+                             ("rest", packed.rest, INT8), ("places", packed.places, WORD),
+                             ("starts", packed.starts, WORD)):  # fmt: skip
+        body.table(name, np.array(data) if len(data) else np.zeros(1, np.int64), type)
     rows = min(6, task.places)
-    stride = panels * PANEL
+    stride = min(panels, GROUP) * PANEL
     block = rows * min(BLOCK, -(-task.places // rows))
-    total = body.constant("bias", bias, "o", WORD)
     return filled(
         C,
         image=body.memory("image", UINT8, math.prod(image.sizes) + 32) if image.copied else "",
@@ -177,15 +183,15 @@ def _write(task: Task, body: Body) -> str:
         block=block,
         rows=task.places,
         pixel=image.pixel,
-        panels=panels,
+        outputs=outputs,
         tile=rows,
         multiply=tile(body, rows),
         count=count,
         length=4 * steps,
         size=count * steps * size,
         stride=stride,
-        chain=finished(task, body, f"sums[i * {stride} + o] + {total}", 3),
-        **{"from": "image" if image.copied else "x0"},
+        chain=in_lanes(task, body, f"sums[i * {stride} + o - from]", 4, "from", "to"),
+        bytes="image" if image.copied else "x0",
     )
 
 

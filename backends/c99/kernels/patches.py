@@ -137,8 +137,10 @@ def _gather(task: Task, body: Body, length: int) -> str:
 
 
 def _cost(task: Task) -> float:
-    outputs, *taps = task.call.weight.shape
-    return float(task.places * (0.03 * outputs * math.prod(taps) + 0.2 * math.prod(taps) + outputs))
+    outputs, depth, *kernel = task.call.weight.shape
+    groups, taps = task.call.attributes.get("groups", 1), math.prod(kernel)
+    gathered = groups * taps * (1 + 0.2 * depth)
+    return float(task.places * (0.03 * outputs * (depth * taps + -depth * taps % LANES) + gathered + outputs))
 
 
 KERNEL = Kernel(ops=("conv2d", "conv3d", "linear"), write=_write, cost=_cost, order=layer)

@@ -1,0 +1,122 @@
+"""Eight elements side by side in one register of AVX2: how they are read, written, and finished by a chain."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ...compiler.arrays import Integers
+from ..fixed.types import Range
+from .body import Body, indented
+from .element import FLOW, elements
+from .integers import LONG, WORD, Integer, literal
+from .kernel import Task
+from .loops import Rows, finished
+from .tensors import Tensor
+
+LANES = 8
+READ = """\
+static __m256i $name(const void *from)
+{
+    return $widened;
+}
+"""
+WIDENED = {
+    "int8": "_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)from))",
+    "uint8": "_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)from))",
+    "int16": "_mm256_cvtepi16_epi32(_mm_loadu_si128((const __m128i *)from))",
+    "uint16": "_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)from))",
+    "int32": "_mm256_loadu_si256((const __m256i *)from)",
+}
+WRITE = """\
+static void $name(void *to, __m256i v)
+{
+    $narrowed
+}
+"""
+NARROWED = {
+    "int8": """\
+v = _mm256_packs_epi16(_mm256_packs_epi32(v, v), v);
+    _mm_storel_epi64((__m128i *)to, _mm_unpacklo_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1)));""",
+    "uint8": """\
+v = _mm256_packus_epi16(_mm256_packs_epi32(v, v), v);
+    _mm_storel_epi64((__m128i *)to, _mm_unpacklo_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1)));""",
+    "int16": """\
+v = _mm256_permute4x64_epi64(_mm256_packs_epi32(v, v), 8);
+    _mm_storeu_si128((__m128i *)to, _mm256_castsi256_si128(v));""",
+    "uint16": """\
+v = _mm256_permute4x64_epi64(_mm256_packus_epi32(v, v), 8);
+    _mm_storeu_si128((__m128i *)to, _mm256_castsi256_si128(v));""",
+    "int32": "_mm256_storeu_si256((__m256i *)to, v);",
+}
+
+
+def read(body: Body, type: Integer, place: str) -> str:
+    """The expression of the eight elements from that address on, in 32 bits each."""
+    name = body.helper(f"read_{type.dtype}", READ, widened=WIDENED[type.dtype])
+    return f"{name}({place})"
+
+
+def written(body: Body, type: Integer, place: str) -> str:
+    """The statement that writes `v` from that address on; what does not fit the type saturates."""
+    name = body.helper(f"write_{type.dtype}", WRITE, narrowed=NARROWED[type.dtype])
+    return f"{name}({place}, {FLOW});"
+
+
+def constant(body: Body, name: str, data: Sequence[int] | Integers, index: str) -> str:
+    """The expression of eight entries of 32 bits from `index` on, or of eight times the one that all are."""
+    listed = [int(each) for each in data]
+    if len(set(listed)) == 1:
+        return f"_mm256_set1_epi32({literal(listed[0])})"
+    return read(body, WORD, f"{body.table(name, np.array(listed), WORD)} + {index}")
+
+
+def constants(body: Body, name: str, data: Sequence[int] | Integers, index: str) -> tuple[str, str]:
+    """The expressions of those of 64 bits: of the even entries among the eight, and of the odd."""
+    listed = [int(each) for each in data]
+    if len(set(listed)) == 1:
+        return (f"_mm256_set1_epi64x({literal(listed[0])})",) * 2
+    whole = np.pad(np.array(listed, np.int64), (0, -len(listed) % LANES)).reshape(-1, LANES // 2, 2)
+    table = body.table(name, np.swapaxes(whole, 1, 2).reshape(-1), LONG)
+    return read(body, WORD, f"{table} + {index}"), read(body, WORD, f"{table} + {index} + 4")
+
+
+def clamped(before: Range, lo: int, hi: int) -> list[str]:
+    """The statements that saturate `v`, which lies in `before`; none where nothing can be outside."""
+    low = [f"{FLOW} = _mm256_max_epi32({FLOW}, _mm256_set1_epi32({literal(lo)}));"] if before.lo < lo else []
+    return low + ([f"{FLOW} = _mm256_min_epi32({FLOW}, _mm256_set1_epi32({literal(hi)}));"] if before.hi > hi else [])
+
+
+def in_lanes(task: Task, body: Body, total: str, depth: int, begin: str = "0", end: str = "") -> str:
+    """`finished`, eight elements at a time as far as they go; `total` is an int32_t in memory."""
+    end = end or str(task.output.last)
+    lines = _chained(task, Body(body.prefix))
+    rest = finished(task, body, total, depth, begin if lines is None else "o", end)
+    if lines is None:
+        return rest
+    lines = _chained(task, body) or []
+    inner = [f"__m256i v = {read(body, WORD, f'&{total}')};", *lines]
+    inner.append(written(body, task.output.type, f"y + {Rows(task.output).of(task.output)}"))
+    loop = [f"for (; o + {LANES} <= {end}; o += {LANES}) {{", *(f"    {line}" for line in inner), "}"]
+    return f"int32_t o = {begin};\n" + indented(loop, depth) + "\n" + "    " * depth + rest
+
+
+def _chained(task: Task, body: Body) -> list[str] | None:
+    """The statements of the chain, or None where a link cannot be proven to fit."""
+    places = Rows(task.output)
+
+    def given(tensor: Tensor | None) -> str:
+        if tensor is None:
+            return FLOW
+        place = f"{task.named(tensor)} + {places.of(tensor)}"
+        return read(body, tensor.type, place) if tensor.elements > 1 else f"_mm256_set1_epi32({task.named(tensor)}[0])"
+
+    lines: list[str] = []
+    for link in task.chain:
+        write = elements()[link.op].lanes
+        more = write(link.call, tuple(map(given, link.operands)), body, places) if write else None
+        if more is None:
+            return None
+        lines += more
+    return lines
