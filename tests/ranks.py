@@ -11,15 +11,17 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from lowbit import Prepared, read_recipe
+from lowbit.compiler.capture import capture
 from lowbit.compiler.sketches.sketch import network
 from lowbit.recipes import shipped
+from modules import CASES, PLAIN, Residual, gradients, loss, quantized, seeded
 from prepared import prepared
-from torch import Tensor, distributed
+from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 SKETCH = "conv(6) relu [ conv(6) relu conv(6) ] + relu gap linear(8) relu linear(3)"
 """Without batch norm, which under DistributedDataParallel takes the statistics of each process's own share."""
-STEPS, GLOBAL = 12, 16
+STEPS, GLOBAL = 8, 16
 TRAINED = [name for name in shipped() if not read_recipe(name).post_training]
 
 
@@ -57,11 +59,43 @@ def trained(recipe: str, rank: int, world: int) -> list[dict[str, Any]]:
     return [advance(module, call, optimizer, (x, y)) for x, y in shares]
 
 
+def twins() -> tuple[nn.Module, nn.Module]:
+    """A residual network with batch norm whose every parameter is used, and its captured twin."""
+    torch.manual_seed(0)
+    model = Residual(spare=False)
+    return model, Prepared(capture(copy.deepcopy(model), CASES["residual"].args), PLAIN)
+
+
+def stepped(module: nn.Module, seeds: range) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Gradients of the last batch, and the state, after a distributed step on a batch of each seed."""
+    wrapped = DistributedDataParallel(module)
+    regularization = getattr(module, "regularization", lambda: torch.zeros(()))
+    optimizer = torch.optim.SGD(module.parameters(), 0.1)
+    shape = CASES["residual"].args[0].shape
+    for seed in seeds:
+        x = torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+        optimizer.zero_grad()
+        (loss(seeded(wrapped, (x,), {}, seed)) + regularization()).backward()
+        optimizer.step()
+        getattr(module, "step", lambda: None)()
+    return gradients(module), dict(module.state_dict())
+
+
+def apart(rank: int) -> dict[str, tuple[dict[str, Tensor], dict[str, Any]]]:
+    """Other data in each process, and at first other statistics, which the first process's replace."""
+    plain, ours = twins()
+    modules = {"plain": plain, "ours": ours, "recipe": quantized().train()}
+    for module in modules.values():
+        module.get_buffer("norm.running_mean").fill_(float(rank))
+    return {name: stepped(module, range(10 * rank, 10 * rank + 3)) for name, module in modules.items()}
+
+
 def main(folder: Path) -> None:
     torch.set_num_threads(1)
     distributed.init_process_group("gloo")
     rank, world = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
-    torch.save({name: trained(name, rank, world) for name in TRAINED}, folder / f"{rank}.pt")
+    recipes = {name: trained(name, rank, world) for name in TRAINED}
+    torch.save({"recipes": recipes, "apart": apart(rank)}, folder / f"{rank}.pt")
     distributed.destroy_process_group()
 
 

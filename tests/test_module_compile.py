@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import ranks
 import torch
-from lowbit.compiler.capture import capture
-from lowbit.compiler.prepared import Prepared
-from modules import CASES, PLAIN, Residual, gradients, loss, pair, quantized, same, seeded
-from torch import Tensor, distributed, nn
+from modules import CASES, gradients, loss, pair, quantized, same, seeded
+from torch import Tensor, distributed
 from torch._dynamo.testing import CompileCounter
-from torch.nn.parallel import DistributedDataParallel
 
 X = CASES["residual"].args[0]
 
@@ -130,71 +127,23 @@ def test_fake_quantize_keeps_the_contract_of_an_operator(scale: Tensor, dtype: t
     torch.library.opcheck(torch.ops.lowbit.fake_quantize.default, given)
 
 
-def _join(store: Path, rank: int, world: int) -> None:
-    distributed.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=world)
-
-
-def _steps(module: nn.Module, seeds: range) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Gradients of the last batch, and the state, after a distributed step on a batch of each seed."""
-    wrapped = DistributedDataParallel(module)
-    regularization = getattr(module, "regularization", lambda: torch.zeros(()))
-    optimizer = torch.optim.SGD(module.parameters(), 0.1)
-    for seed in seeds:
-        batch = torch.randn(X.shape, generator=torch.Generator().manual_seed(seed))
-        optimizer.zero_grad()
-        (loss(seeded(wrapped, (batch,), {}, seed)) + regularization()).backward()
-        optimizer.step()
-        getattr(module, "step", lambda: None)()
-    return gradients(module), dict(module.state_dict())
-
-
 @pytest.fixture
 def alone(tmp_path: Path) -> Iterator[None]:
-    _join(tmp_path / "store", 0, 1)
+    distributed.init_process_group("gloo", init_method=f"file://{tmp_path / 'store'}", rank=0, world_size=1)
     yield
     distributed.destroy_process_group()
 
 
 @pytest.mark.usefixtures("alone")
 def test_distributed_over_one_process() -> None:
-    plain, ours = map(copy.deepcopy, _captured())
-    assert same(_steps(ours, range(3)), _steps(plain, range(3)))
+    plain, ours = ranks.twins()
+    assert same(ranks.stepped(ours, range(3)), ranks.stepped(plain, range(3)))
     assert ours.state_dict().keys() == plain.state_dict().keys()
 
 
 @pytest.mark.usefixtures("alone")
 def test_distributed_under_a_recipe() -> None:
     wrapped, bare = quantized().train(), quantized().train()
-    ours = _steps(wrapped, range(3))
+    ours = ranks.stepped(wrapped, range(3))
     assert int(ours[1]["lowbit.step"]) == 3
     assert ours[0].keys() == dict(bare.named_parameters()).keys()
-
-
-def _captured() -> tuple[nn.Module, nn.Module]:
-    """A residual network whose every parameter is used, and its captured twin."""
-    torch.manual_seed(0)
-    model = Residual(spare=False)
-    return model, Prepared(capture(copy.deepcopy(model), (X,)), PLAIN)
-
-
-def _rank(rank: int, folder: str) -> None:
-    """One of two processes: other data in each, and at first other statistics, which the first process's replace."""
-    _join(Path(folder) / "store", rank, 2)
-    plain, ours = _captured()
-    for module in (plain, ours, prepared := quantized().train()):
-        module.get_buffer("norm.running_mean").fill_(float(rank))
-    seeds = range(10 * rank, 10 * rank + 3)
-    results = {"plain": _steps(plain, seeds), "ours": _steps(ours, seeds), "recipe": _steps(prepared, seeds)}
-    torch.save(results, Path(folder) / f"{rank}.pt")
-    distributed.destroy_process_group()
-
-
-def test_distributed_over_two_processes(tmp_path: Path) -> None:
-    torch.multiprocessing.spawn(_rank, (str(tmp_path),), nprocs=2)
-    first, second = (torch.load(tmp_path / f"{rank}.pt") for rank in range(2))
-    assert same(first["ours"], first["plain"])
-    assert same(second["ours"], second["plain"])
-    for kind in ("plain", "ours", "recipe"):
-        assert same(first[kind][0], second[kind][0])  # gradients are the mean over both
-        trained = [name for name in first[kind][1] if "running" not in name]
-        assert all(torch.equal(first[kind][1][name], second[kind][1][name]) for name in trained)

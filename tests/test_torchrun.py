@@ -1,4 +1,4 @@
-"""Two processes under torchrun train what one does at the same global batch, under every shipped recipe that trains."""
+"""Two processes under torchrun do what one does at the same global batch, and what the plain module does."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import ranks
 import torch
+from modules import same
 from torch import Tensor, distributed
 
 _GLOO = distributed.is_available() and distributed.is_gloo_available()
@@ -25,7 +26,7 @@ WHOLE = ("masks", "step")
 
 @pytest.fixture(scope="module")
 def processes(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
-    """Recipe -> the state behind each step, of each process."""
+    """What each process saved."""
     folder = tmp_path_factory.mktemp("ranks")
     paths = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), str(SCRIPT.parent)]))
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
@@ -41,7 +42,7 @@ def whole(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 @pytest.mark.parametrize("recipe", ranks.TRAINED)
 def test_both_processes_hold_the_same(recipe: str, processes: list[dict[str, Any]]) -> None:
-    for first, second in zip(*(states[recipe] for states in processes), strict=True):
+    for first, second in zip(*(saved["recipes"][recipe] for saved in processes), strict=True):
         torch.testing.assert_close(first["module"], second["module"], rtol=0, atol=0)
 
 
@@ -55,9 +56,19 @@ def test_two_processes_train_what_one_does(recipe: str, processes: list[dict[str
     rounding is no continuous function: a weight on a tie of its grid sends two trainings apart for good.
     """
     module, optimizer = ranks.begun(recipe)
-    for step, expected in enumerate(processes[0][recipe]):
+    for step, expected in enumerate(processes[0]["recipes"][recipe]):
         alone = ranks.advance(module, module, optimizer, ranks.batch(step))["module"]
         torch.testing.assert_close(whole(alone), whole(expected["module"]), rtol=0, atol=0)
         torch.testing.assert_close(alone, expected["module"], rtol=0, atol=1e-6)
         module.load_state_dict(expected["module"])
         optimizer.load_state_dict(expected["optimizer"])
+
+
+def test_a_captured_module_does_what_the_plain_one_does(processes: list[dict[str, Any]]) -> None:
+    first, second = (saved["apart"] for saved in processes)
+    assert same(first["ours"], first["plain"])
+    assert same(second["ours"], second["plain"])
+    for kind in ("plain", "ours", "recipe"):
+        assert same(first[kind][0], second[kind][0])  # gradients are the mean over both
+        trained = [name for name in first[kind][1] if "running" not in name]
+        assert all(torch.equal(first[kind][1][name], second[kind][1][name]) for name in trained)

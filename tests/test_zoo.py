@@ -86,14 +86,22 @@ def test_the_oracle_finds_lost_names_and_forms(zoo: Callable[[str], Any]) -> Non
     assert zoo("oracle").compare(pair, model, 2)["eval"] == float("inf")
 
 
-def test_results_are_kept_and_a_cut_line_is_not(zoo: Callable[[str], Any], tmp_path: Path) -> None:
+def test_results_are_kept_a_cut_line_is_not_and_a_dead_worker_costs_one_row(
+    zoo: Callable[[str], Any], tmp_path: Path
+) -> None:
     runner, said = zoo("runner"), list[str]()
+    names = [f"small/{name}" for name in ("nested_outputs", "none", "a_check_of_shapes")]
     file = tmp_path / "results.jsonl"
     file.write_text('{"name": "small/nested_outputs", "outcome": "whole"}\n{"name": "small/cut', encoding="utf-8")
-    runner.run(["small/nested_outputs", "small/a_check_of_shapes"], file, 1, False, False, said.append)
-    assert [result["name"] for result in runner.results(file)] == ["small/nested_outputs", "small/a_check_of_shapes"]
-    assert len(said) == 1
-    assert "small/a_check_of_shapes: whole" in said[0]
+    runner.run(names, file, 1, False, False, said.append)
+    _, dead, alive = found = list(runner.results(file))
+    assert [result["name"] for result in found] == names
+    assert dead["outcome"] == "crashed"
+    assert "ended with code 1" in dead["what"]
+    assert "StopIteration" in (tmp_path / "worker.log").read_text(encoding="utf-8")
+    assert alive["outcome"] == "whole"
+    assert len(said) == 2
+    assert "small/a_check_of_shapes: whole" in said[1]
 
 
 def test_the_report_counts_and_names_the_failures(zoo: Callable[[str], Any]) -> None:
@@ -105,13 +113,3 @@ def test_the_report_counts_and_names_the_failures(zoo: Callable[[str], Any]) -> 
     assert "1 (50.0 %)" in text
     assert "`small/nested_outputs`: whole, gradients 5e-01" in text
     assert torch.__version__ in text
-
-
-def test_a_worker_that_dies_costs_one_row(zoo: Callable[[str], Any], tmp_path: Path) -> None:
-    worker = zoo("runner").Worker(tmp_path / "worker.log")
-    dead = worker.measure("small/there_is_no_such_row", False)
-    assert dead["outcome"] == "crashed"
-    assert "ended with code 1" in dead["what"]
-    assert "StopIteration" in (tmp_path / "worker.log").read_text(encoding="utf-8")
-    assert worker.measure("small/a_check_of_shapes", False)["outcome"] == "whole"
-    worker.close()

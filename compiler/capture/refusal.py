@@ -15,7 +15,6 @@ from types import FrameType
 
 import torch
 from torch import fx, nn
-from torch._dynamo.exc import UncapturedHigherOrderOpError
 
 from ..errors import UserError
 from .causes import Failure, explained
@@ -47,6 +46,9 @@ def refusal(
     error: Exception, model: nn.Module, shapes: Sequence[tuple[int, ...]], alone: Exception | None = None
 ) -> UserError:
     """What to tell of a failed export.   alone: what the model itself raises on these inputs, without torch.export."""
+    # Importing dynamo takes as long as importing torch, and a program that only runs a file needs none of it.
+    from torch._dynamo.exc import UncapturedHigherOrderOpError
+
     # Torch 2.11 compiles a torch.cond that runs without export, and fails on it alike: that says more.
     if alone is not None and not isinstance(alone, UncapturedHigherOrderOpError):
         shown = ", ".join(map(str, shapes)) or "none"

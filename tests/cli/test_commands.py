@@ -49,6 +49,11 @@ def test_what_needs_no_torch_does_not_wait_for_it(arguments: str) -> None:
     subprocess.run([sys.executable, "-c", code, *arguments.split()], check=True, stdout=subprocess.DEVNULL)
 
 
+def test_what_runs_a_file_does_not_wait_for_the_tracer() -> None:
+    code = "import sys; from lowbit import check, load; sys.exit('torch._dynamo' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_compile_ends_in_one_table_of_the_file(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(compiling()) == 0
     out = capsys.readouterr().out
