@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import random
+import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -45,7 +48,7 @@ def test_every_flipped_bit_is_an_error() -> None:
 def test_damage_behind_the_checksum_never_changes_a_constant() -> None:
     data, chance = GOLDEN.read_bytes(), random.Random(11)
     whole = [v.data for v in tiny().values if v.data is not None]
-    for _ in range(800):
+    for _ in range(250):
         changed = bytearray(data)
         changed[chance.randrange(6, len(data) - 8)] = chance.randrange(256)
         if program := check_hostile(sealed(bytes(changed))):
@@ -53,9 +56,34 @@ def test_damage_behind_the_checksum_never_changes_a_constant() -> None:
             assert b"".join(map(np.ndarray.tobytes, found)) == b"".join(map(np.ndarray.tobytes, whole))
 
 
+def test_the_benchmark_of_damage_tells_wrong_from_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(Path(__file__).parents[1] / "benchmarks")
+    damage = importlib.import_module("file_damage")
+    data, whole = GOLDEN.read_bytes(), damage.constants(GOLDEN.read_bytes())
+    _, found = damage.counted("", damage.corrupted(data, 120, 3), whole)
+    assert found == {"refused": 120}
+    assert len({damage.sealed(one) for one in damage.corrupted(data, 120, 3)}) > 110
+    verdicts = [damage.verdict(one, whole) for one in (data, data[:-1], blob.dumps(copying()))]
+    assert verdicts == ["same", "refused", "wrong"]
+    monkeypatch.setattr(blob, "loads", lambda data: 1 // 0)
+    assert damage.verdict(data, whole) == "else"
+
+
+@pytest.mark.parametrize("shapes", [[(2**31 - 1,)], [(50,)] * 9, [(2**31 - 1,) * 2], [(0, 2**31 - 1, 2**31 - 1)]])
+def test_a_bomb_stops_at_the_cap(shapes: list[tuple[int, ...]], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(Path(__file__).parents[1] / "benchmarks")
+    data = importlib.import_module("file_damage").bomb(shapes)
+    tracemalloc.start()
+    with pytest.raises(FileError, match="the limit leaves"):
+        blob.loads(data, max_values=100)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 10**5
+
+
 def test_spliced_and_shuffled_bytes_are_an_error_or_a_program() -> None:
     data, chance = GOLDEN.read_bytes(), random.Random(12)
-    for _ in range(1000):
+    for _ in range(250):
         start, end, to = (chance.randrange(6, len(data) - 8) for _ in range(3))
         check_hostile(sealed(data[:to] + data[min(start, end) : max(start, end)] + data[to:]))
         check_hostile(sealed(data[: min(start, end)] + data[max(start, end) :]))
