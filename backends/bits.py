@@ -50,6 +50,16 @@ def from_fields(bits: Bits, width: int) -> Unsigned:
     return whole.reshape(-1).view("<u8").astype(np.uint64)
 
 
+def zigzag(values: NDArray[np.int64]) -> Unsigned:
+    """`wire.zigzag` of every integer of 64 bits."""
+    return (values << 1 ^ values >> 63).view(np.uint64)
+
+
+def from_zigzag(folded: Unsigned) -> Unsigned:
+    """The inverse of `zigzag`, modulo 2**64."""
+    return (folded >> _ONE) ^ -(folded & _ONE)
+
+
 def gamma_order(values: Unsigned) -> int:
     """The order that writes `values` in the fewest bits, the least of equals."""
     histogram = np.bincount(_lengths(values), minlength=65)

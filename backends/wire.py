@@ -38,9 +38,19 @@ def varint(value: int) -> bytes:
     return bytes([*out, value])
 
 
+def zigzag(value: int) -> int:
+    """0, -1, 1, -2, ... become 0, 1, 2, 3, ..."""
+    return 2 * value if value >= 0 else -2 * value - 1
+
+
+def from_zigzag(folded: int) -> int:
+    """The inverse of `zigzag`."""
+    return -(folded >> 1) - 1 if folded & 1 else folded >> 1
+
+
 def signed(value: int) -> bytes:
-    """A varint of the zigzag of `value`: 0, -1, 1, -2, ... become 0, 1, 2, 3, ..."""
-    return varint(2 * value if value >= 0 else -2 * value - 1)
+    """A varint of the zigzag of `value`."""
+    return varint(zigzag(value))
 
 
 class Cursor:
@@ -87,8 +97,7 @@ class Cursor:
 
     def signed(self, what: str) -> int:
         """A number in [-2**63, 2**63 - 1]."""
-        value = self.varint(what)
-        return -(value >> 1) - 1 if value & 1 else value >> 1
+        return from_zigzag(self.varint(what))
 
     def finish(self) -> None:
         """Raise unless everything was read."""

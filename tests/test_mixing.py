@@ -104,7 +104,15 @@ def test_an_extension_of_other_sources_is_not_used(
 ) -> None:
     found = SimpleNamespace(INTERFACE=interface) if interface else SimpleNamespace()
     monkeypatch.setattr(form.importlib, "import_module", lambda name: found)
-    assert (form._compiled() is found) == used
+    assert form._compiled() == (found if used else None, not used)
+
+
+def test_an_extension_of_other_sources_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(form, "STALE", True)
+    form._warn_of_other_sources.cache_clear()
+    with pytest.warns(UserWarning, match="other sources.*install lowbit again"):
+        stream.encode(weights(3, 4), LITE)
+    stream.encode(weights(3, 4), LITE)  # warnings are errors: a second one would fail
 
 
 def test_without_the_extension_the_bytes_are_the_same_and_slowness_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

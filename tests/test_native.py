@@ -1,4 +1,4 @@
-"""The context mixer's form in C: the bytes and the integers of the form in Python, whoever compiles it."""
+"""The coders' form in C: the bytes and the integers of the form in Python, whoever compiles it."""
 
 from __future__ import annotations
 
@@ -9,16 +9,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from codec_edges import EDGES, bell
 from hypothesis import given
 from hypothesis import strategies as st
 from lowbit.backends.codec import Words
+from lowbit.backends.codecs import rans
 from lowbit.backends.mixing import form, plain
 from lowbit.backends.mixing.settings import LITE, MAX, OLDER_LITE, OLDER_MAX, Grid, Settings, first
+from lowbit.backends.wire import FileError
+from lowbit.compiler.errors import Unsupported
 from programs import laws
 
 NATIVE = Path(form.__file__).parent / "native"
 COMPILER = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
 HARNESS = Path(__file__).parent / "native" / "decode.c"
+HARNESS_OF_RANS = Path(__file__).parent / "native" / "decode_rans.c"
 STRICT = ["-std=c99", "-pedantic", "-Wall", "-Wextra", "-Werror", "-O1"]
 
 every_level = pytest.mark.parametrize("level", [LITE, MAX, OLDER_LITE, OLDER_MAX])
@@ -118,3 +123,63 @@ def test_the_decoder_refuses_integers_that_do_not_fit(tmp_path: Path) -> None:
         numbers = ["3", "0", str(most), "20", "1", "1", "1", "1"]
         done = subprocess.run([tmp_path / "decode", *numbers], input=b"", capture_output=True)
         assert (done.returncode == 2) == (code == 2)
+
+
+def rans_alike(data: bytes, count: int) -> Words | None:
+    """What both forms of rANS read, None if both refuse."""
+    found, expected = np.empty(count, dtype=np.int64), np.empty(count, dtype=np.int64)
+    whole = form.rans(data, found)
+    try:
+        rans._decode_plainly(data, expected)
+    except FileError:
+        assert not whole
+        return None
+    assert whole
+    assert np.array_equal(found, expected)
+    return found
+
+
+@compiled
+@pytest.mark.parametrize("edge", EDGES)
+def test_both_forms_read_what_rans_wrote(edge: str) -> None:
+    values = EDGES[edge].reshape(-1)
+    try:
+        data = rans.CODEC.encode(values)
+    except Unsupported:
+        return
+    found = rans_alike(data, values.size)
+    assert found is not None
+    assert np.array_equal(found, values)
+    for cut in (data[:-1], data[:-2], data + b"\0\0", data[: len(data) // 2]):
+        assert rans_alike(cut, values.size) is None
+
+
+@compiled
+@laws(60)
+@given(
+    width=st.integers(0, 60), count=st.integers(1, 300), at=st.integers(0, 12), byte=st.integers(0, 255),
+    more=st.binary(max_size=40), cut=st.integers(0, 30),
+)  # fmt: skip
+def test_both_forms_of_rans_read_any_bytes_alike(
+    width: int, count: int, at: int, byte: int, more: bytes, cut: int
+) -> None:
+    data = bytearray(rans.CODEC.encode(bell(count, width, 1000)))
+    rans_alike(bytes(data[:cut]) + more, count)
+    data[at % len(data)] = byte
+    rans_alike(bytes(data), count)
+
+
+@compiles
+@pytest.mark.parametrize("slots", [0, 1])
+@pytest.mark.parametrize(("number", "width", "most"), [("int8_t", 2, 7), ("int8_t", 30, 127), ("int32_t", 300, 2**15)])
+def test_rans_alone_is_strict_c99_and_reads_what_python_wrote(
+    tmp_path: Path, slots: int, number: str, width: int, most: int
+) -> None:
+    values = bell(30_000, width, most)
+    built = [str(COMPILER), *STRICT, f"-DCM_INT={number}", f"-DRANS_SLOTS={slots}", f"-I{NATIVE}"]
+    subprocess.run([*built, str(HARNESS_OF_RANS), str(NATIVE / "rans.c"), "-o", str(tmp_path / "decode")], check=True)
+    data, told = rans.CODEC.encode(values), [tmp_path / "decode", str(values.size)]
+    found = subprocess.run(told, input=data, capture_output=True, check=True).stdout
+    assert np.array_equal(np.array(found.split(), dtype=np.int64), values)
+    for changed in (data + b"\0\0", data[:-2], rans.CODEC.encode(values + 2**40)):
+        assert subprocess.run(told, input=changed, capture_output=True).returncode == 2

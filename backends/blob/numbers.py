@@ -11,7 +11,7 @@ from collections.abc import Hashable
 
 from ..mixing import tables
 from ..mixing.arithmetic import Coder, Decoder, Encoder
-from ..wire import WORD, Cursor, FileError
+from ..wire import WORD, Cursor, FileError, from_zigzag, zigzag
 
 MEMORY, LONGEST, TOP = 60, 64, 2
 """How many bits an estimate remembers; the length of the longest number; how many of its high bits have estimates."""
@@ -62,7 +62,7 @@ class Written:
 
     def signed(self, value: int, *place: Hashable) -> None:
         """A number in [-2**63, 2**63)."""
-        self.varint(2 * value if value >= 0 else -2 * value - 1, *place)
+        self.varint(zigzag(value), *place)
 
     def finish(self) -> bytes:
         """All bytes."""
@@ -91,8 +91,7 @@ class Read:
 
     def signed(self, what: str, *place: Hashable) -> int:
         """A number in [-2**63, 2**63)."""
-        value = self.varint(what, *place)
-        return -(value >> 1) - 1 if value & 1 else value >> 1
+        return from_zigzag(self.varint(what, *place))
 
     def multiplier(self, what: str) -> int:
         """That of a port, less the least."""

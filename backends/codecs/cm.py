@@ -5,15 +5,6 @@ stripes      each a number between 0 and 1 of the range coder in `backends/mixin
              `backends/mixing/model.py` makes; zero bytes at its end are left out
 """
 
-from __future__ import annotations
-
-import functools
-
-from ..codec import Codec
 from ..mixing import settings, stream
 
-CODEC = Codec(
-    code=5,
-    encode=functools.partial(stream.encode, level=settings.LITE),
-    decode=functools.partial(stream.decode, level=settings.LITE),
-)
+CODEC = stream.codec(5, settings.LITE)

@@ -37,7 +37,7 @@ def _common_shift(values: Words) -> int:
 
 def _around(values: Words, centre: int, shift: int) -> bytes:
     distances = (values.view(np.uint64) - np.uint64(centre % 2**64)).view(np.int64)
-    folded = (distances << 1 ^ distances >> 63).view(np.uint64)
+    folded = bits.zigzag(distances)
     order = bits.gamma_order(folded)
     head = bytes([order | _SHIFTED, shift]) if shift else bytes([order])
     return head + signed(centre) + bits.pack(bits.gamma(folded, order))
@@ -57,8 +57,7 @@ def _decode(data: bytes | memoryview, shape: tuple[int, ...]) -> Words:
     found = bits.unpack(cursor.take(cursor.left))
     folded, used = bits.from_gamma(found, count, order)
     bits.check_padding(found, used)
-    distances = (folded >> np.uint64(1)) ^ -(folded & np.uint64(1))
-    return (distances + np.uint64(centre % 2**64)).view(np.int64).reshape(shape) << shift
+    return (bits.from_zigzag(folded) + np.uint64(centre % 2**64)).view(np.int64).reshape(shape) << shift
 
 
 CODEC = Codec(code=1, encode=_encode, decode=_decode)

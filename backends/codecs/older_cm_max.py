@@ -3,16 +3,6 @@
 The bytes are those of `cm_max`, of the decisions that `backends/mixing/older.py` makes.
 """
 
-from __future__ import annotations
-
-import functools
-
-from ..codec import Codec
 from ..mixing import settings, stream
 
-CODEC = Codec(
-    code=4,
-    encode=functools.partial(stream.encode, level=settings.OLDER_MAX),
-    decode=functools.partial(stream.decode, level=settings.OLDER_MAX),
-    written=False,
-)
+CODEC = stream.codec(4, settings.OLDER_MAX, written=False)

@@ -1,4 +1,4 @@
-"""Static interleaved rANS: for weights. Close to their zeroth-order entropy, and fast to decode with numpy alone.
+"""Static interleaved rANS, for weights: close to their zeroth-order entropy, fast to decode, also in numpy alone.
 
     table        symbols and frequencies, as `backends/frequencies.py` writes them, with log2 of the number of lanes in
                  the spare half byte
@@ -23,6 +23,7 @@ from ...compiler.errors import Unsupported
 from .. import frequencies
 from ..codec import Codec, Words
 from ..frequencies import Table
+from ..mixing import form
 from ..wire import Cursor, FileError
 
 _LOW, _WORD = 24, 16  # bits: a state is at least 2**_LOW and less than 2**(_LOW + _WORD)
@@ -85,7 +86,14 @@ class _Slots:
 
 
 def _decode(data: bytes | memoryview, shape: tuple[int, ...]) -> Words:
-    count = math.prod(shape)
+    values = np.empty(math.prod(shape), dtype=np.int64)
+    if not form.rans(data, values):
+        _decode_plainly(data, values)  # it tells what is wrong
+    return values.reshape(shape)
+
+
+def _decode_plainly(data: bytes | memoryview, out: Words) -> None:
+    """The definition, in numpy alone. Raises FileError."""
     cursor = Cursor(data)
     table, depth = frequencies.read(cursor)
     states = _states(cursor.take(5 << depth))
@@ -93,10 +101,10 @@ def _decode(data: bytes | memoryview, shape: tuple[int, ...]) -> Words:
         raise FileError("half a word is left over", offset=cursor.offset)
     words = np.frombuffer(cursor.take(cursor.left), dtype="<u2").astype(np.int64)
     read = _read_rows if states.size >= _VECTOR else _read_each
-    slots, used = read(_Slots.of(table), states, words, count)
+    slots, used = read(_Slots.of(table), states, words, out.size)
     if used != words.size or (states != 1 << _LOW).any():
         raise FileError("the lanes do not end where they should", offset=len(data))
-    return np.repeat(table.symbols, table.frequencies)[slots].reshape(shape)
+    np.repeat(table.symbols, table.frequencies).take(slots, out=out)
 
 
 def _states(data: memoryview) -> Words:

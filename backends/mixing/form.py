@@ -1,7 +1,8 @@
-"""The two forms of the context mixer, in C if it was compiled at installation, and in plain Python: the same bytes."""
+"""The two forms of the coders, in C if it was compiled at installation, and in plain Python: the same bytes."""
 
 from __future__ import annotations
 
+import functools
 import importlib
 import os
 import warnings
@@ -21,15 +22,17 @@ INTERFACE = 2
 """What `_native` must be: one that was compiled from other sources would take other arguments and write other bytes."""
 
 
-def _compiled() -> Any:
+def _compiled() -> tuple[Any, bool]:
+    """The extension, or None; and whether one is there that does not fit."""
     try:
         found = importlib.import_module(f"{__package__}._native")
     except ImportError:  # there was no compiler at installation
-        return None
-    return found if getattr(found, "INTERFACE", None) == INTERFACE else None
+        return None, False
+    fits = getattr(found, "INTERFACE", None) == INTERFACE
+    return (found if fits else None), not fits
 
 
-NATIVE = _compiled()
+NATIVE, STALE = _compiled()
 
 
 def encode(values: Words, level: int, settings: Settings, grid: Grid) -> bytes:
@@ -47,8 +50,25 @@ def decode(data: bytes | memoryview, level: int, settings: Settings, grid: Grid,
     return bool(NATIVE.decode(data, level, settings.write()[:3], *astuple(grid), out))
 
 
+def rans(data: bytes | memoryview, out: Words) -> bool:
+    """Put the integers of a stream of `rans` into `out`, if the form in C is there and takes the bytes for legal."""
+    read = getattr(NATIVE, "rans", None)  # extensions of before rans lack it, and are right in all else
+    return read is not None and bool(read(data, out))
+
+
+@functools.cache
+def _warn_of_other_sources() -> None:
+    fix = "install lowbit again, with `pip install`, in the same way as it was"
+    warnings.warn(f"the compiled coders were made from other sources and stay unused: {fix}", stacklevel=4)
+
+
 def warn(size: int) -> None:
-    """Say so where coding `size` integers will take long. The bytes never depend on the form that wrote them."""
+    """Say once that the form in C does not fit, and each time that coding `size` integers will take long.
+
+    The bytes never depend on the form that wrote them.
+    """
+    if STALE:
+        _warn_of_other_sources()
     if NATIVE is None and size > SLOW:
         fix = "install lowbit, again if it was, where there is a C compiler, or write the file with the coder rans"
         warnings.warn(f"coding {size} integers in plain Python takes minutes; {fix}", stacklevel=2)

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 
 import numpy as np
 
 from ...compiler.errors import Unsupported
-from ..codec import Words
+from ..codec import Codec, Words
 from ..wire import Cursor, FileError, varint
 from . import form, search, settings
 from .settings import BITS, Grid
+
+
+def codec(code: int, level: int, *, most: int | None = None, written: bool = True) -> Codec:
+    """The codec of a level.   code: its number in files.   level: one of `settings`.   most: integers of a tensor."""
+
+    def write(values: Words) -> bytes:
+        if most is not None and values.size > most:
+            raise Unsupported(f"a tensor of {values.size} integers is left to the faster level")
+        return encode(values, level)
+
+    return Codec(code, write, functools.partial(decode, level=level), written)
 
 
 def encode(values: Words, level: int) -> bytes:

@@ -29,9 +29,9 @@ MUTANTS: list[Mutant] = [
     ),
     Mutant(
         "gamma logical shift in zigzag",
-        "backends/codecs/gamma.py",
-        "distances >> 63",
-        "(distances >> 63 & 1)",
+        "backends/bits.py",
+        "values >> 63",
+        "(values >> 63 & 1)",
         f"{LAWS}::test_what_comes_back_is_what_went_in",
     ),
     Mutant(

@@ -4,8 +4,11 @@ from mutant import Mutant
 
 MODEL, CODER = "backends/mixing/model.py", "backends/mixing/arithmetic.py"
 DECISIONS, NATIVE_C = "backends/mixing/decisions.py", "backends/mixing/native/cm.c"
+RANS_C = "backends/mixing/native/rans.c"
 LAWS, MIXING, NATIVE = "tests/test_codec_laws.py", "tests/test_mixing.py", "tests/test_native.py"
 ALONE = f"{NATIVE}::test_the_decoder_alone_is_strict_c99_and_reads_what_python_wrote"
+
+RANS = f"{NATIVE}::test_rans_alone_is_strict_c99_and_reads_what_python_wrote"
 
 MUTANTS: list[Mutant] = [
     Mutant("carry lost", CODER, "            self._out[at] += 1", "            pass", f"{LAWS}::test_edges_come_back"),
@@ -97,8 +100,8 @@ MUTANTS: list[Mutant] = [
     Mutant(
         "cm_max reuses a number",
         "backends/codecs/cm_max.py",
-        "code=6,",
-        "code=7,",
+        "codec(6,",
+        "codec(7,",
         f"{LAWS}::test_numbers_never_change",
     ),
     Mutant(
@@ -126,6 +129,26 @@ MUTANTS: list[Mutant] = [
         "names_by_code().values() if codecs()[name].written]",
         "names_by_code().values()]",
         "tests/test_codec_laws.py::test_what_is_only_read_is_not_written",
+    ),
+    Mutant("C: rans takes a word too late", RANS_C, "(uint64_t)(x < LOW);", "(uint64_t)(x <= LOW);", RANS),
+    Mutant("C: rans ends anywhere", RANS_C, "return s->whole && s->words == s->end;", "return s->whole;", RANS),
+    Mutant(
+        "C: rans goes on without words", RANS_C, "if (x < LOW) s->whole = 0, x = LOW;", "if (x < LOW) x = LOW;", RANS
+    ),
+    Mutant("C: rans takes integers that do not fit", RANS_C, "return held == x;", "return 1 + 0 * held;", RANS),
+    Mutant(
+        "C: rans searches one symbol too far",
+        RANS_C,
+        "if ((s->table[middle] & 0xFFFF) <= slot) low",
+        "if ((s->table[middle] & 0xFFFF) < slot) low",
+        RANS,
+    ),
+    Mutant(
+        "other sources are told of each time",
+        "backends/mixing/form.py",
+        "@functools.cache\ndef _warn_of_other_sources",
+        "def _warn_of_other_sources",
+        f"{MIXING}::test_an_extension_of_other_sources_is_told_once",
     ),
     Mutant("C: trailing zeros pass", "backends/mixing/native/cm.c", "if (s->size > s->at || ", "if (0 && ", ALONE),
     Mutant(

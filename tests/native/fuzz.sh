@@ -1,17 +1,28 @@
 #!/bin/sh
-# Fuzzes the C decoder under AddressSanitizer and UBSan: fuzz.sh SECONDS [FOLDER], so long for each of three builds: as a
-# microcontroller has it, for two types of integers, and as Python does, with tables. Needs clang.
+# Fuzzes the C decoders under AddressSanitizer and UBSan: fuzz.sh SECONDS [FOLDER [BUILD ...]], so long for each build: that
+# of a microcontroller for two types of integers, that of Python with tables, and rANS with and without its slots. Needs clang.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 native=$here/../../backends/mixing/native
+seconds=$1
 folder=${2:-$(mktemp -d)}
-mkdir -p "$folder/corpus"
-for built in "int8_t" "int32_t" "int64_t -DCM_TABLES"; do
-    name=fuzz-${built%% *}
+mkdir -p "$folder"
+shift; shift || true
+[ $# -gt 0 ] || set -- cm8 cm32 cm64 rans rans8
+for name in "$@"; do
+    case $name in
+    cm8) given="fuzz.c -DCM_INT=int8_t" ;;
+    cm32) given="fuzz.c -DCM_INT=int32_t" ;;
+    cm64) given="fuzz.c -DCM_INT=int64_t -DCM_TABLES" ;;
+    rans) given="fuzz_rans.c -DCM_INT=int64_t" ;;
+    rans8) given="fuzz_rans.c -DCM_INT=int8_t -DRANS_SLOTS=0" ;;
+    esac
+    corpus=$folder/corpus-${given%%.*}
+    mkdir -p "$corpus"
     # shellcheck disable=SC2086
-    clang -std=c99 -O2 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -DCM_INT=$built -I"$native" \
-        "$here/fuzz.c" -o "$folder/$name"
-    "$folder/$name" -max_len=64 -max_total_time="$1" -print_final_stats=1 "$folder/corpus" >"$folder/$name.log" 2>&1 ||
+    clang -std=c99 -O2 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -I"$native" "$here/"$given \
+        -o "$folder/$name"
+    "$folder/$name" -max_len=48 -max_total_time="$seconds" -print_final_stats=1 "$corpus" >"$folder/$name.log" 2>&1 ||
         tail -n 60 "$folder/$name.log"
-    grep -E "number_of_executed_units|average_exec" "$folder/$name.log"
+    echo "$name $(grep -E "number_of_executed_units" "$folder/$name.log")"
 done

@@ -1,4 +1,5 @@
-/* The extension lowbit.backends.mixing._native: both ways of the context mixer, on arrays of int64, without the GIL. */
+/* The extension lowbit.backends.mixing._native: both ways of the context mixer and the decoder of rANS, on arrays of int64,
+ * without the GIL. */
 #define Py_LIMITED_API 0x030B0000
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
@@ -6,6 +7,7 @@
 #define CM_INT int64_t
 #define CM_TABLES
 #include "cm_encode.c"
+#include "rans.c"
 
 #include <stdlib.h>
 
@@ -128,8 +130,33 @@ static PyObject *decode(PyObject *module, PyObject *arguments)
     return result;
 }
 
+/* rans(data, out) -> bool */
+static PyObject *rans(PyObject *module, PyObject *arguments)
+{
+    Py_buffer data, out;
+    int whole = 0;
+    (void)module;
+    if (!PyArg_ParseTuple(arguments, "y*w*", &data, &out)) return NULL;
+    Py_BEGIN_ALLOW_THREADS
+    const size_t words = rans_words(data.buf, (size_t)data.len);
+    uint64_t *memory = words ? malloc(words * sizeof *memory) : NULL;
+    rans_state s;
+    if (memory && rans_begin(&s, memory, data.buf, (size_t)data.len)) {
+        rans_take(&s, out.buf, (size_t)out.len / sizeof(rans_int));
+        whole = rans_end(&s);
+    }
+    free(memory);
+    Py_END_ALLOW_THREADS
+    PyBuffer_Release(&data);
+    PyBuffer_Release(&out);
+    return PyBool_FromLong(whole);
+}
+
 static PyMethodDef methods[] = {
-    {"encode", encode, METH_VARARGS, NULL}, {"decode", decode, METH_VARARGS, NULL}, {NULL, NULL, 0, NULL}};
+    {"encode", encode, METH_VARARGS, NULL},
+    {"decode", decode, METH_VARARGS, NULL},
+    {"rans", rans, METH_VARARGS, NULL},
+    {NULL, NULL, 0, NULL}};
 
 static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, "_native", NULL, -1, methods, NULL, NULL, NULL, NULL};
 
