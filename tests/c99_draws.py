@@ -59,7 +59,7 @@ def saturating() -> Iterator[Drawn]:
 
 def extreme() -> Iterator[Drawn]:
     """Layers whose weights are all the greatest, all the least, or both by turns, for bytes that are so too."""
-    ends = [np.array(each) for each in ([127], [-128], [127, -128], [-127, 127, 127], [64], [65, 63])]
+    ends = [np.array(each) for each in ([127], [-128], [127, -128], [-127, 127, 127], [64], [65, 63], [7, -8], [1])]
     for number, (lo, hi) in enumerate([(0, 255), (-128, 127), (0, 127), (-100, 20)]):
         for weights in ends:
             builder = Builder()
@@ -110,8 +110,9 @@ def layer(random: Random, builder: Builder, x: int) -> int:
     if name == "sum":
         return builder.step(name, x, axes=(1, 2), keepdim=int(random.integers(2)))
     attributes, weights = _form(random, name, shape)
-    most = min(127, INT32.hi // (int(np.prod(weights[1:])) * max(1, builder[x].range.magnitude) * 2))
-    weight = builder.constant(random.integers(-most - 1, most + 1, weights))
+    fits = INT32.hi // (int(np.prod(weights[1:])) * max(1, builder[x].range.magnitude) * 2)
+    most = min(int(random.choice([127, 127, 7, 1])), fits)
+    weight = builder.constant(random.integers(-most - (most > 1), most + 1, weights))
     bias = builder.constant(random.integers(-1000, 1000, weights[0]))
     made = builder.step("linear" if name == "linear" else "conv2d", x, weight, bias, **attributes)
     return rescaled(random, builder, made, name != "linear")

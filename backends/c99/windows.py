@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..fixed.op import Call
+from ..fixed.types import Range
 from ..fixed.window import Window
+
+
+def seen(call: Call) -> Range:
+    """The range of what the weights multiply."""
+    pad = call.attributes.get("pad_value", 0)
+    border = any(call.attributes.get("padding", ()))  # type: ignore[arg-type]
+    return call.x.range | Range(pad, pad) if border else call.x.range  # type: ignore[arg-type, no-any-return]
 
 
 def origins(call: Call, sizes: Sequence[int], pixel: str) -> str:

@@ -18,8 +18,8 @@ MUTANTS: list[Mutant] = [
     Mutant(
         "sums are shifted although some are negative",
         "backends/c99/rounding.py",
-        "needed = np.maximum(-(low >> rounding.shifts), 0)",
-        "needed = np.maximum(-(low >> rounding.shifts) - 1, 0)",
+        "needed = np.maximum(-(rounding.ends[0] >> rounding.shifts), 0)",
+        "needed = np.maximum(-(rounding.ends[0] >> rounding.shifts) - 1, 0)",
         VALUES,
     ),
     Mutant(
@@ -164,9 +164,44 @@ MUTANTS: list[Mutant] = [
     ),
     Mutant(
         "raised integers keep their bias",
-        "backends/c99/kernels/gemm_bytes.py",
-        "bias = call.bias.data - raised *",
-        "bias = call.bias.data - 0 *",
+        "backends/c99/gemm.py",
+        "lowered = image.raised *",
+        "lowered = 0 *",
+        f"{LAWS}::test_kernels_of_an_instruction_set_compute_the_same",
+    ),
+    Mutant(
+        "small weights are added up once too often",
+        "backends/c99/kernels/gemm_short.py",
+        ".max() <= 2**15 - 1)",
+        ".max() <= 2**16 - 1)",
+        f"{LAWS}::test_kernels_of_an_instruction_set_compute_the_same",
+    ),
+    Mutant(
+        "what is negative never fills 16 bits",
+        "backends/c99/kernels/gemm_short.py",
+        "-np.minimum(paired, 0).sum(-1)])",
+        "0 * paired.sum(-1)])",
+        f"{LAWS}::test_kernels_of_an_instruction_set_compute_the_same",
+    ),
+    Mutant(
+        "bytes with a sign meet a border that fits none",
+        "backends/c99/kernels/depthwise_words.py",
+        "x.type not in (INT8, UINT8) or seen(call) not in x.type.range",
+        "x.type not in (INT8, UINT8)",
+        f"{LAWS}::test_kernels_of_an_instruction_set_compute_the_same",
+    ),
+    Mutant(
+        "shifts of 64 bits are raised without what is added",
+        "backends/c99/rounding_lanes.py",
+        "added=rounding.added << more, shifts",
+        "added=rounding.added, shifts",
+        f"{LAWS}::test_kernels_of_an_instruction_set_compute_the_same",
+    ),
+    Mutant(
+        "a row ends with the last eight elements",
+        "backends/c99/lanes.py",
+        '"o", end)',
+        '"o", "o")',
         f"{LAWS}::test_kernels_of_an_instruction_set_compute_the_same",
     ),
     Mutant(

@@ -17,8 +17,7 @@ from ..integers import INT8, INT16, UINT8, WORD, literal
 from ..kernel import Kernel, Task
 from ..lanes import in_lanes
 from ..tensors import layer
-from ..windows import element, looks, origins, taps
-from .patches import seen
+from ..windows import element, looks, origins, seen, taps
 
 STEP = 16
 ORDER = [0, 1, 2, 3, 8, 9, 10, 11, 4, 5, 6, 7, 12, 13, 14, 15]

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from ....compiler.arrays import Integers
-from ...fixed.op import Call
-from ...fixed.types import Range
 from ...fixed.window import Window
 from ..body import Body, filled
 from ..dots import LANES, dots
@@ -21,7 +19,7 @@ from ..integers import INT16, WORD, Integer, literal, smallest
 from ..kernel import Kernel, Task
 from ..loops import finished
 from ..tensors import layer
-from ..windows import element, looks, origins, taps
+from ..windows import element, looks, origins, seen, taps
 
 C = """\
     $patches
@@ -84,13 +82,6 @@ class Product:
         short = [(0, 0), (0, -taps.shape[1] % columns), (0, -taps.shape[2] % LANES)]
         narrow = seen(call) in INT16.range and call.weight.range in INT16.range
         return Product(np.pad(taps, short), 1 if single else 4, columns, INT16 if narrow else WORD)
-
-
-def seen(call: Call) -> Range:
-    """The range of what the weights multiply."""
-    pad = call.attributes.get("pad_value", 0)
-    border = any(call.attributes.get("padding", ()))  # type: ignore[arg-type]
-    return call.x.range | Range(pad, pad) if border else call.x.range  # type: ignore[arg-type, no-any-return]
 
 
 def _write(task: Task, body: Body) -> str:

@@ -1,0 +1,52 @@
+"""Convolutions and linears by AVX2's multiply-add of 16 bits: x is widened, and no pair of products can saturate.
+
+The products of two elements are added in 32 bits, which C1 of the op makes wide enough in any order.
+"""
+
+from __future__ import annotations
+
+from ..body import Body
+from ..gemm import Image, cost, pairs, panels, taps, written
+from ..gemm_tile import Form
+from ..integers import INT16
+from ..kernel import Kernel, Task
+from ..tensors import layer
+from ..windows import seen
+
+FORM = Form(
+    name="words",
+    add="_mm256_add_epi32(sum, _mm256_madd_epi16(x, w))",
+    more="",
+    told="",
+    loops="""\
+__m256i $start;
+    for (int32_t r = 0; r < count; r++) {
+$run
+    }""",
+)
+NANOSECONDS = 2.6
+"""Of a step, which is two elements."""
+
+
+def _why_not(task: Task) -> str:
+    call = task.call
+    if seen(call) not in INT16.range:
+        return "x does not fit 16 bits"
+    if call.weight.range not in INT16.range:
+        return "a weight does not fit 16 bits"
+    return "channels are in groups" if call.attributes.get("groups", 1) != 1 else ""
+
+
+def _write(task: Task, body: Body) -> str:
+    image = Image.of(task, INT16)
+    return written(task, body, FORM, image, panels(pairs(taps(task, image), INT16)), "")
+
+
+KERNEL = Kernel(
+    ops=("conv2d", "conv3d", "linear"),
+    write=_write,
+    cost=lambda task: cost(task, Image.of(task, INT16), NANOSECONDS),
+    why_not=_why_not,
+    order=layer,
+    when="__AVX2__",
+)
