@@ -1,11 +1,12 @@
 """Time of one sample in compiled C over that of torch and ONNX Runtime, one thread, all in one process.
 
     pip install onnx onnxruntime                      # optional: without them torch alone stands beside
-    python benchmarks/c99_speed.py [--networks lenet5,resnet20,mobilenet_v2] [--rounds 300] [--data DIR]
+    python benchmarks/c99_speed.py [--networks lenet5,resnet20,mobilenet_v2,espcn] [--rounds 300] [--data DIR]
 
 The program is that of `ptq8`, 8 bits. ONNX Runtime runs the same network in float and quantized (QDQ, signed weights,
 one scale a channel). All take turns, one sample each, in an order that changes from round to round; the figure is the
-ratio to ONNX Runtime's 8 bits in the same round: the median, and the quartiles. --data: ResNet-20 has trained weights.
+ratio to ONNX Runtime's 8 bits in the same round: the median, and the quartiles. --data: ResNet-20 and MobileNet-v2 have
+trained weights.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from pathlib import Path
 import lowbit
 import numpy as np
 import torch
+from networks.espcn import ESPCN
+from networks.listed import Listed
 from networks.mobilenet_v2 import MobileNetV2
 from networks.resnet20 import ResNet20, trained
 from torch import Tensor, nn
@@ -45,6 +48,11 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "lenet5": (lenet5, (1, 28, 28)),
     "resnet20": (ResNet20, (3, 32, 32)),
     "mobilenet_v2": (MobileNetV2, (3, 224, 224)),
+    "espcn": (ESPCN, (1, 128, 128)),
+}
+TRAINED: dict[str, Callable[[Path], nn.Module]] = {
+    "resnet20": trained,
+    "mobilenet_v2": lambda folder: Listed(folder / "weights/graphs/mobilenet_v2_1.0_224.npz"),
 }
 
 
@@ -110,7 +118,7 @@ def tell(network: str, seconds: dict[str, list[float]]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--networks", default="lenet5,resnet20,mobilenet_v2")
+    parser.add_argument("--networks", default=",".join(NETWORKS))
     parser.add_argument("--rounds", type=int, default=300)
     parser.add_argument("--data", default=os.environ.get("LOWBIT_DATA"), help="folder with trained weights")
     options = parser.parse_args()
@@ -121,7 +129,7 @@ def main() -> None:
     )
     for network in options.networks.split(","):
         build, sizes = NETWORKS[network]
-        model = (trained(Path(options.data)) if options.data and network == "resnet20" else build()).eval()
+        model = (TRAINED[network](Path(options.data)) if options.data and network in TRAINED else build()).eval()
         x = torch.randn(4, *sizes)
         runs = {OURS: ours(model, x), **peers(model, x), FLOAT: partial(model, x[:1])}
         with torch.inference_mode():

@@ -99,6 +99,24 @@ def frames() -> Drawn:
     return Drawn(program, [random.integers(-128, 128, (2, 3, 4, 5, 6))], [])
 
 
+def weighted() -> Drawn:
+    """A convolution, one of each channel on its own, and a linear on one row; most of their small weights are zeros."""
+    builder, random = Builder(), np.random.default_rng(0)
+    x = builder.input((20, 6, 5), Range(0, 255))
+    value = x
+    for depth, groups in ((20, 1), (1, 24)):
+        weight = random.integers(-3, 4, (24, depth, 3, 3)) * (random.random((24, depth, 3, 3)) < 0.1)
+        attributes = {"stride": (1, 1), "padding": (1, 1, 1, 1), "dilation": (1, 1), "groups": groups, "pad_value": 0}
+        numbers = [builder.constant(each) for each in (weight, random.integers(-99, 99, 24))]
+        value = builder.step("conv2d", value, *numbers, **attributes)
+        value = builder.step("clamp", value, lo=-100, hi=100)
+    flat = builder.step("sum", value, axes=(1, 2), keepdim=0)
+    weight = random.integers(-3, 4, (70, 24)) * (random.random((70, 24)) < 0.1)
+    made = builder.step("linear", flat, builder.constant(weight), builder.constant(np.zeros(70)))
+    program = builder.build([Port(x, 2**23, 23)], [Port(made, 2**23, 23)])
+    return Drawn(program, [random.integers(0, 256, (3, 20, 6, 5))], [])
+
+
 def layer(random: Random, builder: Builder, x: int) -> int:
     """A layer of any form on a value, as large as its proof allows, and a grid behind it."""
     shape = builder[x].shape

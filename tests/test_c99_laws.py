@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from c99_draws import extreme, fused, saturating, small
-from lowbit.backends.c99 import compiler
+from c99_draws import extreme, fused, saturating, small, weighted
+from lowbit.backends.c99 import compiler, weights
 from lowbit.backends.c99 import kernel as kernel_module
 from lowbit.backends.c99.arena import Block, arranged, blocks, in_place
 from lowbit.backends.c99.host import Hosted, hosted
 from lowbit.backends.c99.kernel import PORTABLE, kernels, kernels_of
+from lowbit.backends.c99.report import report
 from lowbit.backends.c99.schedule import ARENA, scheduled
 from lowbit.backends.c99.unit import VARIANTS, Unit, unit
 from lowbit.backends.fixed.registry import op_named
@@ -51,6 +52,17 @@ def test_every_value_is_the_interpreters(cases: list[Drawn], made: dict[str, Hos
             made[f"look{i}"].watched(inputs, seen.__setitem__)
             assert list(seen) == [step.output for step in case.program.steps]
             assert all(np.array_equal(seen[value], expected[value]) for value in seen), case
+
+
+@compiles
+def test_weights_in_every_form_compute_the_same_and_smaller_ones_are_smaller() -> None:
+    case = weighted()
+    units = [unit(case.program, form, variants=(PORTABLE,), weights=form) for form in weights.FORMS]
+    expected = targets()["numpy"].run(case.program, case.inputs)
+    for made in hosted(units, STRICT):
+        assert all(map(np.array_equal, made(case.inputs), expected)), made.unit.name
+    plain, packed, coded = (sum(row.weights for row in report(each, PORTABLE)) for each in units)
+    assert plain > 2 * packed > 2 * coded
 
 
 @compiles

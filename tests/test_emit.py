@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from blobs import tiny
-from c99_draws import fused
+from c99_draws import fused, weighted
 from lowbit.backends import blob
 from lowbit.backends.c99.project import golden, named
 from lowbit.cli.main import main
@@ -59,10 +59,12 @@ def test_make_builds_and_passes_and_a_wrong_integer_fails(folder: Path, capsys: 
 
 @pytest.mark.parametrize("compiler", [pytest.param(name, marks=needs(name)) for name in ("gcc", "clang")])
 def test_drawn_programs_pass_under_the_sanitizers(compiler: str, tmp_path: Path) -> None:
-    for number, case in enumerate(fused((5, 41))):
+    cases = {"plain": next(fused((5,))), "packed": next(fused((41,))), "coded": weighted()}
+    for name, case in cases.items():
         blob.save(case.program, tmp_path / "net.lowbit")
-        assert main(["emit", str(tmp_path / "net.lowbit"), "-o", str(tmp_path), "--name", f"n{number}"]) == 0
-        command = [compiler, *STRICT, *SANITIZED, f"n{number}.c", f"n{number}_test.c", "-o", "test"]
+        arguments = ["-o", str(tmp_path), "--name", name, "--weights", name]
+        assert main(["emit", str(tmp_path / "net.lowbit"), *arguments]) == 0
+        command = [compiler, *STRICT, *SANITIZED, f"{name}.c", f"{name}_test.c", "-o", "test"]
         built = ran(*command, at=tmp_path)
         assert built.returncode == 0, built.stderr
         assert ran("./test", at=tmp_path).returncode == 0, case

@@ -38,9 +38,14 @@ class Places(Protocol):
 
 @dataclass
 class Body:
-    """Collects what the text of a function refers to. prefix: of the functions that functions share."""
+    """Collects what the text of a function refers to. prefix: of the functions that functions share.
+
+    weights: in which form they lie in flash, see `weights`.   begins: statements ahead of the text.
+    """
 
     prefix: str
+    weights: str = "plain"
+    begins: list[str] = field(default_factory=list)
     tables: list[Table] = field(default_factory=list)
     helpers: dict[str, str] = field(default_factory=dict)
     scratch: int = 0

@@ -138,7 +138,8 @@ def _function(unit: Unit, number: int) -> str:
 def _body(function: Function, names: dict[tuple[str, bytes], str]) -> str:
     lines = [f"    {_pointer(table)}const {table.name} = {names[key(table)]};" for table in function.body.tables]
     unused = [] if function.body.scratch else ["    (void)s;"]
-    return "\n".join([*lines, *unused, function.text])
+    begins = [f"    {line}" for line in function.body.begins]
+    return "\n".join([*lines, *unused, *begins, function.text])
 
 
 def _parameters(unit: Unit, task: Task) -> str:

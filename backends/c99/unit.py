@@ -11,6 +11,7 @@ from .arena import Arena, Block, arranged, blocks, in_place
 from .body import ALIGNMENT, Body, Table
 from .kernel import PORTABLE, Task, chosen, kernels
 from .schedule import Schedule, scheduled
+from .weights import PLAIN
 
 VARIANTS = (PORTABLE, "__AVX2__")
 
@@ -52,10 +53,15 @@ class Unit:
         return {key(table): table for function in functions for table in function.body.tables}
 
 
-def unit(program: Program, name: str, whole: bool = False, variants: Sequence[str] = VARIANTS) -> Unit:
-    """The program as C. whole: all values are kept, see `scheduled`. Raises Unsupported for an op without a kernel."""
+def unit(
+    program: Program, name: str, whole: bool = False, variants: Sequence[str] = VARIANTS, weights: str = PLAIN
+) -> Unit:
+    """The program as C. Raises Unsupported for an op without a kernel.
+
+    whole: all values are kept, see `scheduled`.   weights: the form in which portable kernels have them, see `weights`.
+    """
     schedule = in_place(scheduled(program, whole))
-    functions = {variant: tuple(_function(task, name, variant) for task in schedule.tasks) for variant in variants}
+    functions = {variant: _functions(schedule, name, variant, weights) for variant in variants}
     memories = {variant: _memory(schedule, each) for variant, each in functions.items()}
     return Unit(name, schedule, functions, memories)
 
@@ -65,11 +71,16 @@ def key(table: Table) -> tuple[str, bytes]:
     return table.type.name, table.data.astype("<i8").tobytes()
 
 
-def _function(task: Task, name: str, variant: str) -> Function:
+def _functions(schedule: Schedule, name: str, variant: str, weights: str) -> tuple[Function, ...]:
+    form = weights if variant == PORTABLE else PLAIN
+    return tuple(_function(task, name, variant, form) for task in schedule.tasks)
+
+
+def _function(task: Task, name: str, variant: str, weights: str) -> Function:
     kernel = chosen(task, variant)
     if kernel is None:
         raise Unsupported(f"no kernel in C99 takes this '{task.op}'", where=task.origin)
-    body = Body(name)
+    body = Body(name, weights)
     return Function(kernel, kernels()[kernel].write(task, body), body)
 
 

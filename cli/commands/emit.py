@@ -19,19 +19,28 @@ if TYPE_CHECKING:
 @click.option("--to", "form", type=click.Choice(["c99"]), default="c99", show_default=True, help="The language.")
 @click.option("-o", "--output", required=True, metavar="DIR", help="The folder for the files; made if it is not there.")
 @click.option("--name", default=None, metavar="NAME", help="What the names in C begin with.  [default: that of FILE]")
+@click.option(
+    "--weights",
+    type=click.Choice(["plain", "packed", "coded"]),
+    default="plain",
+    show_default=True,
+    help="How portable C holds them: a byte each, as few bits as fit, or coded by rANS.",
+)
 @click.option("--report", is_flag=True, help="Tell the bytes of flash and RAM, and the work, of each layer.")
 @click.pass_obj
-def emit(screen: Screen, file: str, form: str, output: str, name: str | None, report: bool) -> None:
+def emit(screen: Screen, file: str, form: str, output: str, name: str | None, weights: str, report: bool) -> None:
     """Write the program in FILE as one portable C99 file, with its header, golden vectors and build files.
 
     NAME.c needs no heap, no floating point and no library; it runs on microcontrollers, and computes the integers of
     every other target. In DIR, `make test` compares it with the golden vectors; `make cortex-m` does so on a simulated
     Cortex-M, with arm-none-eabi-gcc and qemu. On x86 the same file has kernels for AVX2, which -mavx2 turns on.
 
+    Packed weights are unpacked where they are met; coded ones layer by layer, into RAM that --report tells.
+
     \b
     Examples:
       lowbit emit digits.lowbit -o digits
-      lowbit emit digits.lowbit --to c99 -o digits --name net --report
+      lowbit emit digits.lowbit --to c99 -o digits --name net --weights packed --report
     """
     from ... import load
     from ...backends.c99.project import named, project
@@ -39,7 +48,7 @@ def emit(screen: Screen, file: str, form: str, output: str, name: str | None, re
     from ...compiler import disk
 
     chosen = named(name or Path(file).stem)
-    made = unit(load(file).program, chosen)
+    made = unit(load(file).program, chosen, weights=weights)
     with screen.work() as work:
         work("computing golden vectors")
         texts = project(made)

@@ -205,6 +205,20 @@ MUTANTS: list[Mutant] = [
         f"{LAWS}::test_kernels_of_an_instruction_set_compute_the_same",
     ),
     Mutant(
+        "rows are unpacked from where bytes would lie",
+        "backends/c99/weights.py",
+        "{length * width // 8}",
+        "{length}",
+        f"{LAWS}::test_weights_in_every_form_compute_the_same_and_smaller_ones_are_smaller",
+    ),
+    Mutant(
+        "coded weights are streamed where they are met again",
+        "backends/c99/kernels/patches.py",
+        "task.places <= made.rows",
+        "True",
+        f"{LAWS}::test_weights_in_every_form_compute_the_same_and_smaller_ones_are_smaller",
+    ),
+    Mutant(
         "the header tells the wrong zero",
         "backends/c99/project.py",
         '"ZERO": port.zero,',

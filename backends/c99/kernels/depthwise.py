@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 
 from ...fixed.window import Window
+from .. import weights
 from ..body import Body, filled
-from ..integers import WORD, literal
+from ..integers import WORD, literal, smallest
 from ..kernel import Kernel, Task
 from ..loops import finished
 from ..tensors import layer
@@ -41,14 +42,14 @@ def _write(task: Task, body: Body) -> str:
     (x,), call = task.inputs, task.call
     channels, *sizes = x.shape
     kernel = call.weight.shape[2:]
-    weight = body.table("weight", call.weight.data.reshape(channels, -1).T)
+    stored = smallest(call.weight.range)
     border = filled(BORDER if call.pad_value else SKIP, channels=channels, pad=f"(int32_t){literal(call.pad_value)}")
     return filled(
         C,
         sums=body.memory("sums", WORD, channels),
         rows=task.places,
-        weight=weight,
-        weight_type=body.tables[-1].type.name,
+        weight=weights.layer(body, call.weight.data.reshape(channels, -1).T, stored),
+        weight_type=stored.name,
         origins=origins(call, Window.over(call, kernel).output(*sizes), "p"),
         channels=channels,
         bias=body.constant("bias", call.bias.data, "o", WORD),

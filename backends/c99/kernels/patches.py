@@ -13,6 +13,7 @@ import numpy as np
 
 from ....compiler.arrays import Integers
 from ...fixed.window import Window
+from .. import weights
 from ..body import Body, filled
 from ..dots import LANES, dots
 from ..integers import INT16, WORD, Integer, literal, smallest
@@ -32,8 +33,9 @@ C = """\
                 $type *to = patches + i * $length;
 $gather
             }
-            for (int32_t o = 0; o < $outputs; o += $columns)
-                $dots(patches, $weight + (g * $outputs + o) * $length, $length, sums + g * $outputs + o, $stride);
+            for (int32_t o = 0; o < $outputs; o += $columns) {
+                $unpacked$dots(patches, $weight, $length, sums + g * $outputs + o, $stride);
+            }
         }
         for (int32_t i = 0; i < some; i++) {
             const int32_t p = first + i;
@@ -89,6 +91,9 @@ def _write(task: Task, body: Body) -> str:
     groups, outputs, length = made.weight.shape
     total = body.constant("bias", task.call.bias.data, "o", WORD)
     stored = WORD if made.type is WORD else smallest(task.call.weight.range)
+    first = f"g * {outputs} + o"
+    matrix, once = made.weight.reshape(-1, length), task.places <= made.rows
+    unpacked, weight = weights.rows(body, matrix, stored, made.columns, first, once)
     return filled(
         C,
         patches=body.memory("patches", made.type, made.rows * length),
@@ -101,7 +106,8 @@ def _write(task: Task, body: Body) -> str:
         gather=_gather(task, body, length),
         outputs=outputs,
         columns=made.columns,
-        weight=body.table("weight", made.weight, stored),
+        unpacked=unpacked and unpacked + "\n                ",
+        weight=weight,
         dots=dots(body, made.rows, made.columns, made.type, stored, WORD),
         stride=groups * outputs,
         chain=finished(task, body, f"sums[i * {groups * outputs} + o] + {total}", 3),
