@@ -4,6 +4,7 @@ from mutant import Mutant
 
 MODEL, CODER = "backends/mixing/model.py", "backends/mixing/arithmetic.py"
 DECISIONS, NATIVE_C = "backends/mixing/decisions.py", "backends/mixing/native/cm.c"
+CODING_H, MODEL_H = "backends/mixing/native/cm_coding.h", "backends/mixing/native/cm_model.h"
 RANS_C = "backends/mixing/native/rans.c"
 LAWS, MIXING, NATIVE = "tests/test_codec_laws.py", "tests/test_mixing.py", "tests/test_native.py"
 ALONE = f"{NATIVE}::test_the_decoder_alone_is_strict_c99_and_reads_what_python_wrote"
@@ -105,24 +106,17 @@ MUTANTS: list[Mutant] = [
         f"{LAWS}::test_numbers_never_change",
     ),
     Mutant(
-        "C: rows two above",
-        "backends/mixing/native/cm.c",
-        "4 * at_most(at->up2, 3)",
-        "4 * at_most(at->up, 3)",
-        ALONE,
+        "C: rows two above", MODEL_H, "at->one = at->three = (int32_t)up2[c];", "at->one = at->three = at->up;", ALONE
     ),
-    Mutant("C: energy of a column", "backends/mixing/native/cm.c", "(seen < most)", "(seen < most - 1)", ALONE),
+    Mutant("C: energy of a column", MODEL_H, "(seen < most)", "(seen < most - 1)", ALONE),
     Mutant(
-        "C: rounding of a weight",
-        "backends/mixing/native/cm.c",
-        "inputs[i] * error + 8192",
-        "inputs[i] * error + 8191",
-        ALONE,
+        "C: a sign knows no line of the kernel", MODEL_H, "v->signs[4] = at->over;", "v->signs[4] = at->two;", ALONE
     ),
+    Mutant("C: rounding of a weight", CODING_H, "inputs[i] * error + 8192", "inputs[i] * error + 8191", ALONE),
     Mutant("a row remembers the one before", MODEL, "        self._anew()\n", "", ALONE),
     Mutant("weights never slow down", MODEL, "weights[-1] = min(seen + 1, _SEEN)", "weights[-1] = 0", ALONE),
     Mutant("a line of the kernel as long as the kernel", MODEL, ">= grid.line", ">= grid.kernel", ALONE),
-    Mutant("C: channels are not heard", NATIVE_C, "hear(s->channels + at->channel, loud, 250);", ";", ALONE),
+    Mutant("C: channels are not heard", MODEL_H, "hear(s->channels + at->channel, loud, 250);", ";", ALONE),
     Mutant(
         "what is no longer written is",
         "backends/codec.py",
@@ -150,7 +144,7 @@ MUTANTS: list[Mutant] = [
         "def _warn_of_other_sources",
         f"{MIXING}::test_an_extension_of_other_sources_is_told_once",
     ),
-    Mutant("C: trailing zeros pass", "backends/mixing/native/cm.c", "if (s->size > s->at || ", "if (0 && ", ALONE),
+    Mutant("C: trailing zeros pass", NATIVE_C, "if (s->size > s->at || ", "if (0 && ", ALONE),
     Mutant(
         "C: settings too wide for int8",
         "backends/mixing/native/cm.c",
