@@ -26,11 +26,9 @@ RESIDUAL = (
 
 
 def pairs(recipes: Iterable[str]) -> list[tuple[str, str]]:
-    """(network, recipe): each recipe on two networks, each network under two recipes or more, not all under all."""
-    first, *others = RESIDUAL
-    found = [(first, recipe) for recipe in recipes]
-    found += [(others[i % len(others)], recipe) for i, recipe in enumerate(recipes)]
-    return list(dict.fromkeys([*found, *((sketch, "choi2020") for sketch in others)]))
+    """(network, recipe): the recipes in turn on the networks, and every network under `choi2020`."""
+    found = [(RESIDUAL[i % len(RESIDUAL)], recipe) for i, recipe in enumerate(recipes)]
+    return list(dict.fromkeys([*found, *((sketch, "choi2020") for sketch in RESIDUAL)]))
 
 
 def batch(sketch: str, size: int = 16, seed: int = 0) -> tuple[Tensor, Tensor]:

@@ -12,7 +12,7 @@ from lowbit.compiler.settings import override
 from lowbit.compiler.sketches.sketch import network
 from prepared import batch
 
-LENGTH = 400
+LENGTH = 300
 SKETCH = "conv(6) bn relu conv(6) bn relu gap linear(3)"
 RISING = (
     'attach_msqe.coefficient="scheduled"',
