@@ -17,7 +17,8 @@ from prepared import custom
 from test_lowering_laws import equal_integers, grids
 from torch import Tensor, nn
 
-RECIPE = 'name = "one"\n[[prepare]]\nuse = "normalize"\n[[prepare]]\nuse = "insert_fake_quant"\noutput_bits = 8\n'
+RECIPE = "".join(f'[[prepare]]\nuse = "{name}"\n' for name in ("normalize", "split_attention", "insert_fake_quant"))
+RECIPE = f'name = "one"\n{RECIPE}output_bits = 8\n'
 SHAPE = (4, 5, 6)
 Function = Callable[["Several", Tensor], Tensor]
 
@@ -37,6 +38,7 @@ class Several(nn.Module):
             nn.init.normal_(norm.weight)
             nn.init.normal_(norm.bias)
         self.register_buffer("channels", torch.tensor([0.5, -1.5, 0.01, 3.0]).reshape(4, 1, 1))
+        self.register_buffer("order", torch.arange(4 * 3 * 6).reshape(1, 4, 3, 6) % 5)
         self.register_buffer("columns", torch.linspace(-2, 1, SHAPE[-1]))
         self.register_buffer("every", torch.randn(SHAPE))
         nn.init.uniform_(self.slopes.weight, -0.5, 0.5)
@@ -60,6 +62,20 @@ def attended(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """As in EfficientViT: a column of ones carries the divisor."""
     found = q @ (k.mT @ F.pad(v, (0, 1), value=1.0))
     return found[..., :-1] / (found[..., -1:] + 1e-5)
+
+
+def windows(m: Several, x: Tensor) -> Tensor:
+    """Rows of windows of 5 x 2, each for itself, as in Swin: samples and windows are one axis."""
+    parts = x.unflatten(3, (3, 2)).permute(0, 3, 1, 2, 4).reshape(-1, 4, 10)
+    mixed = F.softmax(F.layer_norm(parts, (10,)) @ parts.mT, -1) @ parts[:, :, ::2]
+    return mixed.view(x.shape[0], 3, 4, 5).permute(0, 2, 3, 1)
+
+
+def lines(m: Several, x: Tensor) -> Tensor:
+    """The batch is the second axis, as in recurrent networks, and then the third of four."""
+    turned = (m.matrix(x[:, 0, :, :3]).transpose(0, 1) + 0.5).relu().sigmoid()  # type: ignore[operator]
+    first, second = turned.unflatten(-1, (2, 3)).permute(2, 0, 1, 3).unbind(0)
+    return (first[1:4] * second[::2]).transpose(0, 1)
 
 
 def standardized(weight: Tensor) -> Tensor:
@@ -150,6 +166,13 @@ ROWS: Mapping[str, Function] = {
     "quotient of two": lambda m, x: x / (x.abs() + 1),
     "over its sum": lambda m, x: x.relu() / (x.abs().sum(1, keepdim=True) + 1),
     "signed divisor": lambda m, x: x / (x.sin() + torch.where(x > 0, 0.5, -0.5)),
+    "attention": lambda m, x: F.scaled_dot_product_attention(x, x.flip(2), x.sigmoid()),
+    "causal attention": lambda m, x: F.scaled_dot_product_attention(x, x, x.tanh(), is_causal=True, scale=0.3),
+    "masked attention": lambda m, x: F.scaled_dot_product_attention(
+        x, x, x, attn_mask=m.every[0, :, :5] > 0, scale=0.02
+    ),  # type: ignore[operator, index]
+    "windows": windows,
+    "lines": lines,
     "linear attention": lambda m, x: attended(x.relu(), x.flip(1).relu(), x),
     "limited quotient": lambda m, x: (x / (x.abs() + 0.5)).clamp(-0.5, 0.25),
     "layer norm": lambda m, x: m.rows(x),  # type: ignore[operator]
@@ -185,6 +208,8 @@ CHOICES: Mapping[str, Function] = {
     "greater than another": lambda m, x: torch.where(x >= x.sigmoid(), x, x.roll(1, 2)),
     "mask": lambda m, x: torch.where(m.every > 0, x, x.flip(2)),  # type: ignore[operator]
     "filled": lambda m, x: x.masked_fill(x < 0.25, 0.0),
+    "gathered": lambda m, x: x.gather(2, m.order.expand(x.shape[0], -1, -1, -1)),  # type: ignore[operator]
+    "indexed": lambda m, x: x[:, [0, 3, 1], [[4], [0]]],
     "adaptive max": lambda m, x: F.adaptive_max_pool2d(x, (2, 4)),
     "adaptive max of lines": lambda m, x: F.adaptive_max_pool1d(x.flatten(2), 7),
     "stacked": lambda m, x: torch.stack([x, x.sigmoid(), x.flip(1)]).sum(0),

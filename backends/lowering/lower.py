@@ -24,8 +24,10 @@ from ...compiler.text import target_name
 from ..fixed.op import Attribute
 from ..fixed.program import Builder, Port, Program
 from ..fixed.verify import IllegalStep
+from .batch import across
 from .in_place import check_in_place
-from .real import Input, Lowered, Moved, Real, port
+from .places import places
+from .real import Input, Laid, Lowered, Moved, Real, port
 
 NO_GRID = "an input has no grid"
 RANDOM = "it draws random numbers in inference"
@@ -40,11 +42,13 @@ class Node:
 
     given: arguments by schema name; a node among them is replaced by what it became.
     node: the call itself, for shapes and readers.   builder: takes the steps.
+    sizes: of the output of one sample, where that is not its shape without the first axis.
     """
 
     given: Mapping[str, Any]
     node: fx.Node
     builder: Builder
+    sizes: tuple[int, ...] | None = None
 
     def step(self, op: str, *inputs: int, **attributes: Attribute) -> int:
         """Append a step that comes from this call."""
@@ -57,6 +61,8 @@ class Node:
             value = value.at_once()
         if isinstance(value, Real):
             return value
+        if isinstance(value, Laid):
+            raise self.unsupported("its input does not keep the batch as its first axis", ALONE)
         raise self.unsupported(NO_GRID if isinstance(value, Input) else f"its {name} is not an integer value")
 
     def on_grid(self, name: str) -> Real:
@@ -88,6 +94,8 @@ class Node:
     @property
     def shape(self) -> tuple[int, ...]:
         """The output's shape without batch; refuses a call that moves or splits the batch axis."""
+        if self.sizes is not None:
+            return self.sizes
         sizes = shape(self.node)
         given = [n.meta["val"] for n in self.node.all_input_nodes if isinstance(n.meta["val"], torch.Tensor)]
         kept = bool(sizes) and any(str(sizes[0]) == str(value.shape[0]) for value in given if value.dim())
@@ -103,10 +111,15 @@ class Node:
 
 @dataclass(frozen=True)
 class Lowering:
-    """How calls of `targets` become integer steps: `build` returns what the call became."""
+    """How calls of `targets` become integer steps: `build` returns what the call became.
+
+    along: it computes along so many of the last axes, so that it is the same wherever the batch stands before them;
+    None where that must be first, or where the rule minds it.
+    """
 
     targets: frozenset[Any]
     build: Callable[[Node], Lowered]
+    along: int | None = None
 
 
 @cache
@@ -133,6 +146,8 @@ def lacking(node: fx.Node) -> Unsupported:
     why, fix = "no lowering rule takes it", REPLACED.format("it")
     if node.op == "call_module":
         why, fix = "kept opaque by the recipe", "take it out of the recipe's leaves"
+    elif node.target is torch.ops.aten.scaled_dot_product_attention.default:
+        why, fix = "no pass of the recipe took it apart", "add split_attention to the recipe, before insert_fake_quant"
     elif is_norm(node):
         why, fix = "no pass of the recipe folded it", FOLDED
     return Unsupported(f"{target_name(node.target)} cannot become integers", where=str(origin(node)), why=why, fix=fix)
@@ -212,6 +227,8 @@ def _lower_node(
     graph: Graph, node: fx.Node, became: Mapping[fx.Node, Lowered], builder: Builder, fixed: set[fx.Node]
 ) -> Lowered:
     if node.op == "placeholder":
+        if (looked_up := places(node)) is not None:
+            return Real(builder.input(tuple(int(size) for size in shape(node)[1:]), looked_up), np.ones(1))
         return Input(tuple(int(size) for size in shape(node)[1:]))
     if node.op == "get_attr" or (node in fixed and node.target not in GRIDS):
         return _array(graph.evaluate(node))
@@ -219,8 +236,9 @@ def _lower_node(
         raise lacking(node)
     named = dict(zip(("self", "index"), node.args, strict=True)) if node.target is getitem else arguments(node)
     given = {name: _became(value, became) for name, value in named.items()}
+    lowering, call = table()[node.target], Node(given, node, builder)
     try:
-        return table()[node.target].build(Node(given, node, builder))
+        return lowering.build(call) if lowering.along is None else across(call, lowering.build, lowering.along)
     except IllegalStep as error:
         why = f"{error.what}\n{error.why}" if error.why else error.what
         fix = "use fewer bits, or calibrate the activations on real data"
@@ -235,7 +253,7 @@ def _became(argument: Any, became: Mapping[fx.Node, Lowered]) -> Any:
 
 def input_port(node: fx.Node, became: Mapping[fx.Node, Lowered]) -> Port:
     """An input of the program. Raises Unsupported for one that is not read through one grid."""
-    grid = _read_as(node, became)
+    grid = became[node] if isinstance(became[node], Real) else _read_as(node, became)
     if not isinstance(grid, Real):
         raise Unsupported(
             f"input '{node.name}' is not read through one grid", fix="add insert_fake_quant to the recipe"

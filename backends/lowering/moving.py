@@ -12,8 +12,9 @@ import numpy as np
 import torch
 from torch import fx
 
+from ...compiler.arrays import Integers
 from ...compiler.graph import arguments, shape
-from .lower import Node
+from .lower import ALONE, Node
 from .real import Moved, Real
 
 Move = Callable[[int], int]
@@ -74,25 +75,39 @@ def taken(node: Node, value: int, axis: int, places: Sequence[int]) -> int:
 
 
 def picked(node: Node) -> Real | Moved:
-    """What a call picks along each axis on its own, as it does itself to the numbers of the places."""
+    """What a call picks, as it does itself to the numbers of the places."""
+    return picked_as(node, lambda ids: _again(node, ids))
+
+
+def picked_as(node: Node, pick: Callable[[torch.Tensor], torch.Tensor]) -> Real | Moved:
+    """What a call picks of the places of one sample, by number: along each axis on its own, if it does, or at once."""
     x, old = movable(node, next(iter(node.given))), sizes(node)
-    ids = torch.arange(math.prod(old), dtype=torch.float64).reshape(1, *old)
-    found = _again(node, ids).long()[0].numpy()
-    strides = np.cumprod([1, *old[:0:-1]])[::-1]
-    if found.ndim != len(old):
-        raise node.unsupported("it adds axes")
-    origins = [np.moveaxis(found, axis, 0).reshape(len_, -1)[:, 0] for axis, len_ in enumerate(found.shape)]
-    places = [origin // stride % size for origin, stride, size in zip(origins, strides, old, strict=True)]
-    if not np.array_equal(found, sum(np.ix_(*(p * stride for p, stride in zip(places, strides, strict=True))))):
-        raise node.unsupported("it does not pick along each axis on its own")
+    found = pick(torch.arange(math.prod(old), dtype=torch.float64).reshape(1, *old)).long()
+    if found.shape != (1, *node.shape):
+        raise node.unsupported("it does not keep the batch as its first axis", ALONE)
+    places = _along_axes(found[0].numpy(), old)
 
     def move(value: int) -> int:
+        if places is None:
+            flat = node.shaped(value, (math.prod(old),))
+            return node.shaped(taken(node, flat, 0, found.flatten().tolist()), node.shape)
         for axis, chosen in enumerate(places):
             if not np.array_equal(chosen, np.arange(old[axis])):
                 value = taken(node, value, axis, chosen.tolist())
         return value
 
     return moved(x, move)
+
+
+def _along_axes(found: Integers, old: tuple[int, ...]) -> list[Integers] | None:
+    """The places along each axis, if what is picked of it does not depend on the others."""
+    if found.ndim != len(old) or not found.size:
+        return None
+    strides = np.cumprod([1, *old[:0:-1]])[::-1]
+    origins = [np.moveaxis(found, axis, 0).reshape(len_, -1)[:, 0] for axis, len_ in enumerate(found.shape)]
+    places = [origin // stride % size for origin, stride, size in zip(origins, strides, old, strict=True)]
+    whole = sum(np.ix_(*(p * stride for p, stride in zip(places, strides, strict=True))))
+    return places if np.array_equal(found, whole) else None
 
 
 def _again(node: Node, ids: torch.Tensor) -> torch.Tensor:

@@ -96,7 +96,7 @@ class Pieces:
 class Several:
     """The results of a call, of which others pick."""
 
-    parts: tuple[Real, ...]
+    parts: tuple[Lowered, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,6 +104,18 @@ class Stacked:
     """Values of one grid that stand one behind the other in front of the batch; here along the first axis behind it."""
 
     value: Real
+
+
+Axes: TypeAlias = tuple[tuple[int | None, ...], ...]
+"""Of each axis the sizes of its parts, None for the batch."""
+
+
+@dataclass(frozen=True, eq=False)
+class Laid:
+    """A value whose batch is not its first axis.   value: the parts of one sample, axis by axis, the batch in front."""
+
+    value: Lowered
+    axes: Axes
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,7 +149,7 @@ class Codes:
 
 Unrounded: TypeAlias = Sum | Quotient | Curve | Moved | Limited
 """What only a grid can read."""
-Lowered: TypeAlias = Real | Unrounded | Pieces | Several | Stacked | Input | Codes | Floats
+Lowered: TypeAlias = Real | Unrounded | Pieces | Several | Stacked | Laid | Input | Codes | Floats
 """What a node of the graph becomes: integers, or a constant of the graph that integers will be made of."""
 
 

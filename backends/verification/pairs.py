@@ -12,9 +12,10 @@ from torch import Tensor, fx
 from ...compiler.arrays import Integers
 from ...compiler.graph import Graph
 from ..fixed.program import Program
+from ..lowering.batch import placed
 from ..lowering.heirs import heirs
 from ..lowering.lower import linked
-from ..lowering.real import Codes, Lowered, Real
+from ..lowering.real import Codes, Laid, Lowered, Real
 from ..target import targets
 
 GRID = torch.ops.lowbit.fake_quantize.default
@@ -24,7 +25,7 @@ GRID = torch.ops.lowbit.fake_quantize.default
 class Pair:
     """A node and the value of the program that stands for it: real = scale * (q - zero), lo <= q <= hi.
 
-    node: of the prepared graph in eval mode; a grid, or an output of the model.
+    node: of the prepared graph in eval mode; a grid, or an output of the model.   laid: where its batch is not first.
     """
 
     node: fx.Node
@@ -33,6 +34,11 @@ class Pair:
     zero: int
     lo: int
     hi: int
+    laid: Laid | None = None
+
+    def placed(self, integers: Integers) -> Integers:
+        """The integers of the program in the shape that the node has them in."""
+        return integers if self.laid is None else placed(self.laid, integers)
 
     def integers(self, real: Tensor) -> Tensor:
         """The integers, in float64, of real values that lie on the grid."""
@@ -69,7 +75,7 @@ class Paired:
                 held[value] = integers.astype(np.int32)  # which every value fits
 
         outputs = targets()[target].run(self.program, inputs, keep)
-        return {pair.node.name: torch.as_tensor(held[pair.value]) for pair in self.pairs}, outputs
+        return {pair.node.name: torch.as_tensor(pair.placed(held[pair.value])) for pair in self.pairs}, outputs
 
 
 def paired(graph: Graph, frozen: Graph) -> Paired:
@@ -93,11 +99,14 @@ def paired(graph: Graph, frozen: Graph) -> Paired:
 
 def _power_of_two(lowered: Lowered) -> bool:
     """Whether all scales of a value, or of a weight, are powers of two; what is rounded later has none of its own."""
+    lowered = lowered.value if isinstance(lowered, Laid) else lowered
     return not isinstance(lowered, (Real, Codes)) or bool((np.frexp(lowered.scale)[0] == 0.5).all())
 
 
 def _pair(program: Program, node: fx.Node, real: Lowered | None) -> Pair | None:
+    laid = real if isinstance(real, Laid) else None
+    real = real if laid is None else laid.value
     if not isinstance(real, Real) or real.wide or real.scale.size > 1:
         return None
     range = program.values[real.value].range
-    return Pair(node, real.value, float(real.scale[0]), real.zero, range.lo, range.hi)
+    return Pair(node, real.value, float(real.scale[0]), real.zero, range.lo, range.hi, laid)

@@ -62,6 +62,21 @@ def _normalized(x: Tensor) -> Tensor:
     return centred * torch.rsqrt(centred.square().mean(-1, keepdim=True) + 1e-5)
 
 
+def _attending(q: Tensor, **more: object) -> Tensor:
+    """To what is before it, turned around, of one head."""
+    return F.scaled_dot_product_attention(q, q.flip(-2), q * 2, **more)  # type: ignore[arg-type]
+
+
+ATTENTIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
+    "attention": _attending,
+    "causal attention": lambda x: _attending(x, is_causal=True, scale=0.3),
+    "masked attention": lambda x: _attending(x, attn_mask=torch.ones(x.shape[-2], x.shape[-2]).triu(-1).bool()),
+    "biased attention": lambda x: _attending(x, attn_mask=torch.linspace(-1, 1, x.shape[-2]).to(x).expand(1, -1)),
+    "hiding attention": lambda x: _attending(x, attn_mask=torch.ones(x.shape[-2], x.shape[-2]).to(x).tril(1).log()),
+    "shared heads": lambda x: F.scaled_dot_product_attention(x, x[:, ::2], x[:, 1::2], enable_gqa=True),
+    "attention over samples": lambda x: _attending(x.flatten(1).t()),
+}
+"""Attention in one call."""
 PIECES: Mapping[str, Callable[[Tensor], Tensor]] = {
     "relu clamp_min": lambda x: x.clamp_min(0),
     "relu clamp": lambda x: x.clamp(min=0),
@@ -147,5 +162,5 @@ def spelt(name: str, features: int) -> nn.Module | None:
     """The module of that name, for inputs of so many features a sample; None if there is none."""
     if name in PRODUCTS:
         return Product(PRODUCTS[name], features)
-    function = NEUTRAL.get(name) or PIECES.get(name)
+    function = NEUTRAL.get(name) or PIECES.get(name) or ATTENTIONS.get(name)
     return Spelt(function) if function else None

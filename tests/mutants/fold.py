@@ -120,8 +120,8 @@ MUTANTS: list[Mutant] = [
     Mutant(
         "a zero point is forgotten",
         LOWERING,
-        "integers.astype(np.int64) - x.zero * weight",
-        "integers.astype(np.int64)",
+        "np.zeros(1) if x.rest is None else x.rest) - x.zero",
+        "np.zeros(1) if x.rest is None else x.rest)",
         INTEGERS,
     ),
     Mutant("an offset in whole steps", LOWERING, "BITS, ROOM = 20, 2.0**30", "BITS, ROOM = 0, 2.0**30", INTEGERS),

@@ -90,4 +90,4 @@ def _coefficients(node: Node, name: str) -> tuple[Floats, Floats] | None:
     return (one, times * constant) if name == first else (times * one, constant)
 
 
-LOWERING = Lowering(_SUMS | _DIFFERENCES | _REVERSED | _PRODUCTS | _QUOTIENTS, _build)
+LOWERING = Lowering(_SUMS | _DIFFERENCES | _REVERSED | _PRODUCTS | _QUOTIENTS, _build, along=0)

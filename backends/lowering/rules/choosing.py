@@ -1,11 +1,12 @@
 """where, masked_fill, maximum, minimum: choices among values on one grid, b + c (a - b) for c among 0 and 1.
 
 maximum(a, b) = b + max(a - b, 0), minimum(a, b) = b + min(a - b, 0)
+
+In front of a softmax minus infinity is what lies so far below all other values that its exponential is zero.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from typing import Any
 
@@ -13,10 +14,11 @@ import numpy as np
 
 from ....compiler.arrays import Integers
 from ....compiler.operators import calls
-from ..affine import affine, channelwise
+from ..affine import affine
+from ..constants import codes_on, constant
 from ..exact import combined, difference, held
+from ..exponentials import SOFTMAX, reach
 from ..lower import Lowering, Node
-from ..moving import cut, taken
 from ..real import Lowered, Real
 
 _CHOICES = calls("where", "masked_fill", "masked_fill_")
@@ -50,16 +52,13 @@ def _value(node: Node, value: Any, grid: Real) -> int:
         if value.wide or not alike:
             raise node.unsupported("what it chooses among lies on different grids")
         return _ranked(node, value.value)
-    return _constant(node, grid, _codes(node, np.asarray(value, np.float64), grid))
+    return constant(node, grid, _codes(node, np.asarray(value, np.float64), grid))
 
 
 def _codes(node: Node, reals: Any, grid: Real) -> Integers:
-    codes = np.floor(reals / float(grid.scale[0]) + 0.5)
-    if not np.isfinite(reals).all() or (np.abs(codes * float(grid.scale[0]) - reals) > np.abs(reals) * 2.0**-20).any():
-        number = float(np.ravel(reals)[0])
-        raise node.unsupported(f"it puts in {number:g}, which its grid of step {float(grid.scale[0]):g} does not have")
-    found: Integers = codes.astype(np.int64) + grid.zero
-    return found
+    if np.all(reals == -np.inf) and all(reader.target in SOFTMAX for reader in node.node.users):
+        return np.asarray(node.builder[grid.value].range.lo - reach(float(grid.scale[0])))
+    return codes_on(node, reals, grid)
 
 
 def _condition(node: Node, grid: Real) -> int:
@@ -67,25 +66,13 @@ def _condition(node: Node, grid: Real) -> int:
     if isinstance(given, Real):
         return _ranked(node, given.value)
     if isinstance(given, np.ndarray):
-        return _constant(node, grid, given.astype(np.int64))
+        return constant(node, grid, given.astype(np.int64))
     raise node.unsupported("its condition is no comparison of integers")
 
 
 def _ranked(node: Node, value: int) -> int:
     shape = node.builder[value].shape
     return node.shaped(value, (*[1] * (len(node.shape) - len(shape)), *shape))
-
-
-def _constant(node: Node, grid: Real, integers: Integers) -> int:
-    """A constant, as what an input is multiplied by zero and added to."""
-    if integers.ndim > len(node.shape):
-        if integers.shape[0] != 1:
-            raise node.unsupported("a constant in it differs along the batch")
-        integers = integers[0]
-    value = node.shaped(grid.value, (math.prod(node.builder[grid.value].shape), 1, 1))
-    value = taken(node, cut(node, value, 0, 0, 1), 0, [0] * integers.size)
-    value = channelwise(node, value, np.zeros(integers.size, np.int64), integers.reshape(-1))
-    return node.shaped(value, (*[1] * (len(node.shape) - integers.ndim), *integers.shape))
 
 
 LOWERING = Lowering(_CHOICES | _MAXIMA | _MINIMA, _build)

@@ -147,4 +147,4 @@ def _divide(node: Node, x: Quotient, scale: float, to: Saturation) -> int:
     )
 
 
-LOWERING = Lowering(frozenset({torch.ops.lowbit.fake_quantize.default}), _build)
+LOWERING = Lowering(frozenset({torch.ops.lowbit.fake_quantize.default}), _build, along=0)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
+import numpy as np
 import torch
 
 from ....compiler.operators import calls
+from ..constants import codes_on, constant
 from ..lower import Lowering, Node
 from ..moving import joined, moved, sizes
 from ..real import Lowered, Moved, Real, Stacked
@@ -15,7 +18,8 @@ _aten = torch.ops.aten
 
 
 def _build(node: Node) -> Lowered:
-    parts = [_part(node, part) for part in node.given["tensors"]]
+    grid = next((part for part in node.given["tensors"] if isinstance(part, Real)), None)
+    parts = [_part(node, part, grid) for part in node.given["tensors"]]
     if node.node.target is _aten.stack.default and node.given["dim"] in (0, -1 - len(sizes(node))):
         return _stacked(node, parts)
     rank = len(node.shape) + 1
@@ -37,9 +41,12 @@ def _stacked(node: Node, parts: Sequence[Real | Moved]) -> Stacked:
     return Stacked(whole)
 
 
-def _part(node: Node, part: Lowered) -> Real | Moved:
+def _part(node: Node, part: Lowered, grid: Real | None) -> Real | Moved:
+    """One of the tensors; a constant, such as a class token, on the grid that it shares with the others."""
     if isinstance(part, (Real, Moved)):
         return part
+    if isinstance(part, np.ndarray) and grid is not None and not grid.wide and grid.scale.size == 1:
+        return replace(grid, value=constant(node, grid, codes_on(node, part.astype(np.float64), grid)))
     raise node.unsupported("it joins something that is no integer value")
 
 

@@ -49,4 +49,5 @@ LOWERING = Lowering(
         }
     ),
     _build,
+    along=0,
 )

@@ -17,4 +17,4 @@ def _build(node: Node) -> Lowered:
     )
 
 
-LOWERING = Lowering(frozenset({torch.ops.aten.linear.default}), _build)
+LOWERING = Lowering(frozenset({torch.ops.aten.linear.default}), _build, along=1)

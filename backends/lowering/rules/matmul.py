@@ -48,4 +48,4 @@ def _spread(node: Node, value: int, outer: tuple[int, ...]) -> int:
     return value
 
 
-LOWERING = Lowering(calls("matmul", "bmm", "mm"), _build)
+LOWERING = Lowering(calls("matmul", "bmm", "mm"), _build, along=2)

@@ -12,7 +12,7 @@ import numpy as np
 
 from ....compiler.operators import calls
 from ..affine import affine
-from ..lower import Lowering, Node
+from ..lower import ALONE, Lowering, Node
 from ..moving import moved
 from ..real import Lowered, Moved, Real
 from ..rows import Rows
@@ -27,6 +27,8 @@ def _build(node: Node) -> Lowered:
     x = node.on_grid("input")
     if node.node.target in _OF_LAYERS | _OF_SQUARES:
         return _over_last(node, x)
+    if node.sizes is not None:
+        raise node.unsupported("its input does not keep the batch as its first axis", ALONE)
     if node.given.get("use_input_stats") is False:
         raise node.unsupported("it has running statistics that no pass folded")
     channels, *sizes = node.builder[x.value].shape
@@ -59,4 +61,4 @@ def _scaled(node: Node, y: Real, shape: tuple[int, ...]) -> Real:
     return affine(node, y, *(v.reshape(shape) if v.size > 1 else v for v in constants))
 
 
-LOWERING = Lowering(_OF_LAYERS | _OF_SQUARES | _OF_GROUPS | _OF_INSTANCES, _build)
+LOWERING = Lowering(_OF_LAYERS | _OF_SQUARES | _OF_GROUPS | _OF_INSTANCES, _build, along=1)

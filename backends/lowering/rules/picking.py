@@ -6,13 +6,13 @@ import operator
 
 from ..lower import Lowering, Node
 from ..moving import cut, moved
-from ..real import Lowered, Pieces, Real, Several
+from ..real import Lowered, Pieces, Several
 
 
 def _build(node: Node) -> Lowered:
     pieces = node.given["self"]
     if isinstance(pieces, Several):
-        part: Real = pieces.parts[node.given["index"]]
+        part: Lowered = pieces.parts[node.given["index"]]
         return part
     if not isinstance(pieces, Pieces):
         raise node.unsupported("it picks from something other than parts of a tensor")

@@ -6,4 +6,4 @@ from ....compiler.operators import POINTWISE
 from ..curves import curve
 from ..lower import Lowering
 
-LOWERING = Lowering(POINTWISE, curve)
+LOWERING = Lowering(POINTWISE, curve, along=0)

@@ -46,4 +46,4 @@ def _saturates_at_zero(node: fx.Node) -> bool:
     return False
 
 
-LOWERING = Lowering(frozenset({torch.ops.aten.relu.default, torch.ops.aten.relu_.default}), _build)
+LOWERING = Lowering(frozenset({torch.ops.aten.relu.default, torch.ops.aten.relu_.default}), _build, along=0)

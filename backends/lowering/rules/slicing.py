@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import torch
 
+from ....compiler.graph import shape
+from ..layouts import elsewhere, some
 from ..lower import Lowering, Node
 from ..moving import movable, moved, sizes, taken
 from ..real import Lowered
@@ -14,6 +16,8 @@ _aten = torch.ops.aten
 
 
 def _build(node: Node) -> Lowered:
+    if elsewhere(node):
+        return _elsewhere(node)
     x, old = movable(node, "self"), sizes(node)
     axis = node.given["dim"] % (len(old) + 1) - 1
     if axis < 0 and node.shape == old and node.node.target is not _aten.select.int:
@@ -30,6 +34,16 @@ def _build(node: Node) -> Lowered:
         return node.shaped(taken(node, value, axis, places), node.shape)
 
     return moved(x, move)
+
+
+def _elsewhere(node: Node) -> Lowered:
+    sizes = shape(node.node.all_input_nodes[0])
+    axis = node.given["dim"] % len(sizes)
+    if not isinstance(sizes[axis], int):
+        if node.node.target is _aten.slice.Tensor and str(sizes) == str(shape(node.node)):
+            return node.given["self"]  # type: ignore[no-any-return]
+        raise node.unsupported("it takes some of the batch")
+    return some(node, axis, _places(node, sizes[axis]), node.node.target is _aten.select.int)
 
 
 def _places(node: Node, size: int) -> Sequence[int]:

@@ -5,17 +5,12 @@ The table has as many bits as the sum of a row leaves of 31.
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
-from ....compiler.operators import calls
 from ..exact import difference, held, largest
+from ..exponentials import BITS, SOFTMAX, reach
 from ..lower import Lowering, Node
 from ..real import Lowered, Quotient, Real
-
-BITS = 24
-"""The most bits of an exponential."""
 
 
 def _build(node: Node) -> Lowered:
@@ -26,7 +21,7 @@ def _build(node: Node) -> Lowered:
         raise node.unsupported("it goes over the batch")
     below = difference(node, x.value, largest(node, x.value, axis))
     peak, step = min(2**BITS, (2**31 - 1) // shape[axis]), float(x.scale[0])
-    least = max(node.builder[below].range.lo, -math.ceil(math.log(2 * peak) / step))  # less is zero, rounded
+    least = max(node.builder[below].range.lo, -reach(step, peak))  # less is zero, rounded
     values = np.floor(np.exp(np.arange(least, 1) * step) * peak + 0.5).astype(np.int64)
     table = node.builder.shared(values.reshape(1, -1))
     powers = node.step("table", held(node, below, least, 0), table, first=least, axis=0)
@@ -35,4 +30,4 @@ def _build(node: Node) -> Lowered:
     return Quotient(Real(powers, one, wide=True), Real(held(node, total, peak, 2**31 - 1), one, wide=True))
 
 
-LOWERING = Lowering(calls("softmax", "_softmax"), _build)
+LOWERING = Lowering(SOFTMAX, _build, along=0)

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from ....compiler.operators import calls
+from ..layouts import elsewhere, turned
 from ..lower import Lowering, Node
 from ..moving import movable, moved, sizes
 from ..real import Lowered
@@ -48,8 +49,9 @@ def _shuffled_channels(node: Node, sizes: Shape) -> Move:
     return (groups, channels // groups, *rest), (1, 0, *range(2, 2 + len(rest)))
 
 
+_AXES = calls("permute", "transpose", "mT", "movedim", "moveaxis", "swapaxes", "swapdims")
 _MOVES: Mapping[Any, Callable[[Node, Shape], Move]] = {
-    **dict.fromkeys(calls("permute", "transpose", "mT", "movedim", "moveaxis", "swapaxes", "swapdims"), _permuted),
+    **dict.fromkeys(_AXES, _permuted),
     _aten.pixel_shuffle.default: _shuffled_pixels,
     _aten.pixel_unshuffle.default: _gathered_pixels,
     _aten.channel_shuffle.default: _shuffled_channels,
@@ -57,6 +59,8 @@ _MOVES: Mapping[Any, Callable[[Node, Shape], Move]] = {
 
 
 def _build(node: Node) -> Lowered:
+    if node.node.target in _AXES and elsewhere(node):
+        return turned(node)
     x, old = movable(node, "self"), sizes(node)
     try:
         seen, axes = _MOVES[node.node.target](node, old)
