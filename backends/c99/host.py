@@ -6,7 +6,7 @@ import ctypes
 import threading
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -29,8 +29,17 @@ void $name_batch(int64_t samples, const void *const *in, void *const *out)
         $name_run($given);
 }
 """
-# Two programs may share one library, and so its arena and its pointers to constants.
-_LOCKS: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+
+
+@dataclass
+class _Shared:
+    """What programs of one library share: its arena, and the constants that it points to."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    constants: object = None
+
+
+_SHARED: defaultdict[str, _Shared] = defaultdict(_Shared)
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +55,7 @@ class Hosted:
         given = [self._array(port.value, x) for port, x in zip(self._program.inputs, inputs, strict=True)]
         samples = len(inputs[0])
         taken = [self._array(port.value, samples) for port in self._program.outputs]
-        with self._alone():
+        with self._shared.lock:
             self._run(samples, given, taken)
         return [array.astype(np.int64) for array in taken]
 
@@ -56,7 +65,7 @@ class Hosted:
         made = [step.output for step in self._program.steps]
         kept = {value: self._array(value, len(inputs[0])) for value in made}
         scraps = [self._array(port.value, 1) for port in self._program.outputs]
-        with self._alone():
+        with self._shared.lock:
             for sample in range(len(inputs[0])):
                 one = [array[sample : sample + 1] for array in given]
                 self._run(1, one, scraps)
@@ -69,14 +78,17 @@ class Hosted:
     def _called(self) -> tuple[Any, Any, Any]:
         """What each run calls, looked up once, and the pointers to the constants."""
         name = self.unit.name
-        return self.library[f"{name}_constants"], self.library[f"{name}_batch"], _pointers(self.constants)
+        batch = self.library[f"{name}_batch"]
+        batch.argtypes, batch.restype = (ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p), None
+        return self.library[f"{name}_constants"], batch, _pointers(self.constants)
 
     @property
     def _program(self) -> Program:
         return self.unit.schedule.program
 
-    def _alone(self) -> threading.Lock:
-        return _LOCKS[self.library._name]
+    @cached_property
+    def _shared(self) -> _Shared:
+        return _SHARED[f"{self.library._name} {self.unit.name}"]
 
     def _array(self, value: int, content: Integers | int) -> np.ndarray[Any, Any]:
         """An array as C sees it: with that content, or empty for that many samples."""
@@ -87,8 +99,10 @@ class Hosted:
 
     def _run(self, samples: int, given: Sequence[Any], taken: Sequence[Any]) -> None:
         constants, batch, where = self._called
-        constants(where)
-        batch(ctypes.c_int64(samples), _pointers(given), _pointers(taken))
+        if self._shared.constants is not where:
+            constants(where)
+            self._shared.constants = where
+        batch(samples, _pointers(given), _pointers(taken))
 
     def _look(self, value: int, inputs: Sequence[Any]) -> Integers:
         """A value of the last sample, from where it lies."""
@@ -132,7 +146,8 @@ def _moved(each: Unit, side: str, number: int, value: int, const: str) -> str:
 
 
 def _pointers(arrays: Sequence[Any]) -> Any:
-    return (ctypes.c_void_p * max(len(arrays), 1))(*(array.ctypes.data for array in arrays))
+    places = [array.__array_interface__["data"][0] for array in arrays]
+    return (ctypes.c_void_p * max(len(places), 1))(*places)
 
 
 def _arranged(raw: np.ndarray[Any, Any], tensor: Tensor) -> Integers:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from ...compiler.arrays import Integers
 from ..fixed.types import Range
-from .body import Body, indented
-from .element import FLOW, elements
+from .body import Body, Places, indented
+from .element import FLOW, Link, elements
 from .integers import LONG, WORD, Integer, literal
 from .kernel import Task
 from .loops import Rows, finished
@@ -90,30 +90,43 @@ def clamped(before: Range, lo: int, hi: int) -> list[str]:
 
 def in_lanes(task: Task, body: Body, total: str, depth: int, begin: str = "0", end: str = "") -> str:
     """`finished`, eight elements at a time as far as they go; `total` is an int32_t in memory."""
-    end = end or str(task.output.last)
-    lines = _chained(task, Body(body.prefix))
-    rest = finished(task, body, total, depth, begin if lines is None else "o", end)
-    if lines is None:
-        return rest
-    lines = _chained(task, body) or []
-    inner = [f"__m256i v = {read(body, WORD, f'&{total}')};", *lines]
-    inner.append(written(body, task.output.type, f"y + {Rows(task.output).of(task.output)}"))
-    loop = [f"for (; o + {LANES} <= {end}; o += {LANES}) {{", *(f"    {line}" for line in inner), "}"]
-    return f"int32_t o = {begin};\n" + indented(loop, depth) + "\n" + "    " * depth + rest
+    end, places = end or str(task.output.last), Rows(task.output)
+
+    def made(body: Body) -> list[str] | None:
+        return chained(task.chain, body, places, task.named, lambda tensor: tensor.elements > 1)
+
+    if made(Body(body.prefix)) is None:
+        return finished(task, body, total, depth, begin, end)
+    lines = [f"__m256i v = {read(body, WORD, f'&{total}')};", *(made(body) or [])]
+    lines.append(written(body, task.output.type, f"y + {places.of(task.output)}"))
+    rest = finished(task, body, total, depth, "o", end)
+    return "\n".join([f"int32_t o = {begin};", indented(eight("o", end, lines), depth), "    " * depth + rest])
 
 
-def _chained(task: Task, body: Body) -> list[str] | None:
-    """The statements of the chain, or None where a link cannot be proven to fit."""
-    places = Rows(task.output)
+def eight(index: str, end: str, lines: Sequence[str]) -> list[str]:
+    """The loop over all eights of elements."""
+    return [f"for (; {index} + {LANES} <= {end}; {index} += {LANES}) {{", *(f"    {line}" for line in lines), "}"]
+
+
+def chained(
+    links: Sequence[Link],
+    body: Body,
+    places: Places,
+    named: Callable[[Tensor], str],
+    goes_on: Callable[[Tensor], bool],
+) -> list[str] | None:
+    """The statements of a chain, or None where a link is not proven to fit. goes_on: whether a tensor has eight
+    elements there, side by side, or one."""
 
     def given(tensor: Tensor | None) -> str:
         if tensor is None:
             return FLOW
-        place = f"{task.named(tensor)} + {places.of(tensor)}"
-        return read(body, tensor.type, place) if tensor.elements > 1 else f"_mm256_set1_epi32({task.named(tensor)}[0])"
+        if goes_on(tensor):
+            return read(body, tensor.type, f"{named(tensor)} + {places.of(tensor)}")
+        return f"_mm256_set1_epi32({named(tensor)}[{places.of(tensor)}])"
 
     lines: list[str] = []
-    for link in task.chain:
+    for link in links:
         write = elements()[link.op].lanes
         more = write(link.call, tuple(map(given, link.operands)), body, places) if write else None
         if more is None:
