@@ -205,6 +205,27 @@ MUTANTS: list[Mutant] = [
         f"{LAWS}::test_kernels_of_an_instruction_set_compute_the_same",
     ),
     Mutant(
+        "sparse sums go on where 16 bits do not hold them",
+        "backends/c99/kernels/gemm_sparse.py",
+        "axis=1).max() <= 2**15 - 1:",
+        "axis=1).max() <= 2**16 - 1:",
+        f"{LAWS}::test_kernels_of_an_instruction_set_compute_the_same",
+    ),
+    Mutant(
+        "a tap of a stride looks into the pixels of another",
+        "backends/c99/planes.py",
+        "phase = y % self.stride[0] * self.stride[1] + x % self.stride[1]",
+        "phase = y % self.stride[0] * self.stride[1] + x % self.stride[0]",
+        f"{LAWS}::test_kernels_of_an_instruction_set_compute_the_same",
+    ),
+    Mutant(
+        "channels behind the last eight are laid apart from where pixels ended",
+        "backends/c99/planes.py",
+        "c < channels / 8 * 8 ? done : 0",
+        "done",
+        f"{LAWS}::test_kernels_of_an_instruction_set_compute_the_same",
+    ),
+    Mutant(
         "rows are unpacked from where bytes would lie",
         "backends/c99/weights.py",
         "{length * width // 8}",
