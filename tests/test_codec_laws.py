@@ -86,7 +86,7 @@ def test_nothing_is_left_over_and_nothing_may_lack(name: str, edge: str) -> None
     except Unsupported:
         return
     shorter = [data[:size] for size in sorted({*range(min(len(data), 40)), *range(max(len(data) - 9, 0), len(data))})]
-    longer = [data + more for more in (b"\0", b"\xff", b"\0\0", b"\xff\xff", b"\xff" * 9, bytes(8))]
+    longer = [data + more for more in (b"\0", b"\xff", b"\0\0", b"\xff\xff", b"\xff" * 9, bytes(8), bytes(8) + b"\x01")]
     for changed in [*shorter, *longer]:
         found = check_total(name, changed, values.shape)
         assert found is None or (name in ANY_BYTES and not np.array_equal(found, values))
