@@ -43,7 +43,7 @@ $fill
             const int32_t to = $outputs - from < $stride ? $outputs : from + $stride;
             for (int32_t n = from / 16; n * 16 < to; n++)
                 for (int32_t i = 0; i < some; i += $tile)
-                    $multiply(pixels + i, runs, $count, $length, bias + n * 16, $weight + n * $size$more,
+                    $multiply(pixels + i, runs, $count, $length, bias + n * 16, weight + n * $size$more,
                         sums + i * $stride + n * 16 - from, $stride);
             for (int32_t i = 0; i < some; i++) {
                 const int32_t p = first + i;
@@ -161,12 +161,13 @@ def panels(paired: Integers) -> Integers:
 def written(task: Task, body: Body, form: Form, image: Image, weight: Integers, more: str) -> str:
     """The body of the function. weight: the panels.   more: the form's arguments for panel n."""
     outputs = len(task.call.bias.data)
-    count, steps, size = weight.shape[1:]
+    count, steps = weight.shape[1:3]
     lowered = image.raised * task.call.weight.data.reshape(outputs, -1).sum(axis=1)
     bias = np.pad(task.call.bias.data - lowered, (0, len(weight) * PANEL - outputs))
-    held = INT16 if image.type is INT16 else INT8
-    for name, data, type in (("runs", image.runs, WORD), ("bias", bias, WORD), ("weight", weight, held)):
-        body.table(name, np.array(data) * (image.type.size if name == "runs" else 1), type)
+    runs = np.array(image.runs) * image.type.size
+    held = weight.astype("<i2" if image.type is INT16 else "<i1").view(np.int8)  # as x86 reads them
+    for name, data, type in (("runs", runs, WORD), ("bias", bias, WORD), ("weight", held.astype(np.int64), INT8)):
+        body.table(name, data, type)
     rows = min(TILE, task.places)
     stride = min(len(weight), GROUP) * PANEL
     block = rows * min(BLOCK, -(-task.places // rows))
@@ -184,8 +185,7 @@ def written(task: Task, body: Body, form: Form, image: Image, weight: Integers, 
         multiply=tile(body, form, rows),
         count=count,
         length=STEP * steps,
-        weight="weight" if held is INT8 else "(const int8_t *)weight",
-        size=count * steps * size * held.size,
+        size=held[0].size,
         more=more,
         stride=stride,
         chain=in_lanes(task, body, f"sums[i * {stride} + o - from]", 4, "from", "to"),

@@ -89,7 +89,10 @@ def clamped(before: Range, lo: int, hi: int) -> list[str]:
 
 
 def in_lanes(task: Task, body: Body, total: str, depth: int, begin: str = "0", end: str = "") -> str:
-    """`finished`, eight elements at a time as far as they go; `total` is an int32_t in memory."""
+    """`finished`, eight elements at a time as far as they go; `total` is an int32_t in memory.
+
+    begin: a multiple of eight; so is `end`, but for that of the row.
+    """
     end, places = end or str(task.output.last), Rows(task.output)
 
     def made(body: Body) -> list[str] | None:
@@ -99,8 +102,10 @@ def in_lanes(task: Task, body: Body, total: str, depth: int, begin: str = "0", e
         return finished(task, body, total, depth, begin, end)
     lines = [f"__m256i v = {read(body, WORD, f'&{total}')};", *(made(body) or [])]
     lines.append(written(body, task.output.type, f"y + {places.of(task.output)}"))
-    rest = finished(task, body, total, depth, "o", end)
-    return "\n".join([f"int32_t o = {begin};", indented(eight("o", end, lines), depth), "    " * depth + rest])
+    loop = f"int32_t o = {begin};\n" + indented(eight("o", end, lines), depth)
+    if task.output.last % LANES == 0:
+        return loop
+    return "\n".join([loop, "    " * depth + finished(task, body, total, depth, "o", end)])
 
 
 def eight(index: str, end: str, lines: Sequence[str]) -> list[str]:

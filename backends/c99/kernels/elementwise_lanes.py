@@ -54,7 +54,8 @@ def _write(task: Task, body: Body) -> str:
     one.append(f"y[{at}] = ({body.held(output.type)})v;")
     rest = [f"for (; {index} < {inner.size}; {index}++) {{", *indented(one, 1).splitlines(), "}"]
     rows = Nest(tuple(outer), places.nest.axes)
-    return rows.around([f"int32_t {index} = 0;", *lanes.eight(index, str(inner.size), eight), *rest])
+    loop = [f"int32_t {index} = 0;", *lanes.eight(index, str(inner.size), eight)]
+    return rows.around([*loop, *(rest if inner.size % lanes.LANES else [])])
 
 
 KERNEL = Kernel(
