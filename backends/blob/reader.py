@@ -109,7 +109,7 @@ class _Reader:
         except MemoryError:
             raise FileError(f"a constant of shape {shape} does not fit in memory", fix="lower max_values") from None
         self._digest = layout.digest(values, self._digest)
-        self._builder.constant(values)
+        self._builder.adopt(values)
         self.streams.append(Entry(f"constant {index} {shape} {name}", len(stream), values.size))
 
     def _shape(self, rank: int) -> tuple[int, ...]:

@@ -73,13 +73,20 @@ class Program:
         return [i for i, value in enumerate(self.values) if value.data is not None]
 
 
+def _equal(one: Integers | None, other: Integers) -> bool:
+    """Whether both hold the same; most that do not differ in the first few."""
+    assert one is not None
+    some = slice(0, 64)
+    return np.array_equal(one.flat[some], other.flat[some]) and np.array_equal(one, other)
+
+
 class Builder:
     """Collects values and steps in order. Each step is verified as it is added, so no illegal Program exists."""
 
     def __init__(self) -> None:
         self._values: list[Value] = []
         self._steps: list[Step] = []
-        self._constants: dict[tuple[tuple[int, ...], bytes], int] = {}
+        self._constants: dict[tuple[tuple[int, ...], Range], list[int]] = {}
         self._known: dict[Any, int] = {}
 
     def input(self, shape: Sequence[int], range: Range) -> int:
@@ -91,17 +98,21 @@ class Builder:
 
     def constant(self, data: Integers) -> int:
         """Declare a constant; its range is that of its data, which is copied and made read-only."""
-        array = np.array(data, dtype=np.int64)
+        return self.adopt(np.array(data, dtype=np.int64))
+
+    def adopt(self, array: Integers) -> int:
+        """Declare an int64 array that nobody else writes to as a constant; it is made read-only."""
         array.setflags(write=False)
-        index = self._add(Value(array.shape, Range.of(array), array))
-        self._constants.setdefault((array.shape, array.tobytes()), index)
-        return index
+        value = Value(array.shape, Range.of(array), array)
+        self._constants.setdefault((value.shape, value.range), []).append(len(self._values))
+        return self._add(value)
 
     def shared(self, data: Integers) -> int:
         """The constant of that data: one declared before, if there is one, so that tied weights are stored once."""
         array = np.array(data, dtype=np.int64)
-        known = self._constants.get((array.shape, array.tobytes()))
-        return self.constant(array) if known is None else known
+        alike = self._constants.get((array.shape, Range.of(array)), [])
+        known = next((index for index in alike if _equal(self[index].data, array)), None)
+        return self.adopt(array) if known is None else known
 
     def step(self, op: str, *inputs: int, origin: str = "", **attributes: Attribute) -> int:
         """Append `op(*inputs, **attributes)` and return the index of its output. Raises verify.IllegalStep.

@@ -10,6 +10,7 @@ from ...compiler.arrays import Integers
 from .types import Range
 
 ZERO = Range(0, 0)
+_CHUNK = 2**15  # weights at a time: what is computed of them stays in the cache
 
 
 def scaled(x: Range, factor: int) -> Range:
@@ -34,7 +35,11 @@ def partial(terms: Iterable[Range]) -> Range:
 
 def dot(weight: Integers, bias: Integers, x: Range) -> Range:
     """The range of `bias[o] + sum(weight[o] * x)` over all o, for x anywhere in its range; one x a weight."""
-    ups, downs = _signed_sums(weight)
+    return _dot(_signed_sums(weight), bias, x)
+
+
+def _dot(sums: tuple[Integers, Integers], bias: Integers, x: Range) -> Range:
+    ups, downs = sums
     lows = bias.astype(object) + ups * x.lo + downs * x.hi
     highs = bias.astype(object) + ups * x.hi + downs * x.lo
     return Range(min(lows), max(highs))
@@ -43,8 +48,9 @@ def dot(weight: Integers, bias: Integers, x: Range) -> Range:
 def partial_dot(weight: Integers, bias: Integers, x: Range) -> Range:
     """The hull of every partial sum of `bias[o] + sum(weight[o] * x)`, in any order and with any term left out."""
     # Leaving a term out is the same as letting its x be 0; the bias is one more term.
-    lows = dot(weight, np.minimum(bias, 0), x | ZERO)
-    highs = dot(weight, np.maximum(bias, 0), x | ZERO)
+    sums = _signed_sums(weight)
+    lows = _dot(sums, np.minimum(bias, 0), x | ZERO)
+    highs = _dot(sums, np.maximum(bias, 0), x | ZERO)
     return Range(lows.lo, highs.hi)
 
 
@@ -52,6 +58,7 @@ def _signed_sums(weight: Integers) -> tuple[Integers, Integers]:
     """For each output channel the sum of the positive and of the negative weights, as Python integers."""
     # Weights are proven to fit 32 bits before this is asked, so int64 cannot overflow here.
     rows = weight.reshape(len(weight), -1)
-    ups = np.maximum(rows, 0).sum(axis=1, dtype=np.int64).astype(object)
-    downs = np.minimum(rows, 0).sum(axis=1, dtype=np.int64).astype(object)
-    return ups, downs
+    ups, step = np.zeros(len(rows), dtype=np.int64), max(_CHUNK // max(rows.shape[1], 1), 1)
+    for start in range(0, len(rows), step):
+        ups[start : start + step] = np.maximum(rows[start : start + step], 0).sum(axis=1, dtype=np.int64)
+    return ups.astype(object), (rows.sum(axis=1, dtype=np.int64) - ups).astype(object)

@@ -51,7 +51,8 @@ def decode(data: bytes | memoryview, shape: Sequence[int], level: int) -> Words:
     whole = form.each(lambda at: form.decode(streams[at], level, chosen, stripes[at], pieces[at]), len(stripes))
     if not all(whole):
         raise FileError("a stripe is not what its integers are written as", offset=len(data))
-    values += chosen.centre
+    if chosen.centre:
+        values += chosen.centre
     return values
 
 

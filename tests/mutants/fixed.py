@@ -29,15 +29,15 @@ MUTANTS: list[Mutant] = [
     Mutant(
         "partial sums may cancel",
         "backends/fixed/sums.py",
-        "    lows = dot(weight, np.minimum(bias, 0), x | ZERO)\n    highs = dot(weight, np.maximum(bias, 0), x | ZERO)",
-        "    lows = dot(weight, bias, x)\n    highs = lows",
+        "    lows = _dot(sums, np.minimum(bias, 0), x | ZERO)\n    highs = _dot(sums, np.maximum(bias, 0), x | ZERO)",
+        "    lows = _dot(sums, bias, x)\n    highs = lows",
         OPS,
     ),
     Mutant(
         "partial sums forget the bias",
         "backends/fixed/sums.py",
-        "highs = dot(weight, np.maximum(bias, 0), x | ZERO)",
-        "highs = dot(weight, 0 * bias, x | ZERO)",
+        "highs = _dot(sums, np.maximum(bias, 0), x | ZERO)",
+        "highs = _dot(sums, 0 * bias, x | ZERO)",
         OPS,
     ),
     Mutant(
@@ -120,8 +120,8 @@ MUTANTS: list[Mutant] = [
     Mutant(
         "range of requantize forgets the fraction",
         "backends/fixed/ops/requantize.py",
-        "halves_up(x * m + more, s) + call.zero",
-        "halves_up(x * m, s) + call.zero",
+        "halves_up(x * m + more, s) + zero",
+        "halves_up(x * m, s) + zero",
         f"{OPS}::test_output_has_the_shape_and_lies_in_the_range[requantize]",
     ),
     Mutant(

@@ -39,11 +39,8 @@ def _one_or_one_a_channel(call: Call) -> bool:
 
 
 def _range(call: Call) -> Range:
-    ends = [
-        halves_up(x * m + more, s) + call.zero
-        for m, s, more in _triples(call)
-        for x in (call.x.range.lo, call.x.range.hi)
-    ]
+    zero, lo, hi = call.zero, call.x.range.lo, call.x.range.hi
+    ends = [halves_up(x * m + more, s) + zero for m, s, more in _triples(call) for x in (lo, hi)]
     return Range(min(ends), max(ends)).clamp(call.lo, call.hi)
 
 
