@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from string import Template
 from typing import Any, Protocol
 
@@ -24,6 +26,11 @@ class Table:
     name: str
     type: Integer
     data: Integers
+
+    @cached_property
+    def key(self) -> tuple[str, bytes]:
+        """What tells its content from that of another."""
+        return self.type.name, hashlib.sha256(self.data.astype("<i8").tobytes()).digest()
 
 
 class Places(Protocol):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..fixed.macs import macs
-from .unit import Unit, key
+from .unit import Unit
 
 
 @dataclass(frozen=True)
@@ -30,11 +30,11 @@ def report(unit: Unit, variant: str) -> list[Row]:
 
 def _row(unit: Unit, variant: str, number: int) -> Row:
     task, function = unit.schedule.tasks[number], unit.variants[variant][number]
-    told = {key(table) for before in unit.variants[variant][:number] for table in before.body.tables}
+    told = {table.key for before in unit.variants[variant][:number] for table in before.body.tables}
     sizes = [
         (table.name == "weight", table.data.size * table.type.size)
         for table in function.body.tables
-        if key(table) not in told
+        if table.key not in told
     ]
     steps = {step.output: step for step in unit.schedule.program.steps}
     own = steps.get(task.makes)

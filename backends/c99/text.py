@@ -13,7 +13,7 @@ from .integers import INT16, UINT8, UINT16, WORD, literal
 from .kernel import PORTABLE, Task, kernels
 from .schedule import ARENA
 from .tensors import Tensor
-from .unit import Function, Unit, key
+from .unit import Function, Unit
 
 WIDTH = 116
 TYPES = """\
@@ -117,7 +117,7 @@ def _table_names(unit: Unit) -> dict[tuple[str, bytes], str]:
 def _constants(unit: Unit, outside: bool) -> str:
     names, tables = _table_names(unit), unit.constants()
     if not outside:
-        used = _usage(unit, lambda function: (names[key(table)] for table in function.body.tables))
+        used = _usage(unit, lambda function: (names[table.key] for table in function.body.tables))
         return "\n\n".join(_conditional(unit, used[name], _listed(tables[each], name)) for each, name in names.items())
     declared = [f"static {_pointer(tables[each])}{name};" for each, name in names.items()]
     given = [f"    {name} = ({_pointer(tables[each])})where[{i}];" for i, (each, name) in enumerate(names.items())]
@@ -155,7 +155,7 @@ def _function(unit: Unit, number: int) -> str:
 
 
 def _body(function: Function, names: dict[tuple[str, bytes], str]) -> str:
-    lines = [f"    {_pointer(table)}const {table.name} = {names[key(table)]};" for table in function.body.tables]
+    lines = [f"    {_pointer(table)}const {table.name} = {names[table.key]};" for table in function.body.tables]
     unused = [] if function.body.scratch else ["    (void)s;"]
     begins = [f"    {line}" for line in function.body.begins]
     return "\n".join([*lines, *unused, *begins, function.text])

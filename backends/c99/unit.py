@@ -50,7 +50,7 @@ class Unit:
     def constants(self) -> dict[tuple[str, bytes], Table]:
         """Every table once, however many functions read it, in order."""
         functions = [function for functions in self.variants.values() for function in functions]
-        return {key(table): table for function in functions for table in function.body.tables}
+        return {table.key: table for function in functions for table in function.body.tables}
 
 
 def unit(
@@ -64,11 +64,6 @@ def unit(
     functions = {variant: _functions(schedule, name, variant, weights) for variant in variants}
     memories = {variant: _memory(schedule, each) for variant, each in functions.items()}
     return Unit(name, schedule, functions, memories)
-
-
-def key(table: Table) -> tuple[str, bytes]:
-    """What tells one table from another."""
-    return table.type.name, table.data.astype("<i8").tobytes()
 
 
 def _functions(schedule: Schedule, name: str, variant: str, weights: str) -> tuple[Function, ...]:
