@@ -58,10 +58,15 @@ def read(body: Body, type: Integer, place: str) -> str:
     return f"{name}({place})"
 
 
-def written(body: Body, type: Integer, place: str) -> str:
-    """The statement that writes `v` from that address on; what does not fit the type saturates."""
+def written(body: Body, type: Integer, place: str, lines: Sequence[str]) -> list[str]:
+    """The statements, and the one that writes `v` from that address on, which saturates at the ends of the type: where
+    the last of them do just that, they are left out."""
     name = body.helper(f"write_{type.dtype}", WRITE, narrowed=NARROWED[type.dtype])
-    return f"{name}({place}, {FLOW});"
+    kept = list(lines)
+    for statement in reversed(clamped(LONG.range, type.range.lo, type.range.hi)):
+        if kept[-1:] == [statement] and type is not WORD:
+            kept.pop()
+    return [*kept, f"{name}({place}, {FLOW});"]
 
 
 def constant(body: Body, name: str, data: Sequence[int] | Integers, index: str) -> str:
@@ -101,7 +106,7 @@ def in_lanes(task: Task, body: Body, total: str, depth: int, begin: str = "0", e
     if made(Body(body.prefix)) is None:
         return finished(task, body, total, depth, begin, end)
     lines = [f"__m256i v = {read(body, WORD, f'&{total}')};", *(made(body) or [])]
-    lines.append(written(body, task.output.type, f"y + {places.of(task.output)}"))
+    lines = written(body, task.output.type, f"y + {places.of(task.output)}", lines)
     loop = f"int32_t o = {begin};\n" + indented(eight("o", end, lines), depth)
     if task.output.last % LANES == 0:
         return loop

@@ -49,7 +49,7 @@ def _write(task: Task, body: Body) -> str:
     places, output = _nested(task), task.output
     *outer, inner = places.nest.loops
     index, at = f"i{len(outer)}", places.of(output)
-    eight = ["__m256i v;", *(_made(task, body, places) or []), lanes.written(body, output.type, f"y + {at}")]
+    eight = lanes.written(body, output.type, f"y + {at}", ["__m256i v;", *(_made(task, body, places) or [])])
     one = ["int32_t v;", *chained(_links(task), body, places, task.named)]
     one.append(f"y[{at}] = ({body.held(output.type)})v;")
     rest = [f"for (; {index} < {inner.size}; {index}++) {{", *indented(one, 1).splitlines(), "}"]
