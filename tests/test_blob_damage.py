@@ -120,7 +120,7 @@ def test_the_frame_says_what_is_wrong(at: int, byte: int, says: str) -> None:
         (b"\x01\x7f", "op 111 is unknown"),
         (b"\x01\x80\x00", "needless zero byte"),
         (b"\x01\x02\x81\x80\x80\x80\x08", "a dimension is 2147483649"),
-        (b"\x01\x00\x01\x01\x02\x00", "input 0 is not legal"),  # the range [1, 0]
+        (b"\x01\x00\x01\x01\x02\x00" + bytes(6), "input 0 is not legal"),  # the range [1, 0]
         (b"\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01\x05", "a reference|a port|bytes should follow|not legal"),
     ],
 )

@@ -87,7 +87,7 @@ def test_a_constant_beyond_memory_is_an_error(monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(np, "full", full)
     with pytest.raises(FileError, match="does not fit in memory"):
-        blob.loads(body_of(b"\x01\x02\x05\x00\x02\x00\x00"))
+        blob.loads(body_of(b"\x01\x02\x05\x00\x02\x00\x00", b"\x00"))
 
 
 def test_errors_name_the_path_and_the_byte(tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_errors_name_the_path_and_the_byte(tmp_path: Path) -> None:
 
 def test_an_error_inside_a_stream_is_told_from_the_start_of_the_file() -> None:
     with pytest.raises(FileError, match="more than 64") as caught:
-        blob.loads(body_of(b"\x01\x02\x01\x00\x02\x41\x00"))
+        blob.loads(body_of(b"\x01\x02\x01\x00\x02\x41\x00", b"\x00"))
     assert caught.value.offset == 11
 
 

@@ -5,16 +5,17 @@ from __future__ import annotations
 import contextlib
 import math
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from .. import codec
-from ..codec import Codec
+from ..codec import Words
 from ..fixed import registry
 from ..fixed.op import Attribute, Legal
 from ..fixed.program import Builder, Port, Program
 from ..fixed.types import Range
+from ..mixing.form import each
 from ..wire import Cursor, FileError
 from . import layout
 from .numbers import Read, Spelt
@@ -51,32 +52,75 @@ def account(data: bytes, max_values: int = MAX_VALUES) -> list[Entry]:
     return [*ends, *streams, Entry("checksums", layout.TRAILER)]
 
 
+@dataclass(frozen=True)
+class _Stream:
+    """A constant as the structure tells of it.   index: of its value.   end: where its bytes end in the file."""
+
+    index: int
+    shape: tuple[int, ...]
+    name: str
+    data: memoryview
+    end: int
+
+    def decode(self) -> Words:
+        """Its integers."""
+        try:
+            return codec.codecs()[self.name].decode(self.data, self.shape)
+        except FileError as error:
+            raise error.placed(base=self.end - len(self.data)) from None
+        except MemoryError:
+            what = f"a constant of shape {self.shape} does not fit in memory"
+            raise FileError(what, fix="lower max_values") from None
+
+
 class _Reader:
-    """One pass over the bytes, front to back; no byte is skipped."""
+    """One pass over the bytes, front to back; no byte is skipped. Then streams are decoded, and the program is built.
+
+    In this order streams can be decoded at once, and a file that asks for too much has cost nothing when it is refused.
+    """
 
     def __init__(self, data: bytes, max_values: int) -> None:
         _check_frame(data)
         self._streams = Cursor(memoryview(data)[: -layout.TRAILER])
         self._streams.take(layout.HEADER)
         self._numbers = _numbers(data[4], self._streams)
-        self._builder, self._digest, self._room = Builder(), 0, max_values
+        self._builder, self._room = Builder(), max_values
         self._inputs: list[int] = []
-        self.streams: list[Entry] = []
+        self._constants: list[_Stream] = []
+        self._building: list[Callable[[], object]] = []
         before = layout.INPUT
         for index in range(self._numbers.varint("the number of values")):
             before = self._entry(index, before)
-        self.program = self._close()
+        ports = self._ports()
         self._numbers.finish()
         self._streams.finish()
-        if self._digest != int.from_bytes(data[-8:-4], "little"):
-            raise FileError("the decoded integers do not match their checksum", offset=len(data) - 8)
+        self._decode(int.from_bytes(data[-8:-4], "little"), len(data) - 8)
+        for build in self._building:
+            build()
+        with _legal("the program", self._numbers.offset):
+            self.program = self._builder.build(*ports)
 
-    def _close(self) -> Program:
+    @property
+    def streams(self) -> list[Entry]:
+        """What each constant's bytes are for."""
+        return [
+            Entry(f"constant {one.index} {one.shape} {one.name}", len(one.data), math.prod(one.shape))
+            for one in self._constants
+        ]
+
+    def _decode(self, expected: int, offset: int) -> None:
+        """Decode all constants and compare their checksum."""
+        self._decoded = dict(enumerate(each(lambda at: self._constants[at].decode(), len(self._constants))))
+        digest = 0
+        for values in self._decoded.values():
+            digest = layout.digest(values, digest)
+        if digest != expected:
+            raise FileError("the decoded integers do not match their checksum", offset=offset)
+
+    def _ports(self) -> tuple[list[Port], list[Port]]:
         inputs = [self._port(value) for value in self._inputs]
         size = self._numbers.varint("the number of outputs", most=self._numbers.left)
-        outputs = [self._port(self._numbers.varint("the value of a port")) for _ in range(size)]
-        with _legal("the program", self._numbers.offset):
-            return self._builder.build(inputs, outputs)
+        return inputs, [self._port(self._numbers.varint("the value of a port")) for _ in range(size)]
 
     def _entry(self, index: int, before: int) -> int:
         start = self._numbers.offset
@@ -93,24 +137,27 @@ class _Reader:
         shape = self._shape(self._numbers.varint("the rank of an input", most=layout.RANKS - 1))
         start = self._numbers.offset
         lo, hi = self._numbers.signed("the least input"), self._numbers.signed("the greatest input")
-        with _legal(f"input {index}", start):
-            self._inputs.append(self._builder.input(shape, Range(lo, hi)))
+        self._inputs.append(index)
+        self._build(f"input {index}", start, lambda: self._builder.input(shape, Range(lo, hi)))
 
     def _constant(self, index: int, rank: int) -> None:
         shape = self._shape(rank)
         self._reserve(shape)
         code = self._numbers.varint("a codec", rank)
-        name, coder = self._codec(code)
+        name = self._codec(code)
         stream = self._streams.take(self._numbers.varint("the length of a stream", code))
-        try:
-            values = coder.decode(stream, shape)
-        except FileError as error:
-            raise error.placed(base=self._streams.offset - len(stream)) from None
-        except MemoryError:
-            raise FileError(f"a constant of shape {shape} does not fit in memory", fix="lower max_values") from None
-        self._digest = layout.digest(values, self._digest)
-        self._builder.adopt(values)
-        self.streams.append(Entry(f"constant {index} {shape} {name}", len(stream), values.size))
+        at = len(self._constants)
+        self._constants.append(_Stream(index, shape, name, stream, self._streams.offset))
+        self._build(f"constant {index}", self._streams.offset, lambda: self._builder.adopt(self._decoded.pop(at)))
+
+    def _build(self, what: str, offset: int, build: Callable[[], object]) -> None:
+        """Note what is to be added to the program once all is decoded."""
+
+        def checked() -> None:
+            with _legal(what, offset):
+                build()
+
+        self._building.append(checked)
 
     def _shape(self, rank: int) -> tuple[int, ...]:
         axes = range(rank)
@@ -127,11 +174,10 @@ class _Reader:
             )
         self._room -= size
 
-    def _codec(self, code: int) -> tuple[str, Codec]:
+    def _codec(self, code: int) -> str:
         if code not in codec.names_by_code():
             raise FileError(f"codec {code} is unknown", offset=self._numbers.offset, fix=_UPDATE)
-        name = codec.names_by_code()[code]
-        return name, codec.codecs()[name]
+        return codec.names_by_code()[code]
 
     def _step(self, index: int, code: int, start: int) -> None:
         if code not in registry.names_by_code():
@@ -144,8 +190,7 @@ class _Reader:
         attributes: dict[str, Any] = {
             key: self._attribute(f"{name}.{key}", op.attributes[key]) for key in sorted(op.attributes)
         }
-        with _legal(f"step {index} {name}", start):
-            self._builder.step(name, *inputs, **attributes)
+        self._build(f"step {index} {name}", start, lambda: self._builder.step(name, *inputs, **attributes))
 
     def _attribute(self, what: str, legal: Legal) -> Attribute:
         if legal.length is None:
