@@ -24,6 +24,7 @@ NATIVE = Path(form.__file__).parent / "native"
 COMPILER = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
 HARNESS = Path(__file__).parent / "native" / "decode.c"
 HARNESS_OF_RANS = Path(__file__).parent / "native" / "decode_rans.c"
+ARM = ("arm-none-eabi-gcc", "qemu-system-arm")
 STRICT = ["-std=c99", "-pedantic", "-Wall", "-Wextra", "-Werror", "-O1"]
 
 every_level = pytest.mark.parametrize("level", [LITE, MAX, OLDER_LITE, OLDER_MAX])
@@ -115,6 +116,24 @@ def test_the_decoder_alone_is_strict_c99_and_reads_what_python_wrote(
     assert damaged.returncode == 2
 
 
+@pytest.mark.skipif(not all(map(shutil.which, ARM)), reason=f"one of {', '.join(ARM)} is not there")
+def test_the_decoder_reads_the_same_on_a_microcontroller(tmp_path: Path) -> None:
+    values, grid = drawn((16, 6, 3, 3), 3, 3), Grid.of((16, 6, 3, 3))
+    settings = settings_of(values, (1, 1, 1, 1, 20, 2))
+    chip = (
+        "-std=c99 -Os -mthumb -mcpu=cortex-m3 --specs=rdimon.specs -Wl,--section-start=.vectors=0 -Wl,-Tdata=0x20000000"
+    )
+    built = [ARM[0], *chip.split(), "-DCM_INT=int8_t", "-DCM_OLDER=0", "-DCM_LARGE=0", f"-I{NATIVE}"]
+    sources = [str(HARNESS), str(HARNESS.parent / "vectors.c"), str(NATIVE / "cm.c")]
+    subprocess.run([*built, *sources, "-o", str(tmp_path / "decode.elf")], check=True)
+    given = ",".join(f"arg={part}" for part in ["decode", LITE, *settings.write(), *astuple(grid)])
+    board = ["-M", "mps2-an385", "-nographic", "-monitor", "none", "-serial", "none", "-kernel"]
+    run = [ARM[1], *board, str(tmp_path / "decode.elf"), "-semihosting-config", f"enable=on,target=native,{given}"]
+    data = plain.encode(values, LITE, settings, grid)
+    told = subprocess.run(run, input=data, capture_output=True, check=True, timeout=60).stdout
+    assert np.array_equal(np.array(told.split(), dtype=np.int64), values)
+
+
 @compiles
 def test_the_decoder_refuses_integers_that_do_not_fit(tmp_path: Path) -> None:
     built = [str(COMPILER), *STRICT, "-DCM_INT=int8_t", f"-I{NATIVE}", str(HARNESS), str(NATIVE / "cm.c")]
@@ -175,11 +194,12 @@ def test_both_forms_of_rans_read_any_bytes_alike(
 def test_rans_alone_is_strict_c99_and_reads_what_python_wrote(
     tmp_path: Path, slots: int, number: str, width: int, most: int
 ) -> None:
-    values = bell(30_000, width, most)
+    values, even = bell(30_000, width, most), np.arange(-128, 128).repeat(8)  # whose states come to 2**24 on the way
     built = [str(COMPILER), *STRICT, f"-DCM_INT={number}", f"-DRANS_SLOTS={slots}", f"-I{NATIVE}"]
     subprocess.run([*built, str(HARNESS_OF_RANS), str(NATIVE / "rans.c"), "-o", str(tmp_path / "decode")], check=True)
-    data, told = rans.CODEC.encode(values), [tmp_path / "decode", str(values.size)]
-    found = subprocess.run(told, input=data, capture_output=True, check=True).stdout
-    assert np.array_equal(np.array(found.split(), dtype=np.int64), values)
+    for integers in (even, values):
+        data, told = rans.CODEC.encode(integers), [tmp_path / "decode", str(integers.size)]
+        found = subprocess.run(told, input=data, capture_output=True, check=True).stdout
+        assert np.array_equal(np.array(found.split(), dtype=np.int64), integers)
     for changed in (data + b"\0\0", data[:-2], rans.CODEC.encode(values + 2**40)):
         assert subprocess.run(told, input=changed, capture_output=True).returncode == 2
