@@ -62,24 +62,36 @@ def extreme() -> Iterator[Drawn]:
     ends = [np.array(each) for each in ([127], [-128], [127, -128], [-127, 127, 127], [64], [65, 63], [111])]
     for number, (lo, hi) in enumerate([(0, 255), (-128, 127), (0, 127), (-100, 20)]):
         for weights in ends:
-            builder = Builder()
-            x = builder.input((5, 6, 7), Range(lo, hi))
-            weight = builder.constant(np.resize(weights, (18, 5, 3, 2)))
-            attributes = {"stride": (1, 1), "padding": (1, 0, 0, 1), "dilation": (1, 1 + number % 2), "groups": 1}
-            made = builder.step("conv2d", x, weight, builder.constant(np.arange(18)), **attributes, pad_value=hi)
-            flat = builder.step(
-                "linear", x, builder.constant(np.resize(weights, (3, 7))), builder.constant(np.zeros(3))
-            )
-            program = builder.build([Port(x, 2**23, 23)], [Port(made, 2**23, 23), Port(flat, 2**23, 23)])
-            shape = (5, 6, 7)
-            images = [
-                np.full(shape, hi),
-                np.full(shape, lo),
-                np.resize([hi, lo], shape),
-                np.resize([lo, hi, hi], shape),
-            ]
-            yield Drawn(program, [np.stack(images)], [])
+            yield repeated(weights, lo, hi, 1 + number % 2)
     yield frames()
+    yield bordered()
+
+
+def bordered() -> Drawn:
+    """A convolution of each channel on its own, of bytes without a sign, whose border is below zero."""
+    builder, random = Builder(), np.random.default_rng(0)
+    x = builder.input((18, 3, 4), Range(0, 255))
+    weight = builder.constant(random.integers(-128, 128, (18, 1, 3, 2)))
+    attributes = {"stride": (1, 1), "padding": (1, 1, 1, 0), "dilation": (1, 1), "groups": 18, "pad_value": -7}
+    y = builder.step("conv2d", x, weight, builder.constant(np.arange(18)), **attributes)
+    program = builder.build([Port(x, 2**23, 23)], [Port(y, 2**23, 23)])
+    return Drawn(program, [random.integers(0, 256, (2, 18, 3, 4))], [])
+
+
+def repeated(
+    weights: np.ndarray[Any, Any], lo: int, hi: int, dilation: int = 1, stride: tuple[int, int] = (1, 1)
+) -> Drawn:
+    """A convolution and a linear of those weights over and over, on images of the ends of that range."""
+    builder = Builder()
+    x = builder.input((5, 6, 7), Range(lo, hi))
+    weight = builder.constant(np.resize(weights, (18, 5, 3, 2)))
+    attributes = {"stride": stride, "padding": (1, 0, 0, 1), "dilation": (1, dilation), "groups": 1}
+    made = builder.step("conv2d", x, weight, builder.constant(np.arange(18)), **attributes, pad_value=hi)
+    flat = builder.step("linear", x, builder.constant(np.resize(weights, (3, 7))), builder.constant(np.zeros(3)))
+    program = builder.build([Port(x, 2**23, 23)], [Port(made, 2**23, 23), Port(flat, 2**23, 23)])
+    shape = (5, 6, 7)
+    images = [np.full(shape, hi), np.full(shape, lo), np.resize([hi, lo], shape), np.resize([lo, hi, hi], shape)]
+    return Drawn(program, [np.stack(images)], [])
 
 
 def frames() -> Drawn:

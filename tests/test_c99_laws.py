@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from c99_draws import extreme, fused, saturating, small, weighted
+from c99_draws import extreme, fused, repeated, saturating, small, weighted
 from lowbit.backends.c99 import compiler, weights
 from lowbit.backends.c99 import kernel as kernel_module
 from lowbit.backends.c99.arena import Block, arranged, blocks, in_place
@@ -74,6 +74,7 @@ def test_kernels_of_an_instruction_set_compute_the_same(macro: str, monkeypatch:
         pytest.skip(f"this machine, or its compiler, does not have {macro}")
     own = {name: kernel for name, kernel in kernels().items() if kernel.when == macro}
     turns = [*zip(fused(), cycle(own), strict=False), *((case, "gemm_bytes") for case in extreme())]
+    turns += [(repeated(np.array([7]), 0, 255, 2, (2, 3)), turn) for turn in ("gemm_short", "gemm_sparse")]
     cases, units = [case for case, _ in turns], []
     for i, (case, turn) in enumerate(turns):
         preferred = {**kernels(), turn: replace(own[turn], cost=lambda task: -1.0)}

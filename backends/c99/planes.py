@@ -50,9 +50,12 @@ static void $name(uint8_t *to, const void *start, int32_t pixels, int32_t step, 
                 _mm_storel_epi64((__m128i *)(void *)(q + (2 * i + 1) * plane), _mm_unpackhi_epi64(w[i], w[i]));
             }
         }
-    for (int32_t c = 0; c < channels; c++)
-        for (int32_t i = c < channels / 8 * 8 ? done : 0; i < pixels; i++)
-            to[c * plane + i] = (uint8_t)(from[i * step + c] ^ $raised);
+    for (int32_t c = 0; c < channels; c++, to += plane) {
+        const int32_t first = c < channels / 8 * 8 ? done : 0;
+        const uint8_t *p = from + first * step + c;
+        for (int32_t i = first; i < pixels; i++, p += step)
+            to[i] = (uint8_t)(*p ^ $raised);
+    }
 }
 """
 TURN = """\
