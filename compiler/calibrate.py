@@ -116,7 +116,7 @@ def _recorder(graph: Graph, edges: dict[Tensor, list[fx.Node]], keep: Callable[[
 
 def _grid(given: Mapping[str, Any]) -> Grid:
     bits = int(given["hi"] - given["lo"]).bit_length()
-    return Grid(bits, signed=given["lo"] < 0, narrow=given["lo"] in (1, -given["hi"]))
+    return Grid(bits, signed=given["lo"] < 0, narrow=given["lo"] in (1, -given["hi"]), zero=given["zero"])
 
 
 def _is_new(norm: Mapping[str, Any]) -> bool:

@@ -27,13 +27,14 @@ MAX_BITS = 16
 class Grid:
     """The integers of a grid: `bits` wide, signed or not; narrow leaves out the lowest: -8 of 4 bits, 0 without sign.
 
-    odd: the 2^bits odd integers from -(2^bits - 1) to 2^bits - 1.
+    odd: the 2^bits odd integers from -(2^bits - 1) to 2^bits - 1.   zero: the integer that stands for 0.
     """
 
     bits: int
     signed: bool
     narrow: bool = False
     odd: bool = False
+    zero: int = 0
 
     def __post_init__(self) -> None:
         if not 1 <= self.bits <= MAX_BITS:
@@ -42,6 +43,8 @@ class Grid:
             raise ValueError("a narrow grid needs at least 2 bits")
         if self.odd and (self.narrow or not self.signed):
             raise ValueError("an odd grid is signed, and narrow in any case")
+        if self.zero and not self.lo <= self.zero <= self.hi:
+            raise ValueError(f"zero lies outside of [{self.lo}, {self.hi}]")
 
     @property
     def lo(self) -> int:
@@ -52,6 +55,11 @@ class Grid:
     @property
     def hi(self) -> int:
         return (1 << self.bits - (self.signed and not self.odd)) - 1
+
+    @property
+    def reach(self) -> tuple[int, int]:
+        """The ends less the zero point: what the scale multiplies."""
+        return self.lo - self.zero, self.hi - self.zero
 
 
 def along(scale: Tensor, rank: int, axis: int) -> Tensor:
@@ -183,7 +191,7 @@ SMALLEST = 2.0**-20
 
 
 def best_scale(x: Tensor, grid: Grid, axis: int | None = None) -> Tensor:
-    """The scale, (1,) or (channels,), with the least mean square quantization error of x on a grid with zero = 0.
+    """The scale, (1,) or (channels,), with the least mean square quantization error of x on a grid.
 
     A coarse search over clipping levels, then alternating minimization: given the integers q, the best scale is
     sum(x q) / sum(q q).
@@ -193,17 +201,20 @@ def best_scale(x: Tensor, grid: Grid, axis: int | None = None) -> Tensor:
     # Zeros alone are exact on any grid; a tiny scale for them could not be lowered beside the others.
     top = torch.where(top > 0, top, SMALLEST if grid.odd else 1.0)
     top = top.clamp_min(torch.finfo(rows.dtype).tiny * 2**grid.bits)
-    peak = max(1, grid.hi)  # of a grid that reaches further below zero, lest a row of positive values be clipped
-    best, least = top / peak, torch.full_like(top, math.inf)
+    lo, hi = grid.reach
+    widest = top / max(1, hi)  # of a grid that reaches further below zero, lest a row of positive values be clipped
+    if lo < 0:
+        widest = torch.maximum(widest, rows.amin(1, keepdim=True) / lo)
+    best, least = widest, torch.full_like(top, math.inf)
     for step in range(1, 41):
-        best, least = _better(rows, top * step / 40 / peak, grid, best, least)
+        best, least = _better(rows, widest * step / 40, grid, best, least)
     for _ in range(8):
-        q = _round(rows / best, grid.lo, grid.hi, grid.odd)
+        q = _round(rows / best, lo, hi, grid.odd)
         refined = (rows * q).sum(1, keepdim=True) / (q * q).sum(1, keepdim=True).clamp_min(1)
         best, least = _better(rows, torch.where(refined > 0, refined, best), grid, best, least)
     return best.reshape(-1)
 
 
 def _better(rows: Tensor, scale: Tensor, grid: Grid, best: Tensor, least: Tensor) -> tuple[Tensor, Tensor]:
-    error = (_round(rows / scale, grid.lo, grid.hi, grid.odd) * scale - rows).square().sum(1, keepdim=True)
+    error = (_round(rows / scale, *grid.reach, grid.odd) * scale - rows).square().sum(1, keepdim=True)
     return torch.where(error < least, scale, best), torch.minimum(error, least)

@@ -24,7 +24,7 @@ Kept = list[list[Tensor]]
 
 @dataclass(frozen=True)
 class Method:
-    """keep: of the values of one batch.   scale: (1,), of all that was kept, for a grid with zero = 0."""
+    """keep: of the values of one batch.   scale: (1,), of all that was kept, for a grid."""
 
     keep: Callable[[Tensor], Tensor]
     scale: Callable[[Kept, Grid], Tensor]
@@ -47,7 +47,7 @@ def _percentile(kept: Kept, grid: Grid) -> Tensor:
     sizes = _every(kept).abs()
     place = min(sizes.numel(), 1 + int(PERCENT / 100 * (sizes.numel() - 1) + 0.5))
     top = sizes.kthvalue(place).values
-    return _reaching(-top if grid.lo else torch.zeros_like(top), top, grid)
+    return _reaching(-top if grid.signed else torch.zeros_like(top), top, grid)
 
 
 def _minmax(kept: Kept, grid: Grid) -> Tensor:
@@ -70,9 +70,10 @@ def _averaged(values: list[Tensor]) -> Tensor:
 
 def _reaching(least: Tensor, most: Tensor, grid: Grid) -> Tensor:
     """The smallest scale of which the grid reaches from `least` to `most`; of zeros alone that of ones."""
-    below = least / grid.lo if grid.lo else torch.zeros_like(least)
-    scale = torch.maximum(most / max(1, grid.hi), below).reshape(1)
-    return torch.where(scale > 0, scale, 1 / max(1, grid.hi))
+    lo, hi = grid.reach
+    below = least / lo if lo else torch.zeros_like(least)
+    scale = torch.maximum(most / max(1, hi), below).reshape(1)
+    return torch.where(scale > 0, scale, 1 / max(1, hi))
 
 
 METHODS: Mapping[str, Method] = {

@@ -34,7 +34,6 @@ class Edge:
     grid: Grid
     quantizer: Quantizer | None
     options: Any
-    zero: int = 0
     axis: int | None = None
     owned: bool = False
     straight: bool = False
@@ -94,6 +93,6 @@ def quantized(edit: Edit, x: fx.Node, edge: Edge) -> fx.Node:
     else:
         x = edge.quantizer.values(edit, x, edge)
         scale, flags["clipped"] = edge.quantizer.scale(edit, x, edge), edge.quantizer.clipped
-    given = edge.zero, edge.grid.lo, edge.grid.hi, edge.axis or 0, edge.straight
+    given = edge.grid.zero, edge.grid.lo, edge.grid.hi, edge.axis or 0, edge.straight
     chosen = {name: flag for name, flag in flags.items() if flag}
     return edit.call(_own.fake_quantize.default, x, scale, *given, **chosen)

@@ -8,7 +8,9 @@ or a bias behind a layer, moves between the two, a clamp such as ReLU behind any
 (reshapes, slices, padding, maximum pooling, nearest upsampling, dropout) carries the grid of its input, and what
 chooses among several (concatenation, maximum) holds them to one grid, whose scale is one parameter, by the name of
 the first. A grid is unsigned where none of its values can be negative; without a zero then if others are divided by
-them, where a sum with a number of at most 1e-3 is taken to be positive. Weights use one scale a layer (Choi et al.
+them, where a sum with a number of at most 1e-3 is taken to be positive. Behind a function that falls less far below
+zero than it rises, such as a leaky rectifier, SiLU, GELU, ELU, Hardswish or Mish, a grid of up to 8 bits has a zero
+point, with as many integers below zero as the function needs. Weights use one scale a layer (Choi et al.
 2020) or one for each output channel, on a symmetric narrow grid or on the quantizer's own; a grouped transposed
 convolution, a weight that is read along two axes and the table of an embedding have one scale in any case.
 """

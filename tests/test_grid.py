@@ -131,20 +131,24 @@ def test_the_coefficient_rests_at_alpha_over_r(alpha: float) -> None:
 
 def square_error(x: Tensor, scales: Tensor, grid: Grid) -> Tensor:
     """Of each scale, over all of x."""
-    steps = (x / scales[:, None] + 0.5).floor().clamp(grid.lo, grid.hi)
+    steps = (x / scales[:, None] + 0.5).floor().clamp(grid.lo - grid.zero, grid.hi - grid.zero)
     return (steps * scales[:, None] - x).square().sum(1)
 
 
 @pytest.mark.parametrize("bits", [2, 3, 4, 8])
-@pytest.mark.parametrize(("signed", "narrow"), [(True, True), (True, False), (False, False), (False, True)])
-def test_the_best_scale(bits: int, signed: bool, narrow: bool) -> None:
+@pytest.mark.parametrize(
+    ("signed", "narrow", "zero"),
+    [(True, True, 0), (True, False, 0), (False, False, 0), (False, True, 0), (False, False, 1)],
+)
+def test_the_best_scale(bits: int, signed: bool, narrow: bool, zero: int) -> None:
     """No scale of a search of 4000 is better by more than a fiftieth, nor by a tenth of the noise of the finest."""
-    grid = Grid(bits, signed, narrow)
+    grid = Grid(bits, signed, narrow, zero=zero)
     generator = torch.Generator().manual_seed(bits)
     for power in (1, 3):
         x = torch.randn(1000, generator=generator, dtype=torch.float64) ** power
-        x = x if signed else x.abs()
-        finest = x.abs().max() / max(1, grid.hi)
+        x = x if signed else x.abs() if not zero else torch.where(x > 0, x, 0.5 * x)
+        lo, hi = grid.lo - grid.zero, grid.hi - grid.zero
+        finest = max(x.abs().max() / max(1, hi), x.min() / min(lo, -1) if zero else 0)
         least = square_error(x, finest * torch.logspace(-2, 0.5, 4000, dtype=torch.float64), grid).min()
         found = square_error(x, best_scale(x, grid), grid)
         assert float(found) <= float(least) * 1.02 + 1000 * float(finest) ** 2 / 12 / 10

@@ -136,7 +136,8 @@ def graph_has_equal_integers(graph: Graph, *x: Tensor) -> None:
     for node in grids(graph):
         given, steps = arguments(node), runner.steps[node.name]
         off = _slack(graph, node) + steps.abs() * 2**-20
-        least, most = ((steps + sign * off + 0.5).floor().clamp(given["lo"], given["hi"]) for sign in (-1, 1))
+        rounded = ((steps + sign * off + 0.5).floor() + given["zero"] for sign in (-1, 1))
+        least, most = (code.clamp(given["lo"], given["hi"]) for code in rounded)
         q = found[node.name].reshape(steps.shape)
         assert bool(((least <= q) & (q <= most)).all())
 

@@ -29,12 +29,12 @@ class Integers(Options, frozen=True):
     zero: Annotated[int, Meta(ge=-(2**15), le=2**16 - 1)] = 0
 
     def __post_init__(self) -> None:
-        if not self.grid.lo <= self.zero <= self.grid.hi:
-            raise ValueError(f"zero lies outside of [{self.grid.lo}, {self.grid.hi}]")
+        _ = self.grid
 
     @property
     def grid(self) -> Grid:
-        return Grid(self.bits, self.signed)
+        """Raises ValueError for a zero outside of it."""
+        return Grid(self.bits, self.signed, zero=self.zero)
 
 
 BY_TYPE = {

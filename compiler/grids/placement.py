@@ -15,11 +15,14 @@ from ..grid import Grid
 from ..operators import GRIDS, JOINS
 from ..quantizer import Edge, Quantizer
 from ..quantizing import quantizer
+from .below import HALF, share_below
 from .declared import Integers
 from .edges import Ends, is_product
 from .sharing import Group, carried, floating, readers
 
 SCALES = "lowbit.scales"
+BYTE = 8
+"""Bits of the widest grid whose zero is moved to where its values are; a wider one has integers to spare."""
 _TAKEN = frozenset(dir(nn.Module()))
 """Names that no parameter can have, such as that of the call `to`."""
 
@@ -57,18 +60,18 @@ def activations(known: Known, group: Group) -> Mapping[str, Edge]:
     if fixed:
         return _fixed(known, members, fixed)
     name = _name(known.graph, members)
-    signed = any(node not in known.positive for node in members)
     plain = _bits(known, members)
     divides = all(node in known.divisors for node in members)
+    below = max(0.0 if node in known.positive else share_below(known.graph, node) for node in members)
     streams = [known.streams[node] for node in {*members, *group.carriers} if node in known.streams]
     apart = {node: _multiplying(known, node) for node in members}
-    chosen = _quantizer(known, members, signed)
+    chosen = _quantizer(known, members, below > 0)
     if not streams or all(len(apart[node]) == len(readers(node)) for node in members):
-        return {node.name: _edge(known, chosen, name, node, _grid(node, plain, signed, divides)) for node in members}
-    edge = {node: _edge(known, chosen, name, node, _grid(node, max(streams), signed, divides)) for node in members}
+        return {node.name: _edge(known, chosen, name, node, _grid(node, plain, below, divides)) for node in members}
+    edge = {node: _edge(known, chosen, name, node, _grid(node, max(streams), below, divides)) for node in members}
     if max(streams) > plain:
         narrow = {
-            node: _edge(known, chosen, _called("narrow", node), node, _grid(node, plain, signed, divides))
+            node: _edge(known, chosen, _called("narrow", node), node, _grid(node, plain, below, divides))
             for node in members
             if apart[node]
         }
@@ -76,19 +79,23 @@ def activations(known: Known, group: Group) -> Mapping[str, Edge]:
     return {node.name: edge[node] for node in members}
 
 
-def _grid(node: fx.Node, bits: int, signed: bool, divides: bool) -> Grid:
-    """Without a zero for what divides, unless it can be negative.
+def _grid(node: fx.Node, bits: int, below: float, divides: bool) -> Grid:
+    """Without a zero for what divides, unless it can be negative.   below: the share of the range below zero.
 
     Raises UserError for 1 bit with a sign, whose integers are -1 and 0.
     """
-    if bits == 1 and signed:
+    if bits == 1 and below:
         raise UserError(
             "a value that can be negative has no grid of 1 bit",
             where=str(origin(node)),
             why="its integers would be -1 and 0",
             fix="give it 2 bits or more, by layer perhaps, or put a ReLU in front",
         )
-    return Grid(bits, signed, narrow=divides and not signed and bits > 1)
+    if below == HALF or (below and bits > BYTE):
+        return Grid(bits, signed=True)
+    if below:
+        return Grid(bits, signed=False, zero=max(1, round(below * (2**bits - 1))))
+    return Grid(bits, signed=False, narrow=divides and bits > 1)
 
 
 def _needs_grid(known: Known, node: fx.Node) -> bool:

@@ -7,6 +7,7 @@ EDGES, SHARING = "compiler/grids/edges.py", "compiler/grids/sharing.py"
 PLACEMENT, DECLARED, LAYERS = "compiler/grids/placement.py", "compiler/grids/declared.py", "compiler/layers.py"
 PASS, QUANTIZER = "passes/insert_fake_quant.py", "compiler/quantizer.py"
 GRIDS, GRAPHS, INPUTS = "tests/test_grids.py", "tests/test_grid_graphs.py", "tests/test_grid_inputs.py"
+BELOW = "tests/test_below.py"
 WIDTHS, READS = f"{GRIDS}::test_widths_and_signs", f"{GRIDS}::test_what_computes_reads_grids"
 
 MUTANTS: list[Mutant] = [
@@ -28,9 +29,30 @@ MUTANTS: list[Mutant] = [
     Mutant(
         "the first member tells the sign of a group",
         PLACEMENT,
-        "in known.positive for node in members)",
-        "in known.positive for node in members[:1])",
+        "share_below(known.graph, node) for node in members)",
+        "share_below(known.graph, node) for node in members[:1])",
         WIDTHS,
+    ),
+    Mutant(
+        "the least share tells the zero point of a group",
+        PLACEMENT,
+        "max(0.0 if node in known.positive",
+        "min(0.0 if node in known.positive",
+        f"{BELOW}::test_a_grid_has_its_zero_where_the_function_needs_it",
+    ),
+    Mutant(
+        "the scale is found as if zero were the least integer",
+        "compiler/grid.py",
+        "return self.lo - self.zero, self.hi - self.zero",
+        "return self.lo, self.hi",
+        "tests/test_grid.py::test_the_best_scale",
+    ),
+    Mutant(
+        "values below zero have no integer on a narrow grid",
+        PLACEMENT,
+        "zero=max(1, round(",
+        "zero=int((",
+        f"{BELOW}::test_a_grid_has_its_zero_where_the_function_needs_it",
     ),
     Mutant(
         "what is joined has grids of its own",

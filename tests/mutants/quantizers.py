@@ -150,8 +150,8 @@ MUTANTS: list[Mutant] = [
     Mutant(
         "the lower end does not count",
         OBSERVERS,
-        "least / grid.lo if grid.lo",
-        "least / 1e9 if grid.lo",
+        "least / lo if lo",
+        "least / 1e9 if lo",
         f"{CALIBRATION}::test_minmax_reaches_both_ends",
     ),
     Mutant(
