@@ -16,6 +16,7 @@ from .correction import clear, correct, corrections
 from .errors import UserError
 from .graph import Graph, arguments, fixed, origin, schema_arguments, shape
 from .grid import Grid
+from .grids.divisors import SMALL
 from .grids.scales import trained, value
 from .grids.unrounded import Unrounded
 from .modes import evaluated, in_mode
@@ -151,4 +152,12 @@ class _Recorder(Unrounded):
         if not torch.isfinite(taken).all():
             fix = "clean the data, or look for an overflow in the model"
             raise UserError("calibration met infinity or not-a-number", where=str(origin(grid)), fix=fix)
+        given = arguments(self._names[grid.name])
+        if given["lo"] > given["zero"] and bool((x < 0).any()):
+            raise UserError(
+                "what others are divided by is negative",
+                where=str(origin(grid)),
+                why=f"a sum with at most {SMALL:g} was taken to be never so; there is {float(x.min()):g}",
+                fix="divide by its magnitude, and multiply by its sign",
+            )
         self.kept[self._names[grid.name]].append(taken)

@@ -36,6 +36,11 @@ class Pair:
     hi: int
     laid: Laid | None = None
 
+    @property
+    def divides(self) -> bool:
+        """Whether its grid has no zero, since others are divided by it."""
+        return self.lo > self.zero
+
     def placed(self, integers: Integers) -> Integers:
         """The integers of the program in the shape that the node has them in."""
         return integers if self.laid is None else placed(self.laid, integers)

@@ -29,6 +29,7 @@ class Node:
     name: of the node.   call: what it rounds.   layer, source: the user's module path and line.
     lo, hi: of its integers.   error: of the program, in the reals of the model, beside the model without rounding.
     fed: codes of the prepared model and of the program, each node fed the program's integers.   whole: end to end.
+    negative: values of the model below zero that others are divided by, where they were taken to be never negative.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Node:
     error: Error = field(default_factory=Error)
     fed: Codes = field(default_factory=Codes)
     whole: Codes = field(default_factory=Codes)
+    negative: int = 0
 
     def keeps(self, contract: Contract) -> bool:
         """Whether its codes differ no farther than they may, and no more often than chance explains.
@@ -89,6 +91,9 @@ class Verification:
         if self.first_bad is not None:
             bad = self.first_bad
             found.append(f"{place(bad)}: {bad.fed.different:,} of {bad.fed.count:,} codes differ, by {bad.fed.largest}")
+        for node in self.nodes:
+            if node.negative:
+                found.append(f"{place(node)}: {node.negative:,} divisors are negative, and were taken to be never so")
         if self.prepared.count and self.prepared.share < limit.agreement:
             found.append(f"only {100 * self.prepared.share:.2f} % of the highest scores are the same")
         if self.moved.different:
@@ -132,6 +137,7 @@ def _node(node: Node) -> dict[str, Any]:
         "error": {"max": error.largest, "mean": error.mean, "sqnr": sqnr if math.isfinite(sqnr) else None},
         "fed": _codes(node.fed),
         "end_to_end": _codes(node.whole),
+        "negative": node.negative,
     }
 
 

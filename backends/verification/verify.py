@@ -73,7 +73,8 @@ class _Runs:
             found, fed = self._in_float.seen[name], self._fed.seen[name]
             q = integers[name].reshape(found.shape)
             error, codes = Error.of(found, pair.real(q)), Codes.of(fed, q)
-            yield replace(_node(pair), error=error, fed=codes, whole=Codes.of(self._on_grids.seen[name], q))
+            whole, negative = Codes.of(self._on_grids.seen[name], q), int((found < 0).sum()) if pair.divides else 0
+            yield replace(_node(pair), error=error, fed=codes, whole=whole, negative=negative)
 
     def _moved(self, inputs: Sequence[Integers], outputs: Sequence[Integers]) -> Codes:
         if self._program is self._paired.program:
@@ -97,7 +98,13 @@ def _node(pair: Pair) -> Node:
 
 def _added(total: Verification, batch: Verification) -> Verification:
     nodes = tuple(
-        replace(old, error=old.error + new.error, fed=old.fed + new.fed, whole=old.whole + new.whole)
+        replace(
+            old,
+            error=old.error + new.error,
+            fed=old.fed + new.fed,
+            whole=old.whole + new.whole,
+            negative=old.negative + new.negative,
+        )
         for old, new in zip(total.nodes, batch.nodes, strict=True)
     )
     return replace(

@@ -18,6 +18,20 @@ EXTREMES, CHOOSING = "backends/lowering/rules/extremes.py", "backends/lowering/r
 
 MUTANTS: list[Mutant] = [
     Mutant(
+        "calibration lets divisors be negative",
+        "compiler/calibrate.py",
+        'if given["lo"] > given["zero"] and',
+        "if False and",
+        "tests/test_divisors.py",
+    ),
+    Mutant(
+        "verification does not look at divisors",
+        "backends/verification/verify.py",
+        "int((found < 0).sum()) if pair.divides else 0",
+        "0",
+        "tests/test_divisors.py",
+    ),
+    Mutant(
         "a matrix product forgets a zero point",
         MATMUL,
         "(b - zero_b).swapaxes",

@@ -46,8 +46,8 @@ MUTANTS: list[Mutant] = [
     Mutant(
         "end to end is fed, too",
         "backends/verification/verify.py",
-        "whole=Codes.of(self._on_grids.seen[name], q)",
-        "whole=codes",
+        "whole, negative = Codes.of(self._on_grids.seen[name], q),",
+        "whole, negative = codes,",
         BAD,
     ),
     Mutant("the last batch alone counts", FIGURES, "self.different + other.different", "other.different", SUMS),
