@@ -10,7 +10,7 @@ from .fixed.ops.standardize import WIDE
 from .stepwise import Kernel
 
 if TYPE_CHECKING:
-    from .kernels import Arrays
+    from .arrays import Arrays
 
 
 def divide(arrays: Arrays, call: Call) -> Kernel:

@@ -14,7 +14,9 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from lowbit.backends import kernels
+from lowbit.backends import arrays as parts
+from lowbit.backends import convolving
+from lowbit.backends.arrays import Arrays
 from lowbit.backends.check import REFERENCE, compare
 from lowbit.backends.dividing import root
 from lowbit.backends.fixed.program import Builder, Port, Program
@@ -105,7 +107,8 @@ def test_long_products_stay_exact_where_float32_stops(name: str) -> None:
 @given(steps("conv2d"))
 def test_convolution_in_pieces_is_the_same(name: str, case: Drawn) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(kernels, "COLUMN_BYTES", 1)
+        patch.setattr(convolving, "COLUMN_BYTES", 1)
+        patch.setattr(parts, "BLOCK", 8)
         agree(name, case.program, case.inputs)
 
 
@@ -236,7 +239,7 @@ def test_census_every_op_is_drawn_in_programs() -> None:
 
 
 @pytest.mark.parametrize("arrays", [NUMPY, TORCH], ids=["numpy", "torch"])
-def test_integer_roots_are_exact_where_floats_are_not(arrays: kernels.Arrays) -> None:
+def test_integer_roots_are_exact_where_floats_are_not(arrays: Arrays) -> None:
     roots = np.array([0, 1, 2, 3, 2**26 + 1, 2**27 - 1, 2**30 + 12345, 2**31 - 1])
     for more in (-1, 0, 1):
         squares = np.maximum(roots * roots + more, 0)

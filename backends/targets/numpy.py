@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from ...compiler.arrays import Integers
-from ..kernels import Arrays, makers
+from ..arrays import Arrays
+from ..kernels import joint, makers
 from ..stepwise import Stepwise
 from ..target import Target
 
@@ -20,13 +21,14 @@ NUMPY = Arrays(
     load=lambda values, dtype: np.ascontiguousarray(values, dtype),
     maximum=np.maximum,
     permute=np.transpose,
-    floor_=lambda array: np.floor(array, out=array),
+    add_product=lambda y, a, b: y + a * b,
     add_product_=_add_product,
 )
 
 TARGET = Target(
     Stepwise(
         makers=makers(NUMPY),
+        joint=joint(NUMPY),
         load=lambda values: values.astype(np.int32),
         store=lambda values: values.astype(np.int64),
     )

@@ -9,8 +9,9 @@ import numpy as np
 import torch
 
 from ...compiler.arrays import Integers
+from ..arrays import Arrays
 from ..fixed.program import Program
-from ..kernels import Arrays, makers
+from ..kernels import joint, makers
 from ..stepwise import Stepwise
 from ..target import Target, Watch
 
@@ -27,12 +28,13 @@ TORCH = Arrays(
     load=_load,
     maximum=torch.maximum,
     permute=torch.permute,
-    floor_=torch.floor_,
+    add_product=torch.addcmul,
     add_product_=lambda y, a, b: y.addcmul_(a, b),
 )
 
 STEPWISE = Stepwise(
     makers=makers(TORCH),
+    joint=joint(TORCH),
     load=lambda values: _load(values, "int32"),
     store=lambda values: values.cpu().numpy().astype(np.int64),
 )
