@@ -41,9 +41,7 @@ def rates(codes: Tensor) -> Rates:
     """The rates that these integers, one at least, make for themselves."""
     sizes = codes.detach().abs().long().reshape(codes.shape[0] if codes.dim() > 1 else 1, -1)
     contexts = _contexts(sizes.double()).reshape(-1)
-    magnitudes = (
-        int(sizes.max()) + 2 if sizes.numel() else 1
-    )  # one more than there are: it is dear, and may be asked for
+    magnitudes = int(sizes.max()) + 2 if sizes.numel() else 1  # one more: dear, if it is asked for
     counts = torch.bincount(contexts * magnitudes + sizes.reshape(-1), minlength=CONTEXTS * magnitudes)
     smooth = counts.reshape(CONTEXTS, magnitudes).double() + 0.5
     return Rates(contexts, torch.log2(smooth.sum(1, keepdim=True) / smooth))
