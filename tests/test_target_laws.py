@@ -112,6 +112,36 @@ def test_convolution_in_pieces_is_the_same(name: str, case: Drawn) -> None:
         agree(name, case.program, case.inputs)
 
 
+@every_other
+@laws(60)
+@given(steps("conv2d"), st.booleans(), st.booleans(), st.integers(0, 2**32 - 1))
+def test_convolutions_with_their_rounding(name: str, case: Drawn, fraction: bool, shared: bool, seed: int) -> None:
+    """Unwatched, where nobody sees the sums; others may read them too, and some need more than float64 holds."""
+    program = rounded(case.program, fraction, shared, np.random.default_rng(seed))
+    expected = targets()[REFERENCE].run(program, case.inputs)
+    assert all(map(np.array_equal, targets()[name].run(program, case.inputs), expected))
+
+
+def rounded(program: Program, fraction: bool, shared: bool, random: np.random.Generator) -> Program:
+    """The program of one step, what it gives rounded.   shared: the sums are an output too."""
+    builder, (step,) = Builder(), program.steps
+    narrow = program.values[step.output].range.magnitude < 2**30  # there is room for a bias
+    for i, value in enumerate(program.values[: step.output]):
+        more = random.integers(-99, 99, value.shape) * narrow * (i == step.inputs[2])
+        builder.input(value.shape, value.range) if value.data is None else builder.constant(value.data + more)
+    sums = builder.step(step.op, *step.inputs, **step.attributes)
+    channels, bits = int(random.choice([1, builder[sums].shape[0]])), builder[sums].range.magnitude.bit_length()
+    least = bits + random.integers(14, 24)  # codes of one bit to nine
+    vectors = [random.integers(2**23, 2**24, channels), random.integers(least, least + 4, channels).clip(1, 62)]
+    vectors += [random.integers(-(2**15), 2**15, channels)] * fraction
+    constants = [builder.constant(vector) for vector in vectors]
+    ends = sorted(random.integers(-200, 200, 2).tolist())
+    given = {"axis": 0, "zero": int(random.integers(-99, 99)), "lo": ends[0], "hi": ends[1]}
+    q = builder.step("requantize" if fraction else "rescale", sums, *constants, **given)
+    outputs = [Port(value, 2**23, 23) for value in ((q, sums) if shared else (q,))]
+    return builder.build([Port(port.value, 2**23, 23) for port in program.inputs], outputs)
+
+
 @every_quick
 @laws(25)
 @given(programs())

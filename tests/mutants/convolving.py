@@ -3,6 +3,7 @@
 from mutant import Mutant
 
 TARGETS = "tests/test_target_laws.py"
+JOINT = f"{TARGETS}::test_convolutions_with_their_rounding"
 
 MUTANTS: list[Mutant] = [
     Mutant(
@@ -24,20 +25,13 @@ MUTANTS: list[Mutant] = [
         "backends/requantizing.py",
         "+ more + missing * factors",
         "+ more",
-        TARGETS,
-    ),
-    Mutant(
-        "rounding in float64 beyond its bits",
-        "backends/requantizing.py",
-        "DOUBLE = 2**53",
-        "DOUBLE = 2**60",
-        TARGETS,
+        JOINT,
     ),
     Mutant(
         "two steps become one although others read between",
         "backends/stepwise.py",
         "alone = reading[first.output] == 1",
         "alone = True",
-        TARGETS,
+        JOINT,
     ),
 ]
