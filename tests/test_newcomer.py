@@ -60,7 +60,7 @@ pytestmark = pytest.mark.xdist_group("newcomer")  # what is printed is printed o
 
 def printed(folder: Path, path: Path, *lines: str) -> Printed:
     """Command -> what it printed: all of them in one process in a folder, with `path` before what is installed."""
-    environment = {**os.environ, "PYTHONPATH": str(path)}
+    environment = {**os.environ, "PYTHONPATH": str(path), "PYTEST_ADDOPTS": ""}
     command = [sys.executable, "-c", SCRIPT.format(lines=lines, cut=CUT)]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr

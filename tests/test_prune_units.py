@@ -57,8 +57,7 @@ NARROW = [
 ]
 
 
-@pytest.mark.parametrize("scope", ["layer", "global"])
-@pytest.mark.parametrize("fold", [False, True])
+@pytest.mark.parametrize(("scope", "fold"), [("layer", True), ("global", False)])
 @pytest.mark.parametrize(("sketch", "most"), NARROW)
 def test_pruned_units_leave_the_program(sketch: str, most: float, fold: bool, scope: str, tmp_path: Path) -> None:
     """With half of the units gone, multiplications and file shrink, and graph and program still agree."""

@@ -24,7 +24,6 @@ def zoo() -> Callable[[str], ModuleType]:
     sys.path.insert(0, str(BENCHMARKS))
     gc.freeze()  # it collects garbage before it measures, and need not visit what other tests keep
     yield lambda name: importlib.import_module(f"zoo.{name}")
-    gc.unfreeze()
     sys.path.remove(str(BENCHMARKS))
 
 
