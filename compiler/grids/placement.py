@@ -124,7 +124,7 @@ def _fixed(known: Known, members: list[fx.Node], given: Set[Integers]) -> Mappin
 
 def _fixed_edge(node: fx.Node, given: Integers) -> Edge:
     scale = torch.full((1,), given.scale, dtype=node.meta["val"].dtype)
-    return Edge(_called("inputs", node), scale, given.grid, None, given, given.zero)
+    return Edge(_called("inputs", node), scale, given.grid, None, given)
 
 
 def _quantizer(known: Known, members: list[fx.Node], signed: bool) -> Quantizer:

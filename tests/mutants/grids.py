@@ -162,9 +162,9 @@ MUTANTS: list[Mutant] = [
     ),
     Mutant(
         "a declared zero is forgotten",
-        PLACEMENT,
-        "None, given, given.zero)",
-        "None, given)",
+        DECLARED,
+        "Grid(self.bits, self.signed, zero=self.zero)",
+        "Grid(self.bits, self.signed)",
         f"{INPUTS}::test_declared_integers_go_in_as_they_are",
     ),
     Mutant(
