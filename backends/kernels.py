@@ -1,7 +1,8 @@
 """The core ops on machine integers, once for numpy and torch; exact by the proofs that the program carries.
 
 Every value is held as int32, which the ops' constraints prove wide enough. A product of matrices runs in floating
-point: all partial sums are integers below 2^24 (then float32 is exact) or, by C1, below 2^31 (then float64 is).
+point: all partial sums are integers below 2^24 (then float32 is exact) or, by C1, below 2^31 (then float64 is). So does
+a requantization wherever 53 bits hold it, and else in 64 bits.
 """
 
 from __future__ import annotations
@@ -22,16 +23,16 @@ from .fixed.ops.transpose import permuted
 from .fixed.sums import scaled
 from .fixed.types import INT32, Range
 from .fixed.window import Window
-from .requantizing import requantize, rescale, shifted
+from .requantizing import requantize, shifted
 from .stepwise import JointMaker, Kernel, KernelMaker
 
 
 def makers(arrays: Arrays) -> Mapping[str, KernelMaker]:
     """The kernel maker of every core op on those arrays."""
     found = {
-        "conv2d": convolution, "conv3d": convolution, "linear": linear, "rescale": rescale, "add": add, "clamp": clamp,
-        "max_pool2d": max_pool2d, "sum": sum_, "reshape": reshape, "pad2d": pad2d, "slice": slice_, "concat": concat,
-        "take": take, "transpose": transpose, "table": table, "multiply": multiply,
+        "conv2d": convolution, "conv3d": convolution, "linear": linear, "rescale": requantize, "add": add,
+        "clamp": clamp, "max_pool2d": max_pool2d, "sum": sum_, "reshape": reshape, "pad2d": pad2d, "slice": slice_,
+        "concat": concat, "take": take, "transpose": transpose, "table": table, "multiply": multiply,
         "requantize": requantize, "matmul": matmul, "divide": divide, "standardize": standardize,
     }  # fmt: skip
     return {name: partial(maker, arrays) for name, maker in found.items()}

@@ -28,44 +28,8 @@ class Finish(NamedTuple):
     lo: int = 0
 
 
-def rescale(arrays: Arrays, call: Call) -> Kernel:
-    return _rescaled(arrays, call)
-
-
 def requantize(arrays: Arrays, call: Call) -> Kernel:
-    return _rescaled(arrays, call)
-
-
-def finish(arrays: Arrays, call: Call, bias: Integers | None = None) -> Finish | None:
-    """The rounding of sums in float64, which still lack their bias; nothing where that would not be exact.
-
-    Each product and sum is an integer of 53 bits over a power of two: nothing is rounded but once, down.
-    """
-    shifts, factors, more = _vectors(call)
-    missing = np.zeros(1, object) if bias is None else bias.astype(object)
-    plus = ((call.zero - call.lo) << shifts.astype(object)) + (1 << (shifts - 1)) + more + missing * factors
-    widest = call.x.range.magnitude + int(abs(missing).max())
-    if widest * int(factors.max()) + int(abs(plus).max()) > DOUBLE or call.hi - call.lo not in INT32:
-        return None
-    channels = max(factors.size, plus.size)
-    reals = (factors / 2.0**shifts, (plus / 2 ** shifts.astype(object)).astype(np.float64))
-    factor, offset = (arrays.load(np.resize(real, (channels, 1)), "float64") for real in reals)
-    top = call.hi - call.lo
-
-    def of(sums: Any, some: slice) -> Any:
-        some = some if channels > 1 else slice(None)
-        return arrays.add_product(offset[some], arrays.cast(sums, "float64"), factor[some]).clip(0, top)
-
-    return Finish(of, call.lo)
-
-
-def _vectors(call: Call) -> tuple[Integers, Integers, Integers]:
-    """(shifts, multipliers, what is added to their products), each for all or for each channel."""
-    more = added(call).reshape(-1) if "fraction" in call.operands else np.zeros(1, np.int64)
-    return call.shift.data, call.multiplier.data, more
-
-
-def _rescaled(arrays: Arrays, call: Call) -> Kernel:
+    """Sums of one scale or of one a channel to the integers of another grid."""
     in_floats = finish(arrays, call)
     if in_floats is None:
         return _in_integers(arrays, call)
@@ -82,6 +46,35 @@ def _rescaled(arrays: Arrays, call: Call) -> Kernel:
         return y
 
     return run
+
+
+def finish(arrays: Arrays, call: Call, bias: Integers | None = None) -> Finish | None:
+    """The rounding of sums in float64, which still lack their bias; nothing where that would not be exact.
+
+    Each product and sum is an integer of 53 bits over a power of two: nothing is rounded but once, down.
+    """
+    shifts, factors, more = _vectors(call)
+    missing = np.zeros(1, object) if bias is None else bias.astype(object)
+    plus = ((call.zero - call.lo) << shifts.astype(object)) + (1 << (shifts - 1)) + more + missing * factors
+    widest = call.x.range.magnitude + int(abs(missing).max())
+    top = call.hi - call.lo
+    if widest * int(factors.max()) + int(abs(plus).max()) > DOUBLE or top not in INT32:
+        return None
+    channels = max(factors.size, plus.size)
+    reals = (factors / 2.0**shifts, (plus / 2 ** shifts.astype(object)).astype(np.float64))
+    factor, offset = (arrays.load(np.resize(real, (channels, 1)), "float64") for real in reals)
+
+    def of(sums: Any, some: slice) -> Any:
+        some = some if channels > 1 else slice(None)
+        return arrays.add_product(offset[some], arrays.cast(sums, "float64"), factor[some]).clip(0, top)
+
+    return Finish(of, call.lo)
+
+
+def _vectors(call: Call) -> tuple[Integers, Integers, Integers]:
+    """(shifts, multipliers, what is added to their products), each for all or for each channel."""
+    more = added(call).reshape(-1) if "fraction" in call.operands else np.zeros(1, np.int64)
+    return call.shift.data, call.multiplier.data, more
 
 
 def _in_integers(arrays: Arrays, call: Call) -> Kernel:

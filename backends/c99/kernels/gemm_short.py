@@ -75,9 +75,14 @@ def _why_not(task: Task) -> str:
     return bytes_meet(task) or ("" if Stretch.of(task) else "one step of four bytes may not fit 16 bits")
 
 
-def _write(task: Task, body: Body) -> str:
+def _proven(task: Task) -> Stretch:
     stretch = Stretch.of(task)
-    assert stretch is not None  # `_why_not` has looked
+    assert stretch is not None, "`why_not` is asked before cost and C"
+    return stretch
+
+
+def _write(task: Task, body: Body) -> str:
+    stretch = _proven(task)
     image = Image.of(task, UINT8)
     whole = pairs(taps(task, image), UINT8)
     cut = whole.reshape(*whole.shape[:2], len(stretch.image.runs), -1, *whole.shape[4:])
@@ -85,9 +90,7 @@ def _write(task: Task, body: Body) -> str:
 
 
 def _cost(task: Task) -> float:
-    stretch = Stretch.of(task)
-    if stretch is None:
-        return float("inf")
+    stretch = _proven(task)
     steps = stretch.every * -(-stretch.image.length // STEP)
     return cost(task, stretch.image, NANOSECONDS + WIDENING / steps)
 

@@ -78,22 +78,22 @@ static void $name(const uint8_t *x, const int32_t *places, const int16_t *w, int
     }
 }
 """
+HELD = 2**15 - 1
 
 
 @dataclass(frozen=True)
 class Pairs:
     """Weights that are no zeros, two at a time, output by output. starts: of each output.   places: (pairs, 2).
 
-    weights: two bytes each.   every: pairs that 16 bits hold the sums of; 0 where one may not fit.
+    weights: (pairs, 2); a last one of its output may be beside a zero.
     """
 
     starts: Integers
     places: Integers
     weights: Integers
-    every: int
 
     @staticmethod
-    def of(task: Task, most: int) -> Pairs:
+    def of(task: Task) -> Pairs:
         flat = task.call.weight.data.reshape(len(task.call.bias.data), -1)
         places = Planes.of(task).taps().reshape(-1)
         counts = np.count_nonzero(flat, axis=1)
@@ -102,20 +102,28 @@ class Pairs:
         slot = 2 * starts[owner] + np.arange(len(owner)) - np.repeat(np.cumsum(counts) - counts, counts)
         weights, found = np.zeros((2, 2 * int(starts[-1])), np.int64)
         weights[slot], found[slot] = flat[owner, at], places[at]
-        held = weights.reshape(-1, 2)
-        words = (held[:, 0] & 255) + 256 * held[:, 1]
-        return Pairs(starts, found.reshape(-1, 2), words, _every(held * most, starts))
+        return Pairs(starts, found.reshape(-1, 2), weights.reshape(-1, 2))
+
+    @property
+    def words(self) -> Integers:
+        """Two bytes each, as the C has them."""
+        words: Integers = (self.weights[:, 0] & 255) + 256 * self.weights[:, 1]
+        return words
+
+    def ends(self, most: int) -> Integers:
+        """How far each pair takes a sum up and down where no x is above `most`, (2, pairs)."""
+        products = self.weights * most
+        return np.stack([np.maximum(products, 0).sum(1), -np.minimum(products, 0).sum(1)])
 
 
-def _every(products: Integers, starts: Integers) -> int:
+def _every(pairs: Pairs, most: int) -> int:
     """The most pairs of each output whose sums of what is positive and of what is negative 16 bits hold."""
-    ends = np.stack([np.maximum(products, 0).sum(1), -np.minimum(products, 0).sum(1)])
-    longest = max(1, int(np.diff(starts).max(initial=0)))
+    ends, longest = pairs.ends(most), max(1, int(np.diff(pairs.starts).max(initial=0)))
     for every in sorted({longest, *(2**n for n in range(longest.bit_length()))}, reverse=True):
-        cuts = [at for first, end in pairwise(starts) for at in range(first, end, every)]
-        if not cuts or np.add.reduceat(ends, cuts, axis=1).max() <= 2**15 - 1:
+        cuts = [at for first, end in pairwise(pairs.starts) for at in range(first, end, every)]
+        if not cuts or np.add.reduceat(ends, cuts, axis=1).max() <= HELD:
             return int(every)
-    return 0
+    raise AssertionError("`why_not` is asked before C")
 
 
 def _raised(task: Task) -> int:
@@ -129,16 +137,19 @@ def _most(task: Task) -> int:
 def _why_not(task: Task) -> str:
     if task.inputs[0].type.size != 1:
         return "x does not lie in bytes"
-    return bytes_meet(task) or ("" if Pairs.of(task, _most(task)).every else "a pair of products may not fit 16 bits")
+    if reason := bytes_meet(task):
+        return reason
+    fits = Pairs.of(task).ends(_most(task)).max(initial=0) <= HELD
+    return "" if fits else "a pair of products may not fit 16 bits"
 
 
 def _write(task: Task, body: Body) -> str:
     call, planes, raised = task.call, Planes.of(task), _raised(task)
-    pairs = Pairs.of(task, _most(task))
+    pairs = Pairs.of(task)
     outputs, high, wide = task.output.shape
     bias = call.bias.data - raised * call.weight.data.reshape(outputs, -1).sum(axis=1)
     for name, data, type in (("bias", bias, WORD), ("starts", pairs.starts, WORD), ("places", pairs.places, WORD),
-                             ("weight", pairs.weights, INT16)):  # fmt: skip
+                             ("weight", pairs.words, INT16)):  # fmt: skip
         body.table(name, data if data.size else np.zeros(1, np.int64), type)
     held = body.held(WORD)
     return filled(
@@ -152,7 +163,7 @@ def _write(task: Task, body: Body) -> str:
         pixels=(high - 1) * planes.width + wide,
         outputs=outputs,
         multiply=body.helper("sixty_four", MULTIPLY.replace("$name_", f"{body.prefix}_sixty_four_"), type=held),
-        every=pairs.every,
+        every=_every(pairs, _most(task)),
         turn=turned(body),
         width=planes.width,
         columns=wide,
