@@ -102,13 +102,22 @@ def fake_quantize(
     a range that has become too narrow for them otherwise.
     odd: the grid is the odd integers alone.   clipped: the scale learns from what it clips, not from what it rounds.
     """
-    rounded = centred(x, scale, zero, lo, hi, axis, odd).mul_(along(scale, x.dim(), axis))
-    return rounded.to(x.dtype)  # one scale a channel in a wider type would widen it
+    # One scale a channel in a wider type would widen it.
+    return _rounded(_wide(x), scale, zero, lo, hi, axis, odd).to(x.dtype)
+
+
+def _rounded(x: Tensor, scale: Tensor, zero: int, lo: int, hi: int, axis: int, odd: bool) -> Tensor:
+    return centred(x, scale, zero, lo, hi, axis, odd).mul_(along(scale, x.dim(), axis))
 
 
 @fake_quantize.register_fake
 def _(x: Tensor, *others: Any) -> Tensor:
     return torch.empty_like(x)
+
+
+def _wide(x: Tensor) -> Tensor:
+    """x in 32 bits at least: in bfloat16 no half lies between the integers from 128 on."""
+    return x if x.dtype.itemsize >= 4 else x.float()
 
 
 def _setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -123,11 +132,14 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     `clipped` nothing inside (Choi et al. 2018, eq. 3).
     """
     x, scale, rounded = ctx.saved_tensors
-    zero, lo, hi, axis, straight, _, clipped = ctx.grid
+    zero, lo, hi, axis, straight, odd, clipped = ctx.grid
     learns = ctx.needs_input_grad[1]
     if straight and not learns:
         return grad, *[None] * 8
-    steps = x / along(scale, x.dim(), axis)
+    wide = _wide(x)
+    if learns and wide is not x:  # the small difference of large products below
+        rounded, grad = _rounded(wide, scale, zero, lo, hi, axis, odd), grad.float()
+    steps = wide / along(scale, x.dim(), axis)
     inside = within(grad, steps, lo - zero, hi - zero)
     grad_scale = None
     if learns and clipped:
@@ -135,7 +147,7 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     elif learns:
         # sum(grad * q) - sum(grad * x / scale, inside): two dot products instead of a tensor of slopes.
         grad_scale = products(grad, rounded, scale, axis) / scale - products(inside, steps, scale, axis)
-    return grad if straight else inside, grad_scale, *[None] * 7
+    return (grad if straight else inside).to(x.dtype), grad_scale, *[None] * 7
 
 
 gradient(fake_quantize, _backward, _setup)

@@ -41,6 +41,23 @@ def test_rounding_is_the_definition(
     assert real.tolist() == [(q - zero) * float(scale) for q in expected]
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@given(grid=grids.filter(lambda grid: grid.bits <= 8), seed=st.integers(0, 99))
+def test_halves_are_rounded_as_what_they_are(dtype: torch.dtype, grid: Grid, seed: int) -> None:
+    """Under autocast: bfloat16 has no halves between the integers from 128 on, and no place for x / scale."""
+    x = torch.randn(64, generator=torch.Generator().manual_seed(seed)).to(dtype).requires_grad_()
+    scale = torch.tensor([2.5 / grid.hi], requires_grad=True)
+    real = fake_quantize(x, scale, 0, grid.lo, grid.hi, 0)
+    wide = x.detach().float().requires_grad_(), scale.detach().clone().requires_grad_()
+    expected = fake_quantize(*wide, 0, grid.lo, grid.hi, 0)
+    assert real.dtype == dtype
+    assert torch.equal(real, expected.to(dtype))
+    real.sum().backward()
+    expected.sum().backward()
+    assert torch.equal(x.grad, wide[0].grad.to(dtype))
+    torch.testing.assert_close(scale.grad, wide[1].grad, rtol=0, atol=64 * grid.hi * 2**-22)  # of 64 products
+
+
 @pytest.mark.parametrize(("value", "rounded"), [(0.5, 1), (-0.5, 0), (1.5, 2), (-1.5, -1), (2.5, 3)])
 def test_ties_go_up(value: float, rounded: int) -> None:
     assert quantize(torch.tensor([value]), torch.ones(1), 0, -8, 7).item() == rounded
