@@ -29,7 +29,11 @@ class Compiled:
         target: the name of one; by default torch, and compiled C once building that has paid (backends/soonest.py).
         Raises UserError for inputs of the wrong number, shape or type, or an unknown target.
         """
-        integers = self.run_integers(*self.quantize(*inputs), target=target)
+        arrays = [_array(x) for x in inputs]
+        ready = soonest.ready(self.program) if target is None else targets().get(target)
+        if ready is not None and (outputs := ready.real(self.program, arrays)) is not None:
+            return outputs
+        integers = self.run_integers(*self.quantize(*arrays), target=target)
         return [
             np.asarray((q - port.zero) * port.scale, dtype=np.float32)
             for q, port in zip(integers, self.program.outputs, strict=True)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
-from ..compiler.arrays import Integers
+from ..compiler.arrays import Floats, Integers
 from ..compiler.errors import Unsupported, UserError
 from ..compiler.registry import members
 from .fixed.program import Program
@@ -24,11 +24,14 @@ class Target:
 
     execute: (program, checked int64 inputs, watch) -> int64 outputs, each with a leading batch axis.
     available: the reason why it cannot run here, or "".   builds: a program takes it seconds before it first runs.
+    real: (program, arrays) -> the float32 outputs for real inputs, the same that `Compiled` computes around `execute`;
+    None where it leaves that to it, as it does for all that is refused.
     """
 
     execute: Callable[[Program, Sequence[Integers], Watch | None], list[Integers]]
     available: Callable[[], str] = lambda: ""
     builds: bool = False
+    real: Callable[[Program, Sequence[np.ndarray[Any, Any]]], list[Floats] | None] = lambda program, inputs: None
 
     def run(self, program: Program, inputs: Sequence[Integers], watch: Watch | None = None) -> list[Integers]:
         """The outputs of the program, in port order. Raises UserError for unfit inputs, Unsupported if unavailable."""

@@ -3,48 +3,33 @@
 from __future__ import annotations
 
 import ctypes
-import threading
-from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 
-from ...compiler.arrays import Integers
+from ...compiler.arrays import Floats, Integers
+from ..fixed.macs import macs
 from ..fixed.program import Program
 from ..target import Watch
 from . import compiler
+from .batches import batches, numbers
 from .schedule import ARENA
 from .tensors import Tensor
 from .text import source
+from .threads import shared
 from .unit import Unit
-
-BATCH = """
-$memory
-void $name_batch(int64_t samples, const void *const *in, void *const *out)
-{
-    for (int64_t n = 0; n < samples; n++)
-        $name_run($given);
-}
-"""
-
-
-@dataclass
-class _Shared:
-    """What programs of one library share: its arena, and the constants that it points to."""
-
-    lock: threading.Lock = field(default_factory=threading.Lock)
-    constants: object = None
-
-
-_SHARED: defaultdict[str, _Shared] = defaultdict(_Shared)
 
 
 @dataclass(frozen=True, eq=False)
 class Hosted:
-    """A unit that runs here. constants: the arrays that its functions read."""
+    """A unit that runs here. constants: the arrays that its functions read.
+
+    Threads may call it at once: the arena, and the pointers to constants, are each thread's own.
+    """
 
     unit: Unit
     library: ctypes.CDLL
@@ -55,9 +40,24 @@ class Hosted:
         given = [self._array(port.value, x) for port, x in zip(self._program.inputs, inputs, strict=True)]
         samples = len(inputs[0])
         taken = [self._array(port.value, samples) for port in self._program.outputs]
-        with self._shared.lock:
-            self._run(samples, given, taken)
+        self._run(self._batch, samples, [*given, *taken])
         return [array.astype(np.int64) for array in taken]
+
+    def real(self, inputs: Sequence[np.ndarray[Any, Any]]) -> list[Floats] | None:
+        """The float32 outputs for real inputs, batch first, as `Compiled` computes them.
+
+        None for inputs that it refuses, or where float32 is too narrow for a grid: it then goes step by step.
+        """
+        entries, exits = self._shapes
+        if self._real is None or len(inputs) != len(entries) or not inputs or not inputs[0].ndim:
+            return None
+        samples = len(inputs[0])
+        for x, shape in zip(inputs, entries, strict=True):
+            if x.shape != (samples, *shape) or x.dtype.kind not in "fiub":
+                return None
+        given = [np.ascontiguousarray(x, np.float32) for x in inputs]
+        taken: list[Floats] = [np.empty((samples, *shape), np.float32) for shape in exits]
+        return taken if self._run(self._real, samples, [*given, *taken]) else None
 
     def watched(self, inputs: Sequence[Integers], watch: Watch) -> None:
         """Tell `watch` each value that a step computes, in order. For a unit that is whole."""
@@ -65,30 +65,54 @@ class Hosted:
         made = [step.output for step in self._program.steps]
         kept = {value: self._array(value, len(inputs[0])) for value in made}
         scraps = [self._array(port.value, 1) for port in self._program.outputs]
-        with self._shared.lock:
-            for sample in range(len(inputs[0])):
-                one = [array[sample : sample + 1] for array in given]
-                self._run(1, one, scraps)
-                for value, array in kept.items():
-                    array[sample] = self._look(value, one)
+        for sample in range(len(inputs[0])):
+            one = [array[sample : sample + 1] for array in given]
+            self._run(self._batch, 1, [*one, *scraps])
+            for value, array in kept.items():
+                array[sample] = self._look(value, one)
         for value in made:
             watch(value, kept[value].astype(np.int64))
 
     @cached_property
-    def _called(self) -> tuple[Any, Any, Any]:
-        """What each run calls, looked up once, and the pointers to the constants."""
-        name = self.unit.name
-        batch = self.library[f"{name}_batch"]
-        batch.argtypes, batch.restype = (ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p), None
-        return self.library[f"{name}_constants"], batch, _pointers(self.constants)
+    def _batch(self) -> Callable[..., int | None]:
+        return self._function("batch", self._where)
+
+    @cached_property
+    def _real(self) -> Callable[..., int | None] | None:
+        """None where float32 is too narrow."""
+        ends = numbers(self._program)
+        return None if ends is None else self._function("real", self._where, (ctypes.c_double * len(ends))(*ends))
+
+    @cached_property
+    def _where(self) -> Any:
+        """The pointers to the constants."""
+        places = [array.__array_interface__["data"][0] for array in self.constants]
+        return (ctypes.c_void_p * max(len(places), 1))(*places)
+
+    def _function(self, name: str, *first: Any) -> Callable[..., int | None]:
+        """What it is given first, always the same, is left out."""
+        function = self.library[f"{self.unit.name}_{name}"]
+        ports = len(self._program.inputs) + len(self._program.outputs)
+        function.restype = ctypes.c_int if name == "real" else None
+        function.argtypes = (*[ctypes.c_void_p] * len(first), ctypes.c_int64, *[ctypes.c_void_p] * ports)
+        return partial(function, *first)
+
+    @cached_property
+    def _shapes(self) -> tuple[list[tuple[int, ...]], list[tuple[int, ...]]]:
+        """Of a sample of each input, and of each output."""
+        values, ports = self._program.values, (self._program.inputs, self._program.outputs)
+        entries, exits = ([values[port.value].shape for port in side] for side in ports)
+        return entries, exits
+
+    @cached_property
+    def _work(self) -> int:
+        """Multiply-accumulates for a sample, and elements."""
+        made = sum(math.prod(self._program.values[step.output].shape) for step in self._program.steps)
+        return made + sum(macs(self._program, step) for step in self._program.steps)
 
     @property
     def _program(self) -> Program:
         return self.unit.schedule.program
-
-    @cached_property
-    def _shared(self) -> _Shared:
-        return _SHARED[f"{self.library._name} {self.unit.name}"]
 
     def _array(self, value: int, content: Integers | int) -> np.ndarray[Any, Any]:
         """An array as C sees it: with that content, or empty for that many samples."""
@@ -97,12 +121,15 @@ class Hosted:
             return np.empty((content, *self._program.values[value].shape), dtype)
         return np.ascontiguousarray(content, dtype)
 
-    def _run(self, samples: int, given: Sequence[Any], taken: Sequence[Any]) -> None:
-        constants, batch, where = self._called
-        if self._shared.constants is not where:
-            constants(where)
-            self._shared.constants = where
-        batch(samples, _pointers(given), _pointers(taken))
+    def _run(self, function: Callable[..., int | None], samples: int, arrays: Sequence[np.ndarray[Any, Any]]) -> bool:
+        """Whether each sample is done, by one thread or another."""
+        places = [array.__array_interface__["data"][0] for array in arrays]
+
+        def part(first: int, last: int) -> int | None:
+            begins = [at + first * array.strides[0] for at, array in zip(places, arrays, strict=True)]
+            return function(last - first, *begins)
+
+        return not any(shared(samples, self._work, part))
 
     def _look(self, value: int, inputs: Sequence[Any]) -> Integers:
         """A value of the last sample, from where it lies."""
@@ -130,24 +157,9 @@ def _stored(table: Any) -> np.ndarray[Any, Any]:
 
 
 def _text(each: Unit) -> str:
-    ports = each.schedule.program
-    given = [_moved(each, "in", i, port.value, "const ") for i, port in enumerate(ports.inputs)]
-    taken = [_moved(each, "out", i, port.value, "") for i, port in enumerate(ports.outputs)]
     arena = any(memory.arena.size for memory in each.memories.values())
     memory = f"void *{each.name}_memory(void)\n{{\n    return {each.name}_arena.bytes;\n}}" if arena else ""
-    text = BATCH.replace("$name", each.name).replace("$memory", memory).replace("$given", ", ".join(given + taken))
-    return source(each, outside=True) + text
-
-
-def _moved(each: Unit, side: str, number: int, value: int, const: str) -> str:
-    """The pointer to sample n of an input or output."""
-    tensor = each.schedule.values[value]
-    return f"({const}{tensor.type.name} *){side}[{number}] + n * {tensor.elements}"
-
-
-def _pointers(arrays: Sequence[Any]) -> Any:
-    places = [array.__array_interface__["data"][0] for array in arrays]
-    return (ctypes.c_void_p * max(len(places), 1))(*places)
+    return "\n".join([source(each, outside=True), memory, batches(each), ""])
 
 
 def _arranged(raw: np.ndarray[Any, Any], tensor: Tensor) -> Integers:

@@ -32,7 +32,7 @@ STRINGS = """\
 #pragma GCC diagnostic ignored "-Woverlength-strings"
 #endif"""
 ARENA_TEXT = """\
-static union {
+static __thread union {
     int64_t aligned;
     uint8_t bytes[$size];
 } $name_arena;"""
@@ -40,9 +40,19 @@ HEADERS = {PORTABLE: "", "__AVX2__": "#include <string.h>\n\n#include <immintrin
 
 
 def source(unit: Unit, outside: bool = False) -> str:
-    """The C99 file. outside: constants are not in it; `NAME_constants` is given where they lie, in order."""
+    """The C99 file. outside: constants are not in it; `NAME_constants` is given where they lie, in order.
+
+    What is not constant is then each thread's own, in the words of gcc and clang.
+    """
     strings = STRINGS if not outside and any(map(_is_long, unit.constants().values())) else ""
-    parts = ["#include <stdint.h>", *_headers(unit), strings, _types(unit), *_arenas(unit), _constants(unit, outside)]
+    parts = [
+        "#include <stdint.h>",
+        *_headers(unit),
+        strings,
+        _types(unit),
+        *_arenas(unit, outside),
+        _constants(unit, outside),
+    ]
     parts += [_conditional(unit, used, text) for text, used in _helpers(unit).items()]
     parts += [_function(unit, number) for number in range(len(unit.schedule.tasks))]
     return "\n\n".join(filter(None, [*parts, _run(unit)])) + "\n"
@@ -75,11 +85,12 @@ def _types(unit: Unit) -> str:
     return "\n".join([TYPES.replace("$name", unit.name.upper()), *needed]) if needed else ""
 
 
-def _arenas(unit: Unit) -> list[str]:
+def _arenas(unit: Unit, outside: bool) -> list[str]:
     """The arena, in each variant as large as it needs."""
     texts: dict[str, set[str]] = {}
     for variant, memory in unit.memories.items():
-        text = ARENA_TEXT.replace("$size", str(memory.arena.size)).replace("$name", unit.name)
+        text = ARENA_TEXT if outside else ARENA_TEXT.replace("__thread ", "")
+        text = text.replace("$size", str(memory.arena.size)).replace("$name", unit.name)
         if memory.arena.size:
             texts.setdefault(text, set()).add(variant)
     return [_conditional(unit, used, text) for text, used in texts.items()]
@@ -119,7 +130,7 @@ def _constants(unit: Unit, outside: bool) -> str:
     if not outside:
         used = _usage(unit, lambda function: (names[table.key] for table in function.body.tables))
         return "\n\n".join(_conditional(unit, used[name], _listed(tables[each], name)) for each, name in names.items())
-    declared = [f"static {_pointer(tables[each])}{name};" for each, name in names.items()]
+    declared = [f"static __thread {_pointer(tables[each])}{name};" for each, name in names.items()]
     given = [f"    {name} = ({_pointer(tables[each])})where[{i}];" for i, (each, name) in enumerate(names.items())]
     head = f"void {unit.name}_constants(const void *const *where)\n{{\n    (void)where;"
     return "\n".join([*declared, head, *given, "}"])
