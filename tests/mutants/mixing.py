@@ -106,11 +106,19 @@ MUTANTS: list[Mutant] = [
         f"{LAWS}::test_numbers_never_change",
     ),
     Mutant(
-        "C: rows two above", MODEL_H, "at->one = at->three = (int32_t)up2[c];", "at->one = at->three = at->up;", ALONE
+        "C: rows two above",
+        MODEL_H,
+        "at->by[ONE] = at->by[THREE] = (int32_t)up2[c];",
+        "at->by[ONE] = at->by[THREE] = 0;",
+        ALONE,
     ),
     Mutant("C: energy of a column", MODEL_H, "(seen < most)", "(seen < most - 1)", ALONE),
     Mutant(
-        "C: a sign knows no line of the kernel", MODEL_H, "v->signs[4] = at->over;", "v->signs[4] = at->two;", ALONE
+        "C: a sign knows no line of the kernel",
+        MODEL_H,
+        "clamp(at->by[i], 1023)",
+        "clamp(at->by[i + (i == OVER)], 1023)",
+        ALONE,
     ),
     Mutant("C: rounding of a weight", CODING_H, "inputs[i] * error + 8192", "inputs[i] * error + 8191", ALONE),
     Mutant("a row remembers the one before", MODEL, "        self._anew()\n", "", ALONE),
@@ -145,11 +153,14 @@ MUTANTS: list[Mutant] = [
         f"{MIXING}::test_an_extension_of_other_sources_is_told_once",
     ),
     Mutant("C: trailing zeros pass", NATIVE_C, "if (s->size > s->at || ", "if (0 && ", ALONE),
+    Mutant("C: two channels back is one", MODEL_H, "back(row, c, 2 * kernel)", "back(row, c, kernel)", ALONE),
+    Mutant("C: the neighbours weigh alike", MODEL_H, "2 << 2 * UP", "1 << 2 * UP", ALONE),
+    Mutant("C: a stripe ends a byte late", NATIVE_C, "s->at -= 4;", "s->at -= 3;", ALONE),
     Mutant(
         "C: settings too wide for int8",
         "backends/mixing/native/cm.c",
-        " || bits >= (int)(8 * sizeof(cm_int))) return 0;",
-        ") return 0;",
+        "(8 * sizeof(cm_int) > WIDEST ? WIDEST : 8 * sizeof(cm_int) - 1)",
+        "WIDEST",
         f"{NATIVE}::test_the_decoder_refuses_integers_that_do_not_fit",
     ),
 ]

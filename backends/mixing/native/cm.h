@@ -30,7 +30,8 @@ typedef CM_INT cm_int;
 
 enum { CM_LITE = 3, CM_MAX = 6, CM_OLDER_LITE = 4, CM_OLDER_MAX = 7 }; /* of the codecs 5, 6, 3 and 4 */
 
-/* A row's columns; how many neighbours are one channel; and how many of those one line of a kernel of two axes, or all. */
+/* A row's columns, fewer than 2^31; how many neighbours are one channel; and how many of those one line of a kernel of two
+ * axes, or all. */
 typedef struct {
     uint32_t columns, kernel, line;
 } cm_grid;
@@ -43,9 +44,10 @@ typedef struct {
     uint32_t *slots;     /* estimates: 22 bits of probability, 10 of how many bits they have seen */
     int32_t *weights;    /* of each node, then of the sign */
     uint32_t *columns, *channels, *places; /* of each 24 bits of mean magnitude, 8 of how often it was heard */
-    uint32_t width, kernel, line, nodes, memory, energy, flag, zero, pace;
-    int32_t rate, scale, level_octaves;
-    int level, bits, most, signs, rows;
+    cm_grid grid;
+    uint32_t nodes, memory, energy, flag, zero, flags;
+    int32_t rate, scale, level_octaves, most;
+    int level;
 } cm_state;
 
 /* Words of memory that a stripe needs; 0 if the settings are not legal, or too wide for cm_int, or columns no multiple of kernel. */
@@ -59,6 +61,6 @@ int cm_begin(cm_state *s, int level, const uint8_t settings[3], const cm_grid *g
 void cm_row(cm_state *s, cm_int *row, const cm_int *up, const cm_int *up2);
 
 /* Whether the stripe's bytes are exactly those that an encoder writes for its rows. */
-int cm_end(const cm_state *s);
+int cm_end(cm_state *s);
 
 #endif

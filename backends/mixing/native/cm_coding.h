@@ -18,9 +18,6 @@
 #define CM_CLONES
 #define CM_VECTOR
 #endif
-#ifndef CM_ENCODER
-#define cm_put(s, p, bit) (bit)
-#endif
 
 enum { LIMIT = 3072, CLAMP = 1 << 18, HALF = 1 << 15, SIZES = 6, BESIDE = 5, OFTEN = 1000, CONTEXTS_MOST = 7 };
 
@@ -31,25 +28,25 @@ static const uint16_t LOGISTIC[49] = {1,    1,    1,    1,    1,    1,    2,    
                                       10,   13,   17,   22,   28,   36,   47,   60,   77,    98,    126,   162,   208,
                                       267,  342,  439,  562,  720,  922,  1179, 1506, 1921,  2446,  3108,  3938,  4971,
                                       6249, 7812, 9702, 11955, 14595, 17625, 21025, 24743, 28693, 32768};
-static const uint8_t RATES[CM_OLDER + 1][4] = {
-    {1, 3, 6, 12},
-#if CM_OLDER
-    {2, 4, 7, 12},
-#endif
-};
-
 /* A level is the number of its contexts. Those of files of before have no terms besides. */
 #define OLDER(count) (CM_OLDER && ((count) == CM_OLDER_LITE || (count) == CM_OLDER_MAX))
-/* Terms of a decision, the constant one included, and estimates; with tables whole vectors, whose rest are zeros. */
+/* Terms of a decision, the constant one included, and estimates; with tables whole vectors, whose rest are zeros, and which
+ * are worked on apart. */
 #ifdef CM_TABLES
-enum { TERMS = 8, SIGN_TERMS = 8 };
+enum { TERMS = 8, APART = 1 };
 #define LANES(count) ((count) ? 8 : 0)
 #else
-enum { TERMS = SIZES + 1, SIGN_TERMS = BESIDE + 1 };
+enum { TERMS = SIZES + 1, APART = 0 };
 #define LANES(count) (count)
 #endif
 /* The weights of a node: of its terms, of its estimates, and how often it decided. */
 #define STRIDE(count) ((OLDER(count) ? 1u : TERMS) + LANES(count) + 1)
+
+/* What a decision is made from: where the estimates of each context begin, and terms that need none, room behind them. */
+typedef struct {
+    uint32_t *places[CONTEXTS_MOST];
+    int32_t terms[TERMS + LANES(CONTEXTS_MOST)];
+} view;
 
 CM_INLINE int32_t lesser(int32_t a, int32_t b) { return a < b ? a : b; }
 CM_CALLED int32_t clamp(int32_t x, int32_t most) { return x < -most ? -most : x > most ? most : x; }
@@ -85,6 +82,9 @@ static int32_t compute_logit(uint32_t p)
 
 CM_CALLED int32_t compute_step(uint32_t seen) { return (int32_t)(131072 / (2 * seen + 3)); }
 
+/* 1, 3, 6, 12, and in files of before 2, 4, 7, 12. */
+CM_INLINE int32_t rate_of(uint32_t chosen, int older) { return (3 << chosen >> 1) + (older && chosen < 3); }
+
 static int32_t compute_pace(int32_t rate, uint32_t seen)
 {
     return lesser(rate * (16 + (40 * compute_step(seen + 15) >> 8)), 2047);
@@ -112,7 +112,7 @@ static void cm_tables(void)
     }
     for (i = 0; i < 2 * LIMIT; i++) logistics[i] = (uint16_t)compute_logistic(i);
     for (i = 0; i < 1024; i++) steps[i] = (uint16_t)compute_step(i);
-    for (i = 0; i < 4 * (OFTEN + 1); i++) paces[i & 3][i >> 2] = (uint16_t)compute_pace(RATES[0][i & 3], i >> 2);
+    for (i = 0; i < 4 * (OFTEN + 1); i++) paces[i & 3][i >> 2] = (uint16_t)compute_pace(rate_of(i & 3, 0), i >> 2);
 }
 
 CM_INLINE int32_t logit(uint32_t p)
@@ -121,7 +121,7 @@ CM_INLINE int32_t logit(uint32_t p)
 }
 CM_INLINE uint32_t logistic(int32_t x) { return logistics[x + LIMIT]; }
 CM_INLINE int32_t step(uint32_t seen) { return steps[seen]; }
-CM_INLINE int32_t pace(const cm_state *s, uint32_t seen) { return paces[s->pace][seen]; }
+CM_INLINE int32_t pace(const cm_state *s, uint32_t seen) { return paces[s->flags >> 2 & 3][seen]; }
 #else
 #define logit compute_logit
 #define step compute_step
@@ -131,11 +131,12 @@ CM_INLINE int32_t pace(const cm_state *s, uint32_t seen) { return compute_pace(s
 
 /* ---- the range coder ---- */
 
-CM_INLINE uint32_t next(cm_state *s)
+/* The next byte, behind those that code holds. */
+CM_CALLED void shift(cm_state *s)
 {
-    uint32_t byte = s->at < s->size ? s->data[s->at] : 0;
+    s->code = s->code << 8 | (s->at < s->size ? s->data[s->at] : 0);
     s->at++;
-    return byte;
+    s->range <<= 8;
 }
 
 CM_INLINE int take(cm_state *s, uint32_t p)
@@ -145,16 +146,17 @@ CM_INLINE int take(cm_state *s, uint32_t p)
     uint32_t zero = (uint32_t)bit - 1; /* all ones for a 0: no processor foretells these bits, so no branch */
     s->code -= bound & zero;
     s->range = (bound & ~zero) | ((s->range - bound) & zero);
-    while (s->range < 1u << 24) {
-        s->code = s->code << 8 | next(s);
-        s->range <<= 8;
-    }
+    while (s->range < 1u << 24) shift(s);
     return bit;
 }
 
 /* ---- decisions ---- */
 
+#ifdef CM_ENCODER
 #define CODE(s, p, bit, encoding) ((encoding) ? cm_put(s, p, bit) : take(s, p))
+#else
+#define CODE(s, p, bit, encoding) ((void)(bit), (void)(encoding), take(s, p))
+#endif
 
 /* A part of the way, that of what has been seen so often. */
 CM_CALLED int32_t toward(int32_t from, int32_t to, uint32_t seen)
@@ -169,7 +171,7 @@ CM_INLINE void learn(uint32_t *slot, int bit, uint32_t memory)
     *slot = (uint32_t)p << 10 | (seen + (seen < memory));
 }
 
-CM_INLINE int estimated(cm_state *s, uint32_t *slot, uint32_t memory, int bit, const int encoding)
+CM_CALLED int estimated(cm_state *s, uint32_t *slot, uint32_t memory, int bit, const int encoding)
 {
     uint32_t p = *slot >> 16;
     bit = CODE(s, p < 1 ? 1 : p, bit, encoding);
@@ -184,31 +186,27 @@ CM_INLINE void nudge(int32_t *restrict weights, const int32_t *restrict inputs, 
     for (i = 0; i < count; i++) weights[i] = clamp(weights[i] + ((inputs[i] * error + 8192) >> 14), CLAMP);
 }
 
-/* Mixes `more` terms, of which one is constant, and the logits of the estimates of a node of `count` contexts, which it puts
+/* Mixes the terms, of which one is constant, and the logits of the estimates of a node of `count` contexts, which it puts
  * behind the terms. Behind the weights stands how often they were used: they move less and less. */
-CM_INLINE int mixed(cm_state *s, uint32_t *const *places, uint32_t node, const int count, int32_t *restrict inputs,
-                    const int more, int32_t *restrict weights, const int older, int bit, const int encoding)
+CM_INLINE int mixed(cm_state *s, view *v, uint32_t node, const int count, const int level, int bit, const int encoding)
 {
-    const int used = more + LANES(count);
+    const int older = OLDER(level), more = older ? 1 : TERMS, used = more + LANES(count), first = APART ? more : used;
+    int32_t *restrict inputs = v->terms, *restrict weights = s->weights + STRIDE(level) * node;
     const int32_t seen = weights[used];
     int32_t total = 0, error;
     uint32_t p;
     int i;
-    for (i = 0; i < count; i++) inputs[more + i] = logit(places[i][node] >> 16);
+    for (i = 0; i < count; i++) inputs[more + i] = logit(v->places[i][node] >> 16);
     CM_VECTOR
-    for (i = 0; i < more; i++) total += inputs[i] * (weights[i] >> 2);
-    for (i = more; i < more + count; i++) total += inputs[i] * (weights[i] >> 2);
+    for (i = 0; i < first; i++) total += inputs[i] * (weights[i] >> 2);
+    for (i = first; i < more + count; i++) total += inputs[i] * (weights[i] >> 2);
     total >>= 14;
     p = logistic(total < -LIMIT ? -LIMIT : total > LIMIT - 1 ? LIMIT - 1 : total);
     bit = CODE(s, p, bit, encoding);
     error = ((-bit & 65535) - (int32_t)p) * (older ? s->rate << 4 : pace(s, (uint32_t)seen)) >> 8;
-#ifdef CM_TABLES
-    nudge(weights, inputs, more, error);
-    nudge(weights + more, inputs + more, LANES(count), error);
-#else
-    nudge(weights, inputs, used, error);
-#endif
+    nudge(weights, inputs, first, error);
+    if (APART) nudge(weights + more, inputs + more, LANES(count), error);
     weights[used] = seen + (!older && seen < OFTEN);
-    for (i = 0; i < count; i++) learn(places[i] + node, bit, s->memory);
+    for (i = 0; i < count; i++) learn(v->places[i] + node, bit, s->memory);
     return bit;
 }

@@ -3,38 +3,28 @@
 enum { OLDER_LOUDEST = (1 << 15) - 1, LOUDEST = (1 << 11) - 1 };
 
 /* Where the estimates of each context begin, in units of the nodes, and where the last ones end. */
-static const uint16_t STARTS[CM_OLDER ? 4 : CM_LARGE ? 2 : 1][8] = {
-    {0, 1, 65, 129, 0, 0, 0, 0},
+static const uint16_t STARTS[CM_OLDER ? 4 : CM_LARGE ? 2 : 1][CM_OLDER || CM_LARGE ? 8 : 4] = {
+    {0, 1, 65, 129},
 #if CM_LARGE || CM_OLDER
-    {0, 1, 65, 129, 641, 1665, 1793, 0},
+    {0, 1, 65, 129, 641, 1665, 1793},
 #endif
 #if CM_OLDER
-    {0, 64, 192, 224, 288, 0, 0, 0},
+    {0, 64, 192, 224, 288},
     {0, 64, 576, 640, 704, 1728, 1856, 1920},
 #endif
 };
 #define FULL(count) ((CM_LARGE && (count) == CM_MAX) || (CM_OLDER && (count) == CM_OLDER_MAX))
 #define CONTEXTS(count) STARTS[2 * OLDER(count) + FULL(count)]
 
-/* What a decision is made from: where the estimates of each context begin, and terms that need none, room behind them. */
-typedef struct {
-    uint32_t *places[CONTEXTS_MOST];
-    int32_t terms[TERMS + LANES(CONTEXTS_MOST)], signs[SIGN_TERMS];
-} view;
-
-/* Quarters of an octave. */
-CM_CALLED int32_t quarters(uint32_t energy)
-{
-    int exponent = top_bit(energy += 8);
-    return 4 * exponent + (int32_t)(energy >> (exponent - 2) & 3) - 12;
-}
-
-/* About 256 log2(energy + 8), in straight lines from power to power. */
-CM_INLINE int32_t octaves(uint32_t energy)
+/* About 256 log2(energy + 8), in straight lines from power to power; of energies below 2^24 - 8. */
+CM_CALLED int32_t octaves(uint32_t energy)
 {
     int exponent = top_bit(energy += 8);
     return 256 * exponent + (int32_t)((energy << 8) >> exponent);
 }
+
+/* Quarters of an octave, from 0. */
+CM_INLINE int32_t quarters(uint32_t energy) { return (octaves(energy) >> 6) - 16; }
 
 CM_INLINE int32_t magnitude_of(int32_t x) { return x < 0 ? -x : x; }
 CM_CALLED int32_t at_most(int32_t x, int32_t most) { return lesser(magnitude_of(x), most); }
@@ -45,11 +35,13 @@ CM_INLINE void hear(uint32_t *known, int32_t loud, uint32_t most)
     *known = (uint32_t)toward((int32_t)(*known >> 8), loud, seen) << 8 | (seen + (seen < most));
 }
 
+/* Neighbours: the last two integers; above; K > 1: one channel back; or K = 1: two above; one line of the kernel back;
+ * K > 1: `over` or two channels back, two above; K = 1: left and right of the one above. */
+enum { A, B, UP, ONE, OVER, TWO, THREE, NEIGHBOURS };
+
 typedef struct {
-    int32_t a, b, near, far;         /* the last two integers; how large the row has been */
-    int32_t up, over;                /* above; one line of the kernel back */
-    int32_t one, two, three;         /* K > 1: one channel back, `over` or two channels back, two above */
-    uint32_t column, phase, channel; /* K = 1: two above, left and right of the one above. phase: column modulo K */
+    int32_t by[NEIGHBOURS], near, far; /* how large the row has been */
+    uint32_t column, phase, channel;   /* phase: column modulo K */
 } spot;
 
 CM_CALLED int32_t back(const cm_int *row, uint32_t column, uint32_t distance)
@@ -59,17 +51,17 @@ CM_CALLED int32_t back(const cm_int *row, uint32_t column, uint32_t distance)
 
 CM_INLINE void look(const cm_state *s, spot *at, const cm_int *row, const cm_int *up, const cm_int *up2, const int older)
 {
-    const uint32_t c = at->column, kernel = s->kernel;
-    const int inner = at->phase >= s->line;
-    at->up = (int32_t)up[c];
-    at->one = at->three = (int32_t)up2[c];
-    at->over = inner ? back(row, c, s->line) : 0;
+    const uint32_t c = at->column, kernel = s->grid.kernel;
+    const int inner = at->phase >= s->grid.line;
+    at->by[UP] = (int32_t)up[c];
+    at->by[ONE] = at->by[THREE] = (int32_t)up2[c];
+    at->by[OVER] = inner ? back(row, c, s->grid.line) : 0;
     if (kernel > 1) {
-        at->one = back(row, c, kernel);
-        at->two = !older && inner ? at->over : c >= kernel ? back(row, c - kernel, kernel) : 0;
+        at->by[ONE] = back(row, c, kernel);
+        at->by[TWO] = !older && inner ? at->by[OVER] : back(row, c, 2 * kernel);
     } else {
-        at->two = back(up, c, 1);
-        at->three = c + 1 < s->width ? (int32_t)up[c + 1] : 0;
+        at->by[TWO] = back(up, c, 1);
+        at->by[THREE] = c + 1 < s->grid.columns ? (int32_t)up[c + 1] : 0;
     }
 }
 
@@ -77,41 +69,43 @@ CM_INLINE void look(const cm_state *s, spot *at, const cm_int *row, const cm_int
 CM_INLINE void place(cm_state *s, view *v, const int count, const spot *at)
 {
     const uint16_t *starts = CONTEXTS(count);
-    const int32_t above = at_most(at->up, 3), left = at_most(at->a, 3), one = at_most(at->one, 3);
-    const int32_t near = quarters((uint32_t)at->near >> (OLDER(count) ? 0 : 4));
-    const int32_t around = s->kernel > 1 ? one + 4 * at_most(at->two, 3) + 16 * above
-                                         : above + 4 * one + 16 * at_most(at->three, 3);
-    const int32_t history = lesser(near >> 1, 31) + 32 * (int32_t)(at->phase < 15 ? at->phase : 15);
-    const int32_t slope = 4 * lesser(quarters((uint32_t)magnitude_of(2 * at->a - at->b) << 4), 31) + left;
-    const int32_t number = (int32_t)(at->column & 1023);
+    const int32_t above = at_most(at->by[UP], 3), left = at_most(at->by[A], 3), one = at_most(at->by[ONE], 3);
+    const int32_t around = s->grid.kernel > 1 ? one + 4 * at_most(at->by[TWO], 3) + 16 * above
+                                              : above + 4 * one + 16 * at_most(at->by[THREE], 3);
     int32_t found[CONTEXTS_MOST], i;
-    found[OLDER(count) ? 0 : 1] = left + 4 * at_most(at->b, 3) + 16 * above;
+    found[0] = 0;
+    found[OLDER(count) ? 0 : 1] = left + 4 * at_most(at->by[B], 3) + 16 * above;
     found[OLDER(count) ? 3 : 2] = around;
-    if (OLDER(count)) {
-        const int32_t energy = quarters(s->columns[at->column] >> 8);
-        found[1] = FULL(count) ? history : lesser(near >> 2, 15) + 16 * (int32_t)(at->phase & 7);
-        found[2] = FULL(count) ? lesser(energy, 63) : lesser(energy >> 1, 31);
-        found[6] = lesser(quarters((uint32_t)at->far), 63);
-    } else {
-        found[0] = 0;
-        found[3] = history;
+    if (OLDER(count) || FULL(count)) {
+        const int32_t near = quarters((uint32_t)at->near >> (OLDER(count) ? 0 : 4));
+        const int32_t energy = OLDER(count) ? quarters(s->columns[at->column] >> 8) : 0;
+        const int32_t history = lesser(near >> 1, 31) + 32 * (int32_t)(at->phase < 15 ? at->phase : 15);
+        const int32_t bend = at_most(2 * at->by[A] - at->by[B], 255);
+        if (!OLDER(count)) {
+            found[3] = history;
+        } else {
+            found[1] = FULL(count) ? history : lesser(near >> 2, 15) + 16 * (int32_t)(at->phase & 7);
+            found[2] = FULL(count) ? lesser(energy, 63) : lesser(energy >> 1, 31);
+            found[6] = lesser(quarters((uint32_t)at->far), 63);
+        }
+        found[4] = (int32_t)(at->column & 1023);
+        found[5] = 4 * lesser(quarters((uint32_t)bend << 4), 31) + left;
     }
-    found[4] = number;
-    found[5] = slope;
     for (i = 0; i < count; i++) v->places[i] = s->slots + (starts[i] + (uint32_t)found[i]) * s->nodes;
 }
 
 /* How large the integers are that tell of this one, against what is large in the stripe. */
 CM_INLINE void measure(const cm_state *s, view *v, const spot *at)
 {
-    const int32_t around = 2 * at_most(at->a, LOUDEST) + at_most(at->b, LOUDEST) + 2 * at_most(at->up, LOUDEST) +
-                           2 * at_most(at->one, LOUDEST) + at_most(at->two, LOUDEST) + at_most(at->three, LOUDEST);
+    const int shares = 2 << 2 * A | 1 << 2 * B | 2 << 2 * UP | 2 << 2 * ONE | 1 << 2 * TWO | 1 << 2 * THREE;
+    int32_t around = 0;
     int i, known = 4;
+    for (i = 0; i < NEIGHBOURS; i++) around += (shares >> 2 * i & 3) * at_most(at->by[i], LOUDEST);
     v->terms[0] = at->near >> 4;
     v->terms[1] = at->far >> 4;
     v->terms[2] = (int32_t)(s->columns[at->column] >> 12);
     v->terms[3] = 28 * around;
-    if (s->kernel > 1) {
+    if (s->grid.kernel > 1) {
         known = 6;
         v->terms[4] = (int32_t)(s->channels[at->channel] >> 12);
         v->terms[5] = (int32_t)(s->places[at->phase] >> 12);
@@ -120,15 +114,10 @@ CM_INLINE void measure(const cm_state *s, view *v, const spot *at)
 }
 
 /* The terms of a sign. They are told before they are needed: a processor that reads vectors waits for what was just written. */
-CM_INLINE void tell(const cm_state *s, view *v, const spot *at)
+CM_INLINE void tell(const cm_state *s, view *signs, const spot *at)
 {
     int i;
-    v->signs[0] = at->a;
-    v->signs[1] = at->b;
-    v->signs[2] = at->up;
-    v->signs[3] = at->one;
-    v->signs[4] = at->over;
-    for (i = 0; i < BESIDE; i++) v->signs[i] = clamp(clamp(v->signs[i], 1023) * s->scale, 1023);
+    for (i = 0; i < BESIDE; i++) signs->terms[i] = clamp(clamp(at->by[i], 1023) * s->scale, 1023);
 }
 
 /* Takes note of an integer that was coded, or skipped. */
@@ -138,12 +127,12 @@ CM_INLINE void heard(cm_state *s, spot *at, int32_t found, const int skip, const
     at->near += (loud - at->near) >> 3;
     at->far = toward(at->far, loud, at->column < 246 ? 4 + at->column : 250);
     hear(s->columns + at->column, loud, OLDER(count) ? 64 : 250);
-    if (!OLDER(count) && s->kernel > 1 && !skip) {
+    if (!OLDER(count) && s->grid.kernel > 1 && !skip) {
         hear(s->channels + at->channel, loud, 250);
         hear(s->places + at->phase, loud, 250);
     }
-    at->b = at->a;
-    at->a = found;
+    at->by[B] = at->by[A];
+    at->by[A] = found;
     at->column++;
-    if (++at->phase == s->kernel) at->phase = 0, at->channel++;
+    if (++at->phase == s->grid.kernel) at->phase = 0, at->channel++;
 }

@@ -24,7 +24,7 @@ typedef struct {
 static int begin(job *j, Py_ssize_t settings_size, Py_ssize_t integers)
 {
     const size_t words = settings_size == 3 ? cm_words(j->level, j->settings, j->grid.columns, j->grid.kernel) : 0;
-    if (!words || !j->grid.columns || !j->grid.line || (uint64_t)integers != (uint64_t)j->rows * j->grid.columns) {
+    if (!words || !j->grid.columns || j->grid.columns >> 31 || !j->grid.line || (uint64_t)integers != (uint64_t)j->rows * j->grid.columns) {
         PyErr_SetString(PyExc_ValueError, "the settings or the sizes are not legal");
         return 0;
     }
