@@ -42,7 +42,7 @@ clean:
 	rm -rf .venv build digits.lowbit *.egg-info
 
 # torch first and alone: it is most of the download, and the constraint pins it.
-$(INSTALLED): pyproject.toml constraints.txt $(wildcard backends/mixing/native/*)
+$(INSTALLED): pyproject.toml constraints.txt $(wildcard compiler/native/* backends/mixing/native/*)
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet -c constraints.txt torch
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'

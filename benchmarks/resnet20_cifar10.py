@@ -55,7 +55,10 @@ RUNS: dict[str, tuple[str, list[str]]] = {
         "choi2020",
         [*_widths(4, 8), "schedule_pruning.sparsity=0.0", "attach_partial_l2.sparsity=0.0"],
     ),
-    "choi2020 4/8 sparse": ("choi2020", [*_widths(4, 8)]),
+    "choi2020 4/8 sparse": (
+        "choi2020",
+        [*_widths(4, 8), "schedule_pruning.sparsity=0.75", "attach_partial_l2.sparsity=0.75"],
+    ),
     "squantizer 4": ("squantizer", [WEIGHTS.format(4)]),
 }
 """Name -> recipe, and what it sets."""

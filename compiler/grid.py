@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from . import fused
 from .direct import gradient
 
 MAX_BITS = 16
@@ -67,6 +68,11 @@ def along(scale: Tensor, rank: int, axis: int) -> Tensor:
     return scale.reshape([-1 if i == axis else 1 for i in range(rank)]) if scale.numel() > 1 else scale.reshape(())
 
 
+def wide(x: Tensor) -> Tensor:
+    """x in 32 bits at least: in bfloat16 no half lies between the integers from 128 on."""
+    return x if x.dtype.itemsize >= 4 else x.float()
+
+
 def quantize(x: Tensor, scale: Tensor, zero: int, lo: int, hi: int, axis: int = 0, odd: bool = False) -> Tensor:
     """The integers of x on the grid, in x's dtype. x: any shape; scale: (1,) or (x.shape[axis],), positive."""
     return centred(x, scale, zero, lo, hi, axis, odd).add_(zero)
@@ -103,21 +109,18 @@ def fake_quantize(
     odd: the grid is the odd integers alone.   clipped: the scale learns from what it clips, not from what it rounds.
     """
     # One scale a channel in a wider type would widen it.
-    return _rounded(_wide(x), scale, zero, lo, hi, axis, odd).to(x.dtype)
+    return _rounded(wide(x), scale, zero, lo, hi, axis, odd).to(x.dtype)
 
 
 def _rounded(x: Tensor, scale: Tensor, zero: int, lo: int, hi: int, axis: int, odd: bool) -> Tensor:
+    if fused.takes(x, scale, axis):
+        return fused.rounded(x, scale, fused.Ends(lo - zero, hi - zero, odd))
     return centred(x, scale, zero, lo, hi, axis, odd).mul_(along(scale, x.dim(), axis))
 
 
 @fake_quantize.register_fake
 def _(x: Tensor, *others: Any) -> Tensor:
     return torch.empty_like(x)
-
-
-def _wide(x: Tensor) -> Tensor:
-    """x in 32 bits at least: in bfloat16 no half lies between the integers from 128 on."""
-    return x if x.dtype.itemsize >= 4 else x.float()
 
 
 def _setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -136,10 +139,14 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     learns = ctx.needs_input_grad[1]
     if straight and not learns:
         return grad, *[None] * 8
-    wide = _wide(x)
-    if learns and wide is not x:  # the small difference of large products below
-        rounded, grad = _rounded(wide, scale, zero, lo, hi, axis, odd), grad.float()
-    steps = wide / along(scale, x.dim(), axis)
+    x32 = wide(x)
+    if fused.takes(x32, scale, axis):
+        ends = fused.Ends(lo - zero, hi - zero, odd)
+        inside, by_scale = fused.slopes(x32, grad.float(), scale, ends, clipped)
+        return grad if straight else inside.to(x.dtype), by_scale if learns else None, *[None] * 7
+    if learns and x32 is not x:  # the small difference of large products below
+        rounded, grad = _rounded(x32, scale, zero, lo, hi, axis, odd), grad.float()
+    steps = x32 / along(scale, x.dim(), axis)
     inside = within(grad, steps, lo - zero, hi - zero)
     grad_scale = None
     if learns and clipped:
@@ -195,7 +202,8 @@ def reduce_to(x: Tensor, scale: Tensor, axis: int) -> Tensor:
     """x summed to the shape of a scale along `axis`."""
     if scale.numel() == 1:
         return x.sum().reshape(scale.shape)
-    return x.sum([i for i in range(x.dim()) if i != axis])
+    others = [i for i in range(x.dim()) if i != axis]
+    return x.sum(others) if others else x  # torch takes no dimensions for all
 
 
 SMALLEST = 2.0**-20

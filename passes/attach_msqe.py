@@ -23,7 +23,7 @@ from ..compiler.direct import gradient
 from ..compiler.edit import Edit
 from ..compiler.facts import weights_on_grid
 from ..compiler.graph import Graph, arguments
-from ..compiler.grid import along, centred, products, total
+from ..compiler.grid import along, centred, products, total, wide
 from ..compiler.grids.scales import trained
 from ..compiler.pattern import Whole
 from ..compiler.rule import Match, rule
@@ -64,22 +64,28 @@ def msqe(
     the closed forms above, not a graph of small steps.
     """
     edges = zip(xs, scales, zero, lo, hi, axis, odd, strict=True)
-    pairs = [_error(_sampled(x, samples), scale, *grid) for x, scale, *grid in edges]
+    pairs = [_error(wide(_sampled(x, samples)), scale, *grid) for x, scale, *grid in edges]
     counted = [share / error.numel() for share, (error, _) in zip(shares, pairs, strict=True)]
-    weights = torch.tensor(counted, dtype=xs[0].dtype, device=xs[0].device)
+    weights = torch.tensor(counted, dtype=_wide_dtype(xs), device=xs[0].device)
     value = torch.stack([total(error, error) for error, _ in pairs]).dot(weights)
     slopes = [
-        products(code, error, scale, along_axis) * (-2 * weight)
+        (products(code, error, scale, along_axis) * (-2 * weight)).to(scale.dtype)
         for (error, code), scale, along_axis, weight in zip(pairs, scales, axis, weights, strict=True)
     ]
-    pushed = [] if samples else zip(pairs, weights, strict=True)
-    return value, slopes, [error.mul_(2 * weight) for (error, _), weight in pushed]
+    pushed = [] if samples else zip(xs, pairs, weights, strict=True)
+    return value, slopes, [error.mul_(2 * weight).to(x.dtype) for x, (error, _), weight in pushed]
 
 
 @msqe.register_fake
 def _(xs: list[Tensor], scales: list[Tensor], *rest: Any) -> tuple[Tensor, list[Tensor], list[Tensor]]:
     *_, samples = rest
-    return xs[0].new_empty(()), [torch.empty_like(s) for s in scales], [torch.empty_like(x) for x in xs * (not samples)]
+    value = xs[0].new_empty((), dtype=_wide_dtype(xs))
+    return value, [torch.empty_like(s) for s in scales], [torch.empty_like(x) for x in xs * (not samples)]
+
+
+def _wide_dtype(xs: list[Tensor]) -> torch.dtype:
+    """Of the value: under autocast some xs are of half precision, others not."""
+    return torch.promote_types(xs[0].dtype, torch.float32)
 
 
 def _sampled(x: Tensor, samples: int) -> Tensor:

@@ -127,6 +127,17 @@ def test_fake_quantize_keeps_the_contract_of_an_operator(scale: Tensor, dtype: t
     torch.library.opcheck(torch.ops.lowbit.fake_quantize.default, given)
 
 
+@pytest.mark.parametrize("samples", [0, 16])
+@pytest.mark.parametrize("halves", [(), (0,), (1,), (0, 1)])
+def test_the_penalty_keeps_the_contract_of_an_operator(samples: int, halves: tuple[int, ...]) -> None:
+    """Under autocast, too: compiled code reads what the fake of an operator foretells, whatever lies there."""
+    xs = [X.clone().bfloat16() if i in halves else X.clone() for i in range(2)]
+    scales = [torch.tensor([0.1]), torch.tensor([0.1, 0.2, 0.3, 0.4])]
+    grids = [0, 0], [-7, -7], [7, 7], [0, 0], [False, False]
+    given = (xs, scales, *grids, [0.5, 0.5], samples)
+    torch.library.opcheck(torch.ops.lowbit.msqe.default, given, test_utils="test_faketensor")
+
+
 @pytest.fixture
 def alone(tmp_path: Path) -> Iterator[None]:
     distributed.init_process_group("gloo", init_method=f"file://{tmp_path / 'store'}", rank=0, world_size=1)

@@ -65,10 +65,15 @@ def verdict_of_clean(tests: Sequence[str]) -> str:
 
 
 def copied(folder: Path) -> Path:
-    """A copy of the source, tracked or not, at `folder/lowbit`, where PYTHONPATH makes it the package."""
+    """A copy of the source, tracked or not, at `folder/lowbit`, where PYTHONPATH makes it the package.
+
+    Extensions come along as they were compiled.
+    """
     listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     names = subprocess.run(listing, cwd=REPOSITORY, check=True, capture_output=True, text=True).stdout
-    for name in filter(None, names.split("\0")):
+    compiled = (path for part in ("compiler", "backends") for path in (REPOSITORY / part).rglob("*.abi3.so"))
+    extensions = [str(path.relative_to(REPOSITORY)) for path in compiled]
+    for name in filter(None, [*names.split("\0"), *extensions]):
         if (REPOSITORY / name).is_file():
             target = folder / PACKAGE / name
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,123 @@
+/* The extension lowbit.compiler._rounding: fake quantization of float32 and its gradients, each in one pass over memory.
+ * It works on the addresses of tensors and without the GIL; compiler/fused.py is the only caller, and checks them. */
+#define Py_LIMITED_API 0x030B0000
+#include <Python.h>
+
+#include <stdint.h>
+
+/* Chosen when the extension is loaded. */
+#if defined(__GNUC__) && defined(__x86_64__) && defined(__gnu_linux__)
+#define WIDE __attribute__((target_clones("avx2", "default")))
+#else
+#define WIDE
+#endif
+
+#define LANES 16
+#define BLOCK 1024 /* values whose products are added up in float32 */
+
+/* q = each floor(clamp(x / scale part + shift, lo, hi)) + plus; the ends are integers, so clamping first is the same.
+ * least, most: of x / scale, where its gradient passes. */
+typedef struct {
+    float part, shift, lo, hi, each, plus, least, most;
+} grid;
+
+static grid grid_of(int lo, int hi, int odd)
+{
+    const grid odds = {0.5f, 0.0f, (float)(lo - 1) / 2, (float)(hi - 1) / 2, 2.0f, 1.0f, (float)lo, (float)hi};
+    const grid all = {1.0f, 0.5f, (float)lo, (float)hi, 1.0f, 0.0f, (float)lo, (float)hi};
+    return odd ? odds : all;
+}
+
+static inline float quantized(float steps, const grid *g)
+{
+    float t = steps * g->part + g->shift, down;
+    t = t > g->lo ? t : g->lo; /* what is no number, too: it is no integer either */
+    t = t < g->hi ? t : g->hi;
+    down = (float)(int32_t)t;
+    down -= down > t ? 1.0f : 0.0f;
+    return steps == steps ? down * g->each + g->plus : steps;
+}
+
+WIDE static void round_row(const float *restrict x, float *restrict y, int64_t count, float scale, grid g)
+{
+    for (int64_t i = 0; i < count; i++)
+        y[i] = quantized(x[i] / scale, &g) * scale;
+}
+
+/* One value's gradient: in x, and in the scale; outer: of what is clipped too, inner: of what is rounded. */
+static inline float slope(float x, float grad, float *out, float scale, const grid *g, float inner, float outer)
+{
+    const float steps = x / scale, inside = steps < g->least || steps > g->most ? 0.0f : grad;
+    *out = inside;
+    return (grad - outer * inside) * quantized(steps, g) - inner * (inside * steps);
+}
+
+/* The gradient in x, and returned that in the scale; clipped: from what is clipped alone. */
+WIDE static float slope_row(const float *restrict x, const float *restrict grad, float *restrict out, int64_t count,
+                            float scale, grid g, int clipped)
+{
+    const float inner = clipped ? 0.0f : 1.0f, outer = clipped ? 1.0f : 0.0f;
+    double sum = 0;
+    for (int64_t from = 0; from < count; from += BLOCK) {
+        const int64_t to = count - from < BLOCK ? count : from + BLOCK, whole = to - (to - from) % LANES;
+        float sums[LANES] = {0};
+        for (int64_t i = from; i < whole; i += LANES)
+            for (int j = 0; j < LANES; j++)
+                sums[j] += slope(x[i + j], grad[i + j], out + i + j, scale, &g, inner, outer);
+        for (int64_t i = whole; i < to; i++)
+            sums[0] += slope(x[i], grad[i], out + i, scale, &g, inner, outer);
+        for (int j = 0; j < LANES; j++)
+            sum += sums[j];
+    }
+    return (float)sum;
+}
+
+/* fake_quantize(x, y, scale, rows, count, lo, hi, odd): addresses, and rows of so many values with a scale each */
+static PyObject *fake_quantize(PyObject *module, PyObject *arguments)
+{
+    unsigned long long x, y, scale;
+    long long rows, count;
+    int lo, hi, odd;
+    (void)module;
+    if (!PyArg_ParseTuple(arguments, "KKKLLiip", &x, &y, &scale, &rows, &count, &lo, &hi, &odd)) return NULL;
+    const grid g = grid_of(lo, hi, odd);
+    Py_BEGIN_ALLOW_THREADS
+    for (int64_t row = 0; row < rows; row++)
+        round_row((const float *)(uintptr_t)x + row * count, (float *)(uintptr_t)y + row * count, count,
+                  ((const float *)(uintptr_t)scale)[row], g);
+    Py_END_ALLOW_THREADS
+    Py_RETURN_NONE;
+}
+
+/* slopes(x, grad, out, scale, by_scale, rows, count, lo, hi, odd, clipped) */
+static PyObject *slopes(PyObject *module, PyObject *arguments)
+{
+    unsigned long long x, grad, out, scale, by_scale;
+    long long rows, count;
+    int lo, hi, odd, clipped;
+    (void)module;
+    if (!PyArg_ParseTuple(arguments, "KKKKKLLiipp", &x, &grad, &out, &scale, &by_scale, &rows, &count, &lo, &hi, &odd,
+                          &clipped))
+        return NULL;
+    const grid g = grid_of(lo, hi, odd);
+    Py_BEGIN_ALLOW_THREADS
+    for (int64_t row = 0; row < rows; row++)
+        ((float *)(uintptr_t)by_scale)[row] =
+            slope_row((const float *)(uintptr_t)x + row * count, (const float *)(uintptr_t)grad + row * count,
+                      (float *)(uintptr_t)out + row * count, count,
+                      ((const float *)(uintptr_t)scale)[row], g, clipped);
+    Py_END_ALLOW_THREADS
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef methods[] = {
+    {"fake_quantize", fake_quantize, METH_VARARGS, NULL}, {"slopes", slopes, METH_VARARGS, NULL}, {NULL, NULL, 0, NULL}};
+
+static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, "_rounding", NULL, -1, methods, NULL, NULL, NULL, NULL};
+
+PyMODINIT_FUNC PyInit__rounding(void)
+{
+    PyObject *module = PyModule_Create(&definition);
+    if (module && PyModule_AddIntConstant(module, "INTERFACE", 1)) Py_CLEAR(module); /* fused.py asks for it */
+    return module;
+}
