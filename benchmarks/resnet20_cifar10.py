@@ -99,11 +99,11 @@ def quick(prepared: lowbit.Prepared) -> Iterator[None]:
 
 
 def table(rows: list[Row], floats: float) -> str:
-    """A line for each run and schedule: mean and worst of its seeds."""
+    """A line for each run and schedule: mean and worst of its seeds; the ratio is that of float32 to the file."""
     head = [
-        "| run | epochs x images | seeds | fake-quant | integers, mean | worst | - float | bytes | float32 / file |"
+        "| recipe | run | epochs x images | seeds | fake-quant | integers, mean | worst | - float | bytes | ratio |"
     ]
-    lines = [*head, "| --- " * 9 + "|"]
+    lines = [*head, "| --- " * 10 + "|"]
     for name, epochs, images in dict.fromkeys((row["run"], row["epochs"], row["images"]) for row in rows):
         own = [row for row in rows if (row["run"], row["epochs"], row["images"]) == (name, epochs, images)]
         fake, integers, size = (
@@ -111,8 +111,8 @@ def table(rows: list[Row], floats: float) -> str:
         )
         seeds, worst = ", ".join(str(row["seed"]) for row in own), min(row["integers"] for row in own)
         lines.append(
-            f"| {name} | {epochs} x {images:,} | {seeds} | {100 * fake:.2f} % | {100 * integers:.2f} % |"
-            f" {100 * worst:.2f} % | {100 * (integers - floats):+.2f} | {size:,.0f} | {4 * PARAMETERS / size:.1f} |"
+            f"| `{RUNS[name][0]}` | {name} | {epochs} x {images:,} | {seeds} | {100 * fake:.2f} % |"
+            f" {100 * integers:.2f} % | {100 * worst:.2f} % | {100 * (integers - floats):+.2f} | {size:,.0f} | {4 * PARAMETERS / size:.1f} |"
         )
     return "\n".join(lines)
 
