@@ -112,7 +112,8 @@ def table(rows: list[Row], floats: float) -> str:
         seeds, worst = ", ".join(str(row["seed"]) for row in own), min(row["integers"] for row in own)
         lines.append(
             f"| `{RUNS[name][0]}` | {name} | {epochs} x {images:,} | {seeds} | {100 * fake:.2f} % |"
-            f" {100 * integers:.2f} % | {100 * worst:.2f} % | {100 * (integers - floats):+.2f} | {size:,.0f} | {4 * PARAMETERS / size:.1f} |"
+            f" {100 * integers:.2f} % | {100 * worst:.2f} % |"
+            f" {100 * (integers - floats):+.2f} | {size:,.0f} | {4 * PARAMETERS / size:.1f} |"
         )
     return "\n".join(lines)
 
