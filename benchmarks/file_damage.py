@@ -25,6 +25,8 @@ from lowbit.backends import blob
 from lowbit.backends.blob import FileError
 from lowbit.backends.blob.layout import CONSTANT, HEADER, MAGIC, VERSION
 from lowbit.backends.blob.numbers import Written
+from lowbit.backends.fixed.program import Builder, Port
+from lowbit.backends.fixed.types import Range
 from lowbit.backends.wire import varint
 
 VERDICTS = ("refused", "same", "wrong", "else")
@@ -111,6 +113,17 @@ def bombs() -> Iterator[tuple[str, bytes]]:
     yield "2,000 constants of 2^20 zeros", bomb([(2**20,)] * 2000)
     yield "2^62 integers on two axes", bomb([(2**31 - 1, 2**31 - 1)])
     yield "2^62 places that hold nothing", bomb([(0, 2**31 - 1, 2**31 - 1)])
+    yield "an input of 2^62 integers", wide((2**31 - 1, 2**31 - 1), 0)
+    yield "an input that is put behind itself 1,000 times", wide((1,), 1000)
+
+
+def wide(shape: tuple[int, ...], doublings: int) -> bytes:
+    """A legal file: an input of that shape, put behind itself again and again."""
+    build = Builder()
+    x = value = build.input(shape, Range(0, 1))
+    for _ in range(doublings):
+        value = build.step("concat", value, value, axis=0)
+    return blob.dumps(build.build([Port(x, 2**23, 0)], [Port(value, 2**23, 0)]))
 
 
 def bomb(shapes: list[tuple[int, ...]]) -> bytes:

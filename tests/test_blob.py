@@ -78,7 +78,7 @@ def test_numbers_of_any_length_come_back(values: list[int]) -> None:
     written = Written()
     for value in (*values, -(2**63), 2**63 - 1):
         written.signed(value, "number")
-    read = Read(memoryview(written.finish()), 0)
+    read = Read(memoryview(written.finish()), 0, 2**16)
     assert [read.signed("number") for _ in range(len(values) + 2)] == [*values, -(2**63), 2**63 - 1]
     read.finish()
 

@@ -13,7 +13,9 @@ from blobs import GOLDEN, PROGRAMS, body_of, check_hostile, copying, every_progr
 from hypothesis import given
 from hypothesis import strategies as st
 from lowbit.backends import blob
-from lowbit.backends.blob import FileError, numbers
+from lowbit.backends.blob import FileError, limits, numbers
+from lowbit.backends.fixed.program import Builder, Port
+from lowbit.backends.fixed.types import Range
 from programs import laws
 
 LAWS = laws(60)
@@ -79,6 +81,49 @@ def test_a_bomb_stops_at_the_cap(shapes: list[tuple[int, ...]], monkeypatch: pyt
     most = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert most < 10**5
+
+
+def test_an_input_and_what_steps_make_of_it_stop_at_the_cap() -> None:
+    build = Builder()
+    x = build.input((2, 30), Range(0, 1))
+    y = build.step("concat", x, x, axis=1)
+    data = blob.dumps(build.build([Port(x, 2**23, 0)], [Port(y, 2**23, 0)]))
+    blob.loads(data, max_values=120)
+    with pytest.raises(FileError, match="step 1 concat holds 120 integers a sample, and the limit is 119"):
+        blob.loads(data, max_values=119)
+    with pytest.raises(FileError, match="input 0 holds 60 integers a sample, and the limit is 59"):
+        blob.loads(data, max_values=59)
+
+
+def test_a_value_that_doubles_without_end_is_refused_before_its_size_is_long() -> None:
+    build = Builder()
+    x = y = build.input((1,), Range(0, 1))
+    for _ in range(200):
+        y = build.step("concat", y, y, axis=0)
+    data = blob.dumps(build.build([Port(x, 2**23, 0)], [Port(y, 2**23, 0)]))
+    assert len(data) < 200
+    with pytest.raises(FileError, match="step 29 concat holds 536870912 integers"):
+        blob.loads(data)
+
+
+def test_a_constant_that_many_steps_read_stops_at_the_cap() -> None:
+    build = Builder()
+    x = build.input((10,), Range(0, 1))
+    weight, bias = build.constant(np.ones((10, 10), np.int64)), build.constant(np.zeros(10, np.int64))
+    for _ in range(40):
+        y = build.step("linear", x, weight, bias)
+    data = blob.dumps(build.build([Port(x, 2**23, 0)], [Port(y, 2**23, 0)]))
+    blob.loads(data, max_values=40 * 110 // 16)
+    with pytest.raises(FileError, match="step 42 linear reads constants that were read too often"):
+        blob.loads(data, max_values=40 * 110 // 16 - 1)
+
+
+def test_a_structure_has_no_more_numbers_than_the_cap_allows(monkeypatch: pytest.MonkeyPatch) -> None:
+    numbers_of_copying, data = 6 + 3 + 1 + 8, blob.dumps(copying())
+    monkeypatch.setattr(limits, "NUMBERS", numbers_of_copying - 1)
+    blob.loads(data, max_values=limits.SHARE)
+    with pytest.raises(FileError, match="more numbers than its bytes can, or than the limit allows"):
+        blob.loads(data, max_values=limits.SHARE - 1)
 
 
 def test_spliced_and_shuffled_bytes_are_an_error_or_a_program() -> None:

@@ -2,7 +2,8 @@
 
 from ..wire import FileError
 from .files import load, read, save
-from .reader import MAX_VALUES, Entry, account, loads
+from .limits import MAX_VALUES
+from .reader import Entry, account, loads
 from .writer import dumps
 
 __all__ = ["MAX_VALUES", "Entry", "FileError", "account", "dumps", "load", "loads", "read", "save"]

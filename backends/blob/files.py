@@ -9,7 +9,8 @@ from ...compiler import disk
 from ..fixed.program import Program
 from ..wire import FileError
 from .layout import MAGIC
-from .reader import MAX_VALUES, loads
+from .limits import MAX_VALUES
+from .reader import loads
 from .writer import dumps
 
 _PROGRAM = 2**24  # bytes that a file may hold beyond 9 for each integer

@@ -72,18 +72,19 @@ class Written:
 class Read:
     """The numbers as they are read, each held to a bound.
 
-    offset: where the bytes begin in the file, for errors.   left: how many more numbers there may be.
+    offset: where the bytes begin in the file, for errors.   most: of the numbers.   left: how many more there may be.
     """
 
-    def __init__(self, data: memoryview, offset: int) -> None:
+    def __init__(self, data: memoryview, offset: int, most: int) -> None:
         self._decoder, self.offset = Decoder(data), offset
-        self._numbers, self.left = Numbers(self._decoder), PER_BYTE * (len(data) + 1)
+        self._numbers, self.left = Numbers(self._decoder), min(PER_BYTE * (len(data) + 1), most)
 
     def varint(self, what: str, *place: Hashable, most: int = WORD - 1) -> int:
         """A number in [0, most]; `what` names it in the error, and with `place` its place."""
         self.left -= 1
         if self.left < 0:
-            raise FileError("the structure holds more numbers than its bytes can", offset=self.offset)
+            what = "the structure holds more numbers than its bytes can, or than the limit allows"
+            raise FileError(what, offset=self.offset, fix="raise max_values if you trust the file")
         value = self._numbers.code((what, *place), 0)
         if value > most:
             raise FileError(f"{what} is {value}, more than {most}", offset=self.offset)

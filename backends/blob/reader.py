@@ -18,10 +18,8 @@ from ..fixed.types import Range
 from ..mixing.form import each
 from ..wire import Cursor, FileError
 from . import layout
+from .limits import MAX_VALUES, Limits
 from .numbers import Read, Spelt
-
-MAX_VALUES = 2**28
-"""How many integers a file may hold unless the caller says otherwise: 2 GiB, and a few times that to decode."""
 
 _UPDATE = "update lowbit"
 
@@ -38,7 +36,8 @@ class Entry:
 def loads(data: bytes, max_values: int = MAX_VALUES) -> Program:
     """The program in `data`.
 
-    max_values: the most integers that its constants may hold together, checked before memory is taken for them.
+    max_values: the most integers that its constants may hold together, checked before memory is taken for them; and
+    one sample of any other value. What else hostile bytes can make large is limited in proportion, see `limits.py`.
     Raises FileError for bytes that are not one whole, undamaged, legal file.
     """
     return _Reader(data, max_values).program
@@ -83,8 +82,10 @@ class _Reader:
         _check_frame(data)
         self._streams = Cursor(memoryview(data)[: -layout.TRAILER])
         self._streams.take(layout.HEADER)
-        self._numbers = _numbers(data[4], self._streams)
-        self._builder, self._room = Builder(), max_values
+        self._limits = Limits(max_values)
+        self._numbers = _numbers(data[4], self._streams, self._limits.numbers)
+        self._builder = Builder()
+        self._sizes: dict[int, int] = {}
         self._inputs: list[int] = []
         self._constants: list[_Stream] = []
         self._building: list[Callable[[], object]] = []
@@ -142,7 +143,7 @@ class _Reader:
 
     def _constant(self, index: int, rank: int) -> None:
         shape = self._shape(rank)
-        self._reserve(shape)
+        self._sizes[index] = self._limits.reserve(shape, self._numbers.offset)
         code = self._numbers.varint("a codec", rank)
         name = self._codec(code)
         stream = self._streams.take(self._numbers.varint("the length of a stream", code))
@@ -150,29 +151,19 @@ class _Reader:
         self._constants.append(_Stream(index, shape, name, stream, self._streams.offset))
         self._build(f"constant {index}", self._streams.offset, lambda: self._builder.adopt(self._decoded.pop(at)))
 
-    def _build(self, what: str, offset: int, build: Callable[[], object]) -> None:
-        """Note what is to be added to the program once all is decoded."""
+    def _build(self, what: str, offset: int, build: Callable[[], int]) -> None:
+        """Note what is to be added to the program once all is decoded. `build` returns its index."""
 
         def checked() -> None:
             with _legal(what, offset):
-                build()
+                index = build()
+            self._limits.hold(what, self._builder[index].shape, offset)
 
         self._building.append(checked)
 
     def _shape(self, rank: int) -> tuple[int, ...]:
         axes = range(rank)
         return tuple(self._numbers.varint("a dimension", rank, axis, most=layout.DIMENSION) for axis in axes)
-
-    def _reserve(self, shape: tuple[int, ...]) -> None:
-        # An axis of length 0 counts as 1: numpy refuses absurd shapes even when they hold nothing.
-        size = math.prod(max(length, 1) for length in shape)
-        if size > self._room:
-            raise FileError(
-                f"a constant of shape {shape} holds {size} integers, and the limit leaves {self._room}",
-                offset=self._numbers.offset,
-                fix="raise max_values if you trust the file",
-            )
-        self._room -= size
 
     def _codec(self, code: int) -> str:
         if code not in codec.names_by_code():
@@ -190,7 +181,9 @@ class _Reader:
         attributes: dict[str, Any] = {
             key: self._attribute(f"{name}.{key}", op.attributes[key]) for key in sorted(op.attributes)
         }
-        self._build(f"step {index} {name}", start, lambda: self._builder.step(name, *inputs, **attributes))
+        what = f"step {index} {name}"
+        self._limits.read(what, sum(self._sizes.get(one, 0) for one in inputs), start)
+        self._build(what, start, lambda: self._builder.step(name, *inputs, **attributes))
 
     def _attribute(self, what: str, legal: Legal) -> Attribute:
         if legal.length is None:
@@ -209,12 +202,12 @@ class _Reader:
         return port
 
 
-def _numbers(version: int, cursor: Cursor) -> Read | Spelt:
-    """The numbers of a file's structure; in version 1 they stand between the streams."""
+def _numbers(version: int, cursor: Cursor, most: int) -> Read | Spelt:
+    """The numbers of a file's structure, at most so many; in version 1 they stand, in bytes, between the streams."""
     if version == 1:
         return Spelt(cursor)
     size = cursor.varint("the length of the structure")
-    return Read(cursor.take(size), cursor.offset - size)
+    return Read(cursor.take(size), cursor.offset - size, most)
 
 
 @contextlib.contextmanager

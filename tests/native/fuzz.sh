@@ -19,8 +19,9 @@ for name in "$@"; do
     esac
     corpus=$folder/corpus-${given%%.*}
     mkdir -p "$corpus"
+    # What UBSan finds is a trap, half as slow as a message: to know more, build without -fsanitize-trap and run its input.
     # shellcheck disable=SC2086
-    clang -std=c99 -O2 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -I"$native" "$here/"$given \
+    clang -std=c99 -O2 -g -fsanitize=fuzzer,address,undefined -fsanitize-trap=undefined -I"$native" "$here/"$given \
         -o "$folder/$name"
     "$folder/$name" -max_len=48 -max_total_time="$seconds" -print_final_stats=1 "$corpus" >"$folder/$name.log" 2>&1 ||
         tail -n 60 "$folder/$name.log"
