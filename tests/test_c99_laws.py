@@ -13,15 +13,18 @@ from lowbit.backends.c99 import compiler, weights
 from lowbit.backends.c99 import kernel as kernel_module
 from lowbit.backends.c99.arena import Block, arranged, blocks, in_place
 from lowbit.backends.c99.host import Hosted, hosted
-from lowbit.backends.c99.kernel import PORTABLE, kernels, kernels_of
+from lowbit.backends.c99.kernel import AVX2, MACROS, PORTABLE, VNNI, kernels, kernels_of
 from lowbit.backends.c99.report import report
 from lowbit.backends.c99.schedule import ARENA, scheduled
-from lowbit.backends.c99.unit import VARIANTS, Unit, unit
+from lowbit.backends.c99.unit import Unit, unit
 from lowbit.backends.fixed.registry import op_named
 from lowbit.backends.target import targets
 from programs import Drawn, every_op
 
 STRICT = ("-O0", "-pedantic", "-Wall", "-Wextra", "-Werror")
+FLAGS = {AVX2: ("-mavx2",), VNNI: ("-mavx2", "-mavx512vnni", "-mavx512vl")}
+EXTREME = {AVX2: ("gemm_bytes", ("gemm_short", "gemm_sparse")), VNNI: ("gemm_dots", ())}
+"""What meets all that could saturate, and what meets sums that 16 bits do not hold."""
 compiles = pytest.mark.skipif(bool(compiler.reason()), reason=compiler.reason())
 
 
@@ -66,15 +69,16 @@ def test_weights_in_every_form_compute_the_same_and_smaller_ones_are_smaller() -
 
 
 @compiles
-@pytest.mark.parametrize("macro", [variant for variant in VARIANTS if variant])
+@pytest.mark.parametrize("macro", MACROS[1:])
 def test_kernels_of_an_instruction_set_compute_the_same(macro: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each has its turn to be taken wherever its proof holds, whatever it costs; one meets all that could saturate."""
-    flags = ("-O0", f"-m{macro.strip('_').lower()}")
+    flags = ("-O0", *FLAGS[macro])
     if macro not in compiler.macros(("-march=native",)):
         pytest.skip(f"this machine, or its compiler, does not have {macro}")
     own = {name: kernel for name, kernel in kernels().items() if kernel.when == macro}
-    turns = [*zip(fused(), cycle(own), strict=False), *((case, "gemm_bytes") for case in extreme())]
-    turns += [(repeated(np.array([7, 7, -1, 7]), 0, 255, 2, (2, 3)), turn) for turn in ("gemm_short", "gemm_sparse")]
+    one, small = EXTREME[macro]
+    turns = [*zip(fused(), cycle(own), strict=False), *((case, one) for case in extreme())]
+    turns += [(repeated(np.array([7, 7, -1, 7]), 0, 255, 2, (2, 3)), turn) for turn in small]
     cases, units = [case for case, _ in turns], []
     for i, (case, turn) in enumerate(turns):
         preferred = {**kernels(), turn: replace(own[turn], cost=lambda task: -1.0)}

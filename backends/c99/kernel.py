@@ -13,7 +13,9 @@ from .element import Link
 from .tensors import Order, Tensor, Wanted, follow
 
 PACKAGE = f"{__package__}.kernels"
-PORTABLE = ""
+PORTABLE, AVX2, VNNI = "", "__AVX2__", "__AVX512VNNI__"
+MACROS = (PORTABLE, AVX2, VNNI)
+"""What kernels are written for: what runs one runs those before it too."""
 
 
 @dataclass(frozen=True)
@@ -82,10 +84,11 @@ def kernels_of(op: str) -> dict[str, Kernel]:
 
 
 def chosen(task: Task, when: str = PORTABLE) -> str | None:
-    """The name of the cheapest kernel that applies, among the portable ones and those of that macro."""
+    """The name of the cheapest kernel that applies, among those that run where that macro is defined."""
+    known = MACROS[: MACROS.index(when) + 1]
     costs = {
         name: kernel.cost(task)
         for name, kernel in kernels_of(task.op).items()
-        if kernel.when in (PORTABLE, when) and not kernel.why_not(task)
+        if kernel.when in known and not kernel.why_not(task)
     }
     return min(costs, key=lambda name: costs[name], default=None)

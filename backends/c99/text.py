@@ -36,7 +36,7 @@ static __thread union {
     int64_t aligned;
     uint8_t bytes[$size];
 } $name_arena;"""
-HEADERS = {PORTABLE: "", "__AVX2__": "#include <string.h>\n\n#include <immintrin.h>"}
+HEADERS = "#include <string.h>\n\n#include <immintrin.h>"
 
 
 def source(unit: Unit, outside: bool = False) -> str:
@@ -71,9 +71,9 @@ def _port_type(unit: Unit, port: Port) -> str:
 
 
 def _headers(unit: Unit) -> list[str]:
-    """What the kernels of a variant include, where it has one of its own."""
-    own = [v for v, functions in unit.variants.items() if any(kernels()[f.kernel].when == v for f in functions)]
-    return [_conditional(unit, {variant}, HEADERS[variant]) for variant in own if variant != PORTABLE]
+    """What the kernels of a variant include, where it has one that is not portable."""
+    own = {v for v, functions in unit.variants.items() if any(kernels()[f.kernel].when for f in functions)}
+    return [_conditional(unit, own, HEADERS)] if own else []
 
 
 def _types(unit: Unit) -> str:

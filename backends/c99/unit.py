@@ -9,11 +9,12 @@ from ...compiler.errors import Unsupported
 from ..fixed.program import Program
 from .arena import Arena, Block, arranged, blocks, in_place
 from .body import ALIGNMENT, Body, Table
-from .kernel import PORTABLE, Task, chosen, kernels
+from .kernel import AVX2, PORTABLE, Task, chosen, kernels
 from .schedule import Schedule, scheduled
 from .weights import PLAIN
 
-VARIANTS = (PORTABLE, "__AVX2__")
+VARIANTS = (PORTABLE, AVX2)
+"""Those of an emitted file."""
 
 
 @dataclass(frozen=True)

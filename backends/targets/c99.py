@@ -11,6 +11,7 @@ import numpy as np
 from ...compiler.arrays import Floats, Integers
 from ..c99 import compiler
 from ..c99.host import Hosted, hosted
+from ..c99.kernel import MACROS
 from ..c99.unit import unit
 from ..fixed.program import Program
 from ..target import Target, Watch
@@ -23,12 +24,18 @@ _whole: WeakKeyDictionary[Program, Hosted] = WeakKeyDictionary()
 def _execute(program: Program, inputs: Sequence[Integers], watch: Watch | None) -> list[Integers]:
     """The outputs; what is watched comes from a second library that keeps every value."""
     if program not in _fast:
-        _fast[program] = hosted([unit(program, NAME)])[0]
+        _fast[program] = hosted([unit(program, NAME, variants=(_best(),))])[0]
     if watch is not None:
         if program not in _whole:
-            _whole[program] = hosted([unit(program, NAME, whole=True)])[0]
+            _whole[program] = hosted([unit(program, NAME, whole=True, variants=(_best(),))])[0]
         _whole[program].watched(inputs, watch)
     return _fast[program](inputs)
+
+
+def _best() -> str:
+    """The last of the macros that kernels are written for, of those that the compiler defines here."""
+    defined = compiler.macros(compiler.FAST)
+    return [macro for macro in MACROS if not macro or macro in defined][-1]
 
 
 def _real(program: Program, inputs: Sequence[np.ndarray[Any, Any]]) -> list[Floats] | None:

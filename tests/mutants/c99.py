@@ -163,6 +163,13 @@ MUTANTS: list[Mutant] = [
         f"{LAWS}::test_kernels_of_an_instruction_set_compute_the_same",
     ),
     Mutant(
+        "four products saturate in 32 bits",
+        "backends/c99/kernels/gemm_dots.py",
+        "_mm256_dpbusd_epi32(sum, x, w)",
+        "_mm256_dpbusd_epi32(sum, w, x)",
+        f"{LAWS}::test_kernels_of_an_instruction_set_compute_the_same",
+    ),
+    Mutant(
         "raised integers keep their bias",
         "backends/c99/gemm.py",
         "lowered = image.raised *",

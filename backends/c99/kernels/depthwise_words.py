@@ -14,7 +14,7 @@ from ....compiler.arrays import Integers
 from ...fixed.window import Window
 from ..body import Body, filled, indented
 from ..integers import INT8, INT16, UINT8, WORD, literal
-from ..kernel import Kernel, Task
+from ..kernel import AVX2, Kernel, Task
 from ..lanes import in_lanes
 from ..tensors import layer
 from ..windows import element, looks, origins, seen, taps
@@ -136,5 +136,5 @@ KERNEL = Kernel(
     cost=lambda task: 0.04 * task.output.elements * math.prod(task.call.weight.shape[2:]) + 0.3 * task.output.elements,
     why_not=_why_not,
     order=layer,
-    when="__AVX2__",
+    when=AVX2,
 )

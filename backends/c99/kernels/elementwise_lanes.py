@@ -8,7 +8,7 @@ from __future__ import annotations
 from .. import lanes
 from ..body import Body, indented
 from ..element import Link, chained, elements
-from ..kernel import Kernel, Task
+from ..kernel import AVX2, Kernel, Task
 from ..loops import Nest, Nested, spread
 
 
@@ -63,5 +63,5 @@ KERNEL = Kernel(
     write=_write,
     cost=lambda task: float(0.2 * task.output.elements * (1 + len(task.chain))),
     why_not=_why_not,
-    when="__AVX2__",
+    when=AVX2,
 )

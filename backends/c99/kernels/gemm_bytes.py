@@ -16,7 +16,7 @@ from ..body import Body
 from ..gemm import Image, bytes_meet, cost, pairs, panels, taps, written
 from ..gemm_tile import STEP, Form
 from ..integers import INT8, UINT8, WORD
-from ..kernel import Kernel, Task
+from ..kernel import AVX2, Kernel, Task
 from ..tensors import layer
 from ..windows import seen
 
@@ -82,5 +82,5 @@ def _cost(task: Task) -> float:
 
 
 KERNEL = Kernel(
-    ops=("conv2d", "conv3d", "linear"), write=_write, cost=_cost, why_not=bytes_meet, order=layer, when="__AVX2__"
+    ops=("conv2d", "conv3d", "linear"), write=_write, cost=_cost, why_not=bytes_meet, order=layer, when=AVX2
 )

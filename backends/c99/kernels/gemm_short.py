@@ -15,7 +15,7 @@ from ..body import Body
 from ..gemm import Image, bytes_meet, cost, pairs, panels, taps, written
 from ..gemm_tile import STEP, Form
 from ..integers import UINT8
-from ..kernel import Kernel, Task
+from ..kernel import AVX2, Kernel, Task
 from ..tensors import layer
 from ..windows import seen
 
@@ -95,6 +95,4 @@ def _cost(task: Task) -> float:
     return cost(task, stretch.image, NANOSECONDS + WIDENING / steps)
 
 
-KERNEL = Kernel(
-    ops=("conv2d", "conv3d", "linear"), write=_write, cost=_cost, why_not=_why_not, order=layer, when="__AVX2__"
-)
+KERNEL = Kernel(ops=("conv2d", "conv3d", "linear"), write=_write, cost=_cost, why_not=_why_not, order=layer, when=AVX2)

@@ -15,7 +15,7 @@ from ....compiler.arrays import Integers
 from ..body import Body, filled
 from ..gemm import RAISED, bytes_meet
 from ..integers import INT16, UINT8, WORD, literal
-from ..kernel import Kernel, Task
+from ..kernel import AVX2, Kernel, Task
 from ..lanes import in_lanes
 from ..planes import OUTPUTS, PIXELS, Planes, laid, turned
 from ..tensors import layer
@@ -179,4 +179,4 @@ def _cost(task: Task) -> float:
     return blocks * (1.5 * pairs + 10 * outputs) + 0.5 * task.output.elements + laid
 
 
-KERNEL = Kernel(ops=("conv2d",), write=_write, cost=_cost, why_not=_why_not, order=layer, when="__AVX2__")
+KERNEL = Kernel(ops=("conv2d",), write=_write, cost=_cost, why_not=_why_not, order=layer, when=AVX2)

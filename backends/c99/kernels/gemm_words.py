@@ -9,7 +9,7 @@ from ..body import Body
 from ..gemm import Image, cost, pairs, panels, taps, written
 from ..gemm_tile import Form
 from ..integers import INT16
-from ..kernel import Kernel, Task
+from ..kernel import AVX2, Kernel, Task
 from ..tensors import layer
 from ..windows import seen
 
@@ -48,5 +48,5 @@ KERNEL = Kernel(
     cost=lambda task: cost(task, Image.of(task, INT16), NANOSECONDS),
     why_not=_why_not,
     order=layer,
-    when="__AVX2__",
+    when=AVX2,
 )
