@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from lowbit.backends.fixed.program import Builder, Port, Program
+from lowbit.backends.fixed.sums import dot
 from lowbit.backends.fixed.text import described, text
 from lowbit.backends.fixed.types import INT32, Range
 from lowbit.backends.fixed.verify import IllegalStep
@@ -24,6 +25,18 @@ def small(weight: int = 3, hi: int = 9, bound: int = 7, port: Port = PORT) -> Pr
     y = builder.step("linear", x, builder.constant(np.array([[weight, 1]])), builder.constant(np.array([0])))
     z = builder.step("clamp", y, lo=0, hi=bound, origin="head (model.py:7)")
     return builder.build([port], [replace(port, value=z)])
+
+
+def test_the_sums_of_weights_are_those_of_what_they_hold_now() -> None:
+    weight = np.array([[3, -4, 5], [0, -1, -1]])
+    for factor in (1, 2):
+        weight *= factor
+        assert dot(weight, np.array([7, 7]), Range(0, 1)) == Range(7 - 4 * factor, 7 + 8 * factor)
+    weight.setflags(write=False)
+    other = -weight
+    other.setflags(write=False)
+    found = [dot(one, np.array([0, 0]), Range(0, 1)) for one in (weight, weight, other, other)]
+    assert found == [Range(-8, 16)] * 2 + [Range(-16, 8)] * 2
 
 
 def test_text_is_one_line_a_value_and_one_an_end() -> None:

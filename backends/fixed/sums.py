@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterable
 
 import numpy as np
@@ -54,11 +55,26 @@ def partial_dot(weight: Integers, bias: Integers, x: Range) -> Range:
     return Range(lows.lo, highs.hi)
 
 
+_latest: list[tuple[weakref.ref[Integers], tuple[Integers, Integers]]] = []
+"""The last constant summed, while it lives, and its sums: a step's C1 asks for them, and then its range."""
+
+
 def _signed_sums(weight: Integers) -> tuple[Integers, Integers]:
     """For each output channel the sum of the positive and of the negative weights, as Python integers."""
+    for constant, sums in _latest:
+        if constant() is weight and not weight.flags.writeable:
+            return sums
+    sums = _summed(weight)
+    _latest[:] = [(weakref.ref(weight), sums)]
+    return sums
+
+
+def _summed(weight: Integers) -> tuple[Integers, Integers]:
     # Weights are proven to fit 32 bits before this is asked, so int64 cannot overflow here.
     rows = weight.reshape(len(weight), -1)
-    ups, step = np.zeros(len(rows), dtype=np.int64), max(_CHUNK // max(rows.shape[1], 1), 1)
+    (ups, sums), step = np.zeros((2, len(rows)), dtype=np.int64), max(_CHUNK // max(rows.shape[1], 1), 1)
     for start in range(0, len(rows), step):
-        ups[start : start + step] = np.maximum(rows[start : start + step], 0).sum(axis=1, dtype=np.int64)
-    return ups.astype(object), (rows.sum(axis=1, dtype=np.int64) - ups).astype(object)
+        part = rows[start : start + step]
+        ups[start : start + step] = np.maximum(part, 0).sum(axis=1, dtype=np.int64)
+        sums[start : start + step] = part.sum(axis=1, dtype=np.int64)
+    return ups.astype(object), (sums - ups).astype(object)

@@ -41,6 +41,13 @@ MUTANTS: list[Mutant] = [
         OPS,
     ),
     Mutant(
+        "sums of weights that were written to",
+        "backends/fixed/sums.py",
+        "if constant() is weight and not weight.flags.writeable:",
+        "if constant() is weight:",
+        "tests/test_program_laws.py::test_the_sums_of_weights_are_those_of_what_they_hold_now",
+    ),
+    Mutant(
         "range of a dot looks at the first channel only",
         "backends/fixed/sums.py",
         "return Range(min(lows), max(highs))",
