@@ -78,10 +78,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--recipes", default=",".join(RECIPES))
     parser.add_argument("--out", type=Path, default=Path("runs/espcn"))
-    parser.add_argument("--float-epochs", type=int, default=60)
-    parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--float-epochs", type=int, default=20)
+    parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--batch-size", type=int, default=16)
-    parser.add_argument("--lr", type=float, default=1e-3)
+    parser.add_argument("--lr", type=float, default=2e-4)
     args = parser.parse_args()
     if args.data is None:
         parser.error("--data or LOWBIT_DATA must name the folder that holds sr/")
