@@ -43,6 +43,7 @@ def _grids(weights: int, activations: int) -> list[str]:
     return [*_widths(weights, activations), "insert_fake_quant.activations=learned"]
 
 
+DENSE = ["schedule_pruning.sparsity=0.0", "attach_partial_l2.sparsity=0.0"]
 RUNS: dict[str, tuple[str, list[str]]] = {
     **{f"{q} {k}/{a}": (q, _grids(k, a)) for a in (8, 4) for k in (4, 3, 2) for q in ("dorefa", "wrpn")},
     **{
@@ -51,10 +52,8 @@ RUNS: dict[str, tuple[str, list[str]]] = {
         for k in (4, 3, 2)
         for q in ("dorefa", "wrpn")
     },
-    "choi2020 4/8": (
-        "choi2020",
-        [*_widths(4, 8), "schedule_pruning.sparsity=0.0", "attach_partial_l2.sparsity=0.0"],
-    ),
+    "choi2020 4/8": ("choi2020", [*_widths(4, 8), *DENSE]),
+    "choi2020 4/8 channels": ("choi2020", [*_widths(4, 8), *DENSE, "insert_fake_quant.per_channel=true"]),
     "choi2020 4/8 sparse": (
         "choi2020",
         [*_widths(4, 8), "schedule_pruning.sparsity=0.75", "attach_partial_l2.sparsity=0.75"],
