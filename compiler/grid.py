@@ -134,27 +134,71 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     d fq / d scale = (q - zero) - x / scale inside, and q - zero where x is clipped (Esser et al. 2019, eq. 3); with
     `clipped` nothing inside (Choi et al. 2018, eq. 3).
     """
-    x, scale, rounded = ctx.saved_tensors
     zero, lo, hi, axis, straight, odd, clipped = ctx.grid
     learns = ctx.needs_input_grad[1]
     if straight and not learns:
         return grad, *[None] * 8
+    given = grad, *ctx.saved_tensors, zero, lo, hi, axis, odd, clipped
+    if torch.is_grad_enabled():  # of a gradient that is differentiated in turn
+        inside, by_scale = _slopes(*given)
+    else:
+        inside, by_scale = (_slopes_of if fused.plain(grad) else torch.ops.lowbit.slopes)(*given)
+    return grad if straight else inside, by_scale if learns else None, *[None] * 7
+
+
+def _slopes_of(
+    grad: Tensor,
+    x: Tensor,
+    scale: Tensor,
+    rounded: Tensor,
+    zero: int,
+    lo: int,
+    hi: int,
+    axis: int,
+    odd: bool,
+    clipped: bool,
+) -> tuple[Tensor, Tensor]:
+    """(the gradient in x, that in the scale), in one pass where C can; x's type and layout, and the scale's."""
     x32 = wide(x)
     if fused.takes(x32, scale, axis):
-        ends = fused.Ends(lo - zero, hi - zero, odd)
-        inside, by_scale = fused.slopes(x32, grad.float(), scale, ends, clipped)
-        return grad if straight else inside.to(x.dtype), by_scale if learns else None, *[None] * 7
-    if learns and x32 is not x:  # the small difference of large products below
-        rounded, grad = _rounded(x32, scale, zero, lo, hi, axis, odd), grad.float()
+        inside, by_scale = fused.slopes(x32, grad.float(), scale, fused.Ends(lo - zero, hi - zero, odd), clipped)
+        return inside.to(x.dtype), by_scale
+    inside, by_scale = _slopes(grad, x, scale, rounded, zero, lo, hi, axis, odd, clipped)
+    return (inside if inside.stride() == x.stride() else torch.empty_like(x).copy_(inside)), by_scale
+
+
+slopes = torch.library.custom_op("lowbit::slopes", _slopes_of, mutates_args=())
+"""The gradients as an operator, which is what torch.compile sees: it adds up in the order of eager mode."""
+
+
+@slopes.register_fake
+def _(grad: Tensor, x: Tensor, scale: Tensor, *others: Any) -> tuple[Tensor, Tensor]:
+    return torch.empty_like(x), torch.empty_like(scale)
+
+
+def _slopes(
+    grad: Tensor,
+    x: Tensor,
+    scale: Tensor,
+    rounded: Tensor,
+    zero: int,
+    lo: int,
+    hi: int,
+    axis: int,
+    odd: bool,
+    clipped: bool,
+) -> tuple[Tensor, Tensor]:
+    x32, grad32 = wide(x), wide(grad)
+    if x32 is not x:  # the small difference of large products below
+        rounded = _rounded(x32, scale, zero, lo, hi, axis, odd)
     steps = x32 / along(scale, x.dim(), axis)
-    inside = within(grad, steps, lo - zero, hi - zero)
-    grad_scale = None
-    if learns and clipped:
-        grad_scale = products(grad - inside, rounded, scale, axis) / scale
-    elif learns:
+    inside = within(grad32, steps, lo - zero, hi - zero)
+    if clipped:
+        by_scale = products(grad32 - inside, rounded, scale, axis) / scale
+    else:
         # sum(grad * q) - sum(grad * x / scale, inside): two dot products instead of a tensor of slopes.
-        grad_scale = products(grad, rounded, scale, axis) / scale - products(inside, steps, scale, axis)
-    return (grad if straight else inside).to(x.dtype), grad_scale, *[None] * 7
+        by_scale = products(grad32, rounded, scale, axis) / scale - products(inside, steps, scale, axis)
+    return inside.to(x.dtype), by_scale
 
 
 gradient(fake_quantize, _backward, _setup)

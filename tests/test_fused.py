@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from itertools import pairwise
 from typing import Any
 from unittest import mock
 
@@ -122,12 +121,22 @@ def test_who_goes_where(x: Tensor, scale: Tensor, axis: int, taken: bool, counte
     assert counted.called == taken
 
 
+def test_gradients_of_gradients_are_not_lost() -> None:
+    x, weight = torch.linspace(-2, 2, 9, requires_grad=True), torch.ones(9, requires_grad=True)
+    (by_x,) = torch.autograd.grad(
+        (fake_quantize(x, torch.tensor([0.25]), 0, -4, 4, 0) * weight).sum(), x, create_graph=True
+    )
+    (inside,) = torch.autograd.grad(by_x.sum(), weight)
+    assert inside.tolist() == [0, 0, 1, 1, 1, 1, 1, 0, 0]
+
+
 @given(rows=st.integers(1, 40), size=st.integers(1, 40), threads=st.integers(1, 9))
 def test_shares_tile_the_memory(rows: int, size: int, threads: int) -> None:
     with mock.patch.object(fused, "SHARE", 8), mock.patch.object(torch, "get_num_threads", return_value=threads):
-        spans = fused._spans(torch.zeros(rows, size), torch.ones(rows))
-    assert spans[-1].at + spans[-1].rows * spans[-1].size == rows * size
-    for part, (span, after) in enumerate(pairwise(spans)):
-        assert (span.at + span.rows * span.size, span.row + (span.rows if rows > 1 else 0)) == (after.at, after.row)
-        assert after.part == part + 1
+        spans = fused._shared(torch.zeros(rows, size), torch.ones(rows), lambda span: span)
+    at, row = 0, 0
+    for span in spans:
+        assert (span.at, span.row) == (at, row)
+        at, row = at + span.rows * span.size, row + (span.rows if rows > 1 else 0)
+    assert at == rows * size
     assert len(spans) <= threads

@@ -49,7 +49,7 @@ MUTANTS: list[Mutant] = [
     ),
     Mutant(
         "a forked process waits for threads that it does not have",
-        "backends/c99/threads.py",
+        "compiler/threads.py",
         "_pool(os.getpid())",
         "_pool(0)",
         f"{BATCHES}::test_a_forked_process_makes_threads_of_its_own",

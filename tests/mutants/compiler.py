@@ -98,8 +98,8 @@ MUTANTS: list[Mutant] = [
     Mutant(
         "clipped values keep their gradient",
         GRID,
-        "return (grad if straight else inside)",
-        "return (grad)",
+        "return grad if straight else inside,",
+        "return grad,",
         f"{GRIDS}::test_gradients_of_rounding",
     ),
     Mutant("ties go to even", GRID, "steps.add_(0.5).floor_()", "steps.round_()", f"{GRIDS}::test_ties_go_up"),
