@@ -7,7 +7,7 @@
 DIR holds `cifar10` and `weights/resnet_cifar10`. A run is a recipe with some of its options set, trained with Adam and
 a cosine on augmented images. Results are lines of OUT/results.jsonl, and every step is kept: a run that was stopped
 goes on where it was. All runs of a comparison have the same schedule. With --fast the training step is compiled and its
-convolutions are in bfloat16, a quarter of the time where the processor has AMX; what is measured is never so.
+convolutions are in bfloat16, about half of the time where the processor has AMX; what is measured is never so.
 """
 
 from __future__ import annotations

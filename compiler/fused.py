@@ -6,30 +6,20 @@ many threads share the work as torch has.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from .extension import extension
 from .threads import Result, shared
 
 INTERFACE = 1
-"""What `_rounding` must be: one that was compiled from other sources would take other arguments."""
+"""Of `_rounding`: one more whenever its functions change."""
 SHARE = 1 << 17
 """Values worth a thread of their own."""
-
-
-def _compiled() -> Any:
-    try:
-        found = importlib.import_module(f"{__package__}._rounding")
-    except ImportError:  # there was no compiler at installation
-        return None
-    return found if getattr(found, "INTERFACE", None) == INTERFACE else None
-
-
-NATIVE = _compiled()
+NATIVE, _ = extension(f"{__package__}._rounding", INTERFACE)
 
 
 class Ends(NamedTuple):

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from . import fused
 from .direct import gradient
+from .fused import Ends
 
 MAX_BITS = 16
 
@@ -109,13 +110,14 @@ def fake_quantize(
     odd: the grid is the odd integers alone.   clipped: the scale learns from what it clips, not from what it rounds.
     """
     # One scale a channel in a wider type would widen it.
-    return _rounded(wide(x), scale, zero, lo, hi, axis, odd).to(x.dtype)
+    return _rounded(wide(x), scale, Ends(lo - zero, hi - zero, odd), axis).to(x.dtype)
 
 
-def _rounded(x: Tensor, scale: Tensor, zero: int, lo: int, hi: int, axis: int, odd: bool) -> Tensor:
+def _rounded(x: Tensor, scale: Tensor, ends: Ends, axis: int) -> Tensor:
     if fused.takes(x, scale, axis):
-        return fused.rounded(x, scale, fused.Ends(lo - zero, hi - zero, odd))
-    return centred(x, scale, zero, lo, hi, axis, odd).mul_(along(scale, x.dim(), axis))
+        return fused.rounded(x, scale, ends)
+    along_axis = along(scale, x.dim(), axis)
+    return _round(x / along_axis, *ends).mul_(along_axis)
 
 
 @fake_quantize.register_fake
@@ -138,67 +140,63 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     learns = ctx.needs_input_grad[1]
     if straight and not learns:
         return grad, *[None] * 8
-    given = grad, *ctx.saved_tensors, zero, lo, hi, axis, odd, clipped
+    x, scale, rounded = ctx.saved_tensors
+    ends = Ends(lo - zero, hi - zero, odd)
     if torch.is_grad_enabled():  # of a gradient that is differentiated in turn
-        inside, by_scale = _slopes(*given)
+        inside, by_scale = _slopes(grad, x, scale, rounded, ends, axis, clipped, learns)
     else:
-        inside, by_scale = (_slopes_of if fused.plain(grad) else torch.ops.lowbit.slopes)(*given)
+        run = _slopes_at_once if fused.plain(grad) else torch.ops.lowbit.slopes
+        inside, by_scale = run(grad, x, scale, rounded, *ends, axis, clipped, learns)
     return grad if straight else inside, by_scale if learns else None, *[None] * 7
 
 
-def _slopes_of(
-    grad: Tensor,
-    x: Tensor,
-    scale: Tensor,
-    rounded: Tensor,
-    zero: int,
-    lo: int,
-    hi: int,
-    axis: int,
-    odd: bool,
-    clipped: bool,
-) -> tuple[Tensor, Tensor]:
-    """(the gradient in x, that in the scale), in one pass where C can; x's type and layout, and the scale's."""
-    x32 = wide(x)
-    if fused.takes(x32, scale, axis):
-        inside, by_scale = fused.slopes(x32, grad.float(), scale, fused.Ends(lo - zero, hi - zero, odd), clipped)
-        return inside.to(x.dtype), by_scale
-    inside, by_scale = _slopes(grad, x, scale, rounded, zero, lo, hi, axis, odd, clipped)
-    return (inside if inside.stride() == x.stride() else torch.empty_like(x).copy_(inside)), by_scale
-
-
-slopes = torch.library.custom_op("lowbit::slopes", _slopes_of, mutates_args=())
-"""The gradients as an operator, which is what torch.compile sees: it adds up in the order of eager mode."""
-
-
-@slopes.register_fake
-def _(grad: Tensor, x: Tensor, scale: Tensor, *others: Any) -> tuple[Tensor, Tensor]:
-    return torch.empty_like(x), torch.empty_like(scale)
-
-
 def _slopes(
-    grad: Tensor,
-    x: Tensor,
-    scale: Tensor,
-    rounded: Tensor,
-    zero: int,
-    lo: int,
-    hi: int,
-    axis: int,
-    odd: bool,
-    clipped: bool,
+    grad: Tensor, x: Tensor, scale: Tensor, rounded: Tensor, ends: Ends, axis: int, clipped: bool, learns: bool
 ) -> tuple[Tensor, Tensor]:
+    """(the gradient in x, that in the scale, of no meaning unless it `learns`)."""
     x32, grad32 = wide(x), wide(grad)
-    if x32 is not x:  # the small difference of large products below
-        rounded = _rounded(x32, scale, zero, lo, hi, axis, odd)
     steps = x32 / along(scale, x.dim(), axis)
-    inside = within(grad32, steps, lo - zero, hi - zero)
+    inside = within(grad32, steps, ends.lo, ends.hi)
+    if not learns:
+        return inside.to(x.dtype), torch.zeros_like(scale)
+    if x32 is not x:  # the small difference of large products below
+        rounded = _rounded(x32, scale, ends, axis)
     if clipped:
         by_scale = products(grad32 - inside, rounded, scale, axis) / scale
     else:
         # sum(grad * q) - sum(grad * x / scale, inside): two dot products instead of a tensor of slopes.
         by_scale = products(grad32, rounded, scale, axis) / scale - products(inside, steps, scale, axis)
     return inside.to(x.dtype), by_scale
+
+
+def _slopes_at_once(
+    grad: Tensor,
+    x: Tensor,
+    scale: Tensor,
+    rounded: Tensor,
+    lo: int,
+    hi: int,
+    odd: bool,
+    axis: int,
+    clipped: bool,
+    learns: bool,
+) -> tuple[Tensor, Tensor]:
+    """The same in one pass where C can; in x's type and layout, and the scale's."""
+    x32, ends = wide(x), Ends(lo, hi, odd)
+    if fused.takes(x32, scale, axis):
+        inside, by_scale = fused.slopes(x32, wide(grad), scale, ends, clipped)
+        return inside.to(x.dtype), by_scale
+    inside, by_scale = _slopes(grad, x, scale, rounded, ends, axis, clipped, learns)
+    return (inside if inside.stride() == x.stride() else torch.empty_like(x).copy_(inside)), by_scale
+
+
+slopes = torch.library.custom_op("lowbit::slopes", _slopes_at_once, mutates_args=())
+"""The gradients as an operator, which is what torch.compile sees: it adds up in the order of eager mode."""
+
+
+@slopes.register_fake
+def _(grad: Tensor, x: Tensor, scale: Tensor, *others: Any) -> tuple[Tensor, Tensor]:
+    return torch.empty_like(x), torch.empty_like(scale)
 
 
 gradient(fake_quantize, _backward, _setup)

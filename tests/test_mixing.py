@@ -12,6 +12,7 @@ from lowbit.backends.mixing.arithmetic import Encoder
 from lowbit.backends.mixing.decisions import View
 from lowbit.backends.mixing.settings import LITE, MAX, Grid, first
 from lowbit.backends.wire import FileError, varint
+from lowbit.compiler.extension import extension
 
 
 def weights(*shape: int) -> Words:
@@ -103,8 +104,8 @@ def test_an_extension_of_other_sources_is_not_used(
     interface: int | None, used: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = SimpleNamespace(INTERFACE=interface) if interface else SimpleNamespace()
-    monkeypatch.setattr(form.importlib, "import_module", lambda name: found)
-    assert form._compiled() == (found if used else None, not used)
+    monkeypatch.setattr("importlib.import_module", lambda name: found)
+    assert extension("_native", form.INTERFACE) == (found if used else None, not used)
 
 
 def test_an_extension_of_other_sources_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:

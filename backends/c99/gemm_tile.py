@@ -50,17 +50,23 @@ for (int32_t k = 0; k < length; k += 4, w += 64) {
     $steps
 }"""
 
+EACH_RUN = """\
+__m256i $start;
+    for (int32_t r = 0; r < count; r++) {
+$run
+    }"""
+
 
 @dataclass(frozen=True)
 class Form:
     """A way to add up products. add: the sum, from `sum`, `x` and `w`.   more, told: its parameters besides, and what
-    they are.   loops: from b0 and b1 to the sums, with the $names of `tile`."""
+    they are.   loops: from b0 and b1 to the sums, with the $names of `tile`; by default each run in its turn."""
 
     name: str
     add: str
-    more: str
-    told: str
-    loops: str
+    more: str = ""
+    told: str = ""
+    loops: str = EACH_RUN
 
 
 def tile(body: Body, form: Form, rows: int) -> str:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import functools
-import importlib
 import os
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple
-from typing import Any, TypeVar
+from typing import TypeVar
 
+from ...compiler.extension import extension
 from ..codec import Words
 from . import plain
 from .settings import Grid, Settings
@@ -20,19 +20,7 @@ SLOW = 2**19
 """Integers that plain Python takes a quarter of a minute and more for."""
 INTERFACE = 2
 """What `_native` must be: one that was compiled from other sources would take other arguments and write other bytes."""
-
-
-def _compiled() -> tuple[Any, bool]:
-    """The extension, or None; and whether one is there that does not fit."""
-    try:
-        found = importlib.import_module(f"{__package__}._native")
-    except ImportError:  # there was no compiler at installation
-        return None, False
-    fits = getattr(found, "INTERFACE", None) == INTERFACE
-    return (found if fits else None), not fits
-
-
-NATIVE, STALE = _compiled()
+NATIVE, STALE = extension(f"{__package__}._native", INTERFACE)
 
 
 def encode(values: Words, level: int, settings: Settings, grid: Grid) -> bytes:

@@ -14,7 +14,7 @@ import numpy as np
 from ....compiler.arrays import Integers
 from ..body import Body
 from ..gemm import Image, bytes_meet, cost, pairs, panels, taps, written
-from ..gemm_tile import STEP, Form
+from ..gemm_tile import EACH_RUN, STEP, Form
 from ..integers import INT8, UINT8, WORD
 from ..kernel import AVX2, Kernel, Task
 from ..tensors import layer
@@ -25,16 +25,13 @@ FORM = Form(
     add="_mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_maddubs_epi16(x, w), _mm256_set1_epi16(1)))",
     more=", const int32_t *places, const int8_t *rest, int32_t more",
     told="; then `more` single steps of `rest`",
-    loops="""\
-__m256i $start;
-    for (int32_t r = 0; r < count; r++) {
-$run
-    }
-    for (int32_t e = 0; e < more; e++, rest += 64) {
+    loops=f"""\
+{EACH_RUN}
+    for (int32_t e = 0; e < more; e++, rest += 64) {{
         w0 = _mm256_loadu_si256((const __m256i *)(const void *)rest);
         w1 = _mm256_loadu_si256((const __m256i *)(const void *)(rest + 32));
         $single
-    }""",
+    }}""",
 )
 NANOSECONDS = 4.2
 """Of a step, and of one of `rest`."""

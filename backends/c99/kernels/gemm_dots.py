@@ -15,13 +15,6 @@ from ..tensors import layer
 FORM = Form(
     name="dots",
     add="_mm256_dpbusd_epi32(sum, x, w)",
-    more="",
-    told="",
-    loops="""\
-__m256i $start;
-    for (int32_t r = 0; r < count; r++) {
-$run
-    }""",
 )
 NANOSECONDS = 2.0
 """Of a step."""

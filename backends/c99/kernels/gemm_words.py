@@ -16,13 +16,6 @@ from ..windows import seen
 FORM = Form(
     name="words",
     add="_mm256_add_epi32(sum, _mm256_madd_epi16(x, w))",
-    more="",
-    told="",
-    loops="""\
-__m256i $start;
-    for (int32_t r = 0; r < count; r++) {
-$run
-    }""",
 )
 NANOSECONDS = 2.6
 """Of a step, which is two elements."""
