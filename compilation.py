@@ -102,7 +102,8 @@ def trained(
     _calibrate(prepared, data, effort, report)
     if not chosen.post_training:
         stage = effort.stage("recipe")
-        train(prepared, data.train, effort.plan, lambda at: report(f"training under {chosen.name}", at), stage, task)
+        told = f"training under {chosen.name}"
+        train(prepared, data.train, effort.plan, lambda at: report(told, at), stage, task, teacher=model)
     return prepared.eval(), score
 
 

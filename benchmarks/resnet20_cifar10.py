@@ -6,8 +6,9 @@
 
 DIR holds `cifar10` and `weights/resnet_cifar10`. A run is a recipe with some of its options set, trained with Adam and
 a cosine on augmented images. Results are lines of OUT/results.jsonl, and every step is kept: a run that was stopped
-goes on where it was. All runs of a comparison have the same schedule. With --fast the training step is compiled and its
-convolutions are in bfloat16, about half of the time where the processor has AMX; what is measured is never so.
+goes on where it was. All runs of a comparison have the same schedule; with --distill, a share of the loss is the
+imitation of the float model. With --fast the training step is compiled and its convolutions are in bfloat16, about half
+of the time where the processor has AMX; what is measured is never so.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from lowbit.compiler.settings import override
 from lowbit.compiler.training import accuracy, batches, train
 from networks.resnet20 import ResNet20, trained
 from progress import show
+from torch import nn
 
 WEIGHTS, ACTIVATIONS = "insert_fake_quant.weight_bits={}", "insert_fake_quant.activation_bits={}"
 
@@ -63,19 +65,23 @@ RUNS: dict[str, tuple[str, list[str]]] = {
 """Name -> recipe, and what it sets."""
 
 Row = dict[str, Any]
+SCHEDULE = ("epochs", "images", "lr", "batch_size", "distill", "fast")
 PARAMETERS = sum(parameter.numel() for parameter in ResNet20().parameters())
 
 
 def run(name: str, seed: int, args: argparse.Namespace, data: lowbit.Data) -> Row:
     """One run, from the trained weights to the integers."""
     recipe = override(lowbit.read_recipe(RUNS[name][0]), RUNS[name][1])
-    plan = lowbit.Plan(args.epochs, args.batch_size, args.lr, weight_decay=1e-4, seed=seed)
-    some = next(batches(data.test, 128))[0]
+    plan = lowbit.Plan(args.epochs, args.batch_size, args.lr, weight_decay=1e-4, seed=seed, distill=args.distill)
+    some = next(batches(data.train, 128))[0]
     prepared = lowbit.prepare(trained(args.data), (some[:2],), recipe, steps=plan.steps(data.train))
     lowbit.calibrate(prepared, [some])
-    stem = f"{name.replace('/', '-').replace(' ', '_')}.{args.images}x{args.epochs}.seed{seed}"
-    with quick(prepared) if args.fast else contextlib.nullcontext():
-        train(prepared, data.train, plan, show(f"{name}, seed {seed}"), args.out / f"{stem}.checkpoint")
+    schedule = {key: getattr(args, key) for key in SCHEDULE}
+    stem = "-".join(f"{part}" for part in (name, f"seed {seed}", *schedule.values())).replace("/", "").replace(" ", "")
+    teacher = trained(args.data)
+    with quick(prepared, teacher) if args.fast else contextlib.nullcontext():
+        told = show(f"{name}, seed {seed}")
+        train(prepared, data.train, plan, told, args.out / f"{stem}.checkpoint", teacher=teacher)
     with torch.compiler.set_stance("force_eager"):
         fake = accuracy(prepared.eval(), data.test)
     compiled = lowbit.lower(prepared)
@@ -83,16 +89,16 @@ def run(name: str, seed: int, args: argparse.Namespace, data: lowbit.Data) -> Ro
     program = lowbit.load(args.out / f"{stem}.lowbit")
     integers = accuracy(lambda x: program.run(x)[0], data.test)
     none, weights = zeros(program.program)
-    schedule = {key: getattr(args, key) for key in ("epochs", "images", "lr", "batch_size", "fast")}
     found = {"fake-quant": fake, "integers": integers, "bytes": size, "zeros": none / weights}
     return {"run": name, "seed": seed, **schedule, **found}
 
 
 @contextlib.contextmanager
-def quick(prepared: lowbit.Prepared) -> Iterator[None]:
+def quick(*modules: nn.Module) -> Iterator[None]:
     """Within it the training step is compiled, with convolutions in bfloat16 and channels innermost."""
-    prepared.to(memory_format=torch.channels_last)
-    prepared.compile()
+    for module in modules:
+        module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch types devices alone
+        module.compile()
     with torch.autocast("cpu", torch.bfloat16):
         yield
 
@@ -100,21 +106,28 @@ def quick(prepared: lowbit.Prepared) -> Iterator[None]:
 def table(rows: list[Row], floats: float) -> str:
     """A line for each run and schedule: mean and worst of its seeds; the ratio is that of float32 to the file."""
     head = [
-        "| recipe | run | epochs x images | seeds | fake-quant | integers, mean | worst | - float | bytes | ratio |"
+        "| recipe | run | epochs x images | learning rate | distill | seeds | fake-quant | integers, mean | worst |"
+        " - float | bytes | ratio |"
     ]
-    lines = [*head, "| --- " * 10 + "|"]
-    for name, epochs, images in dict.fromkeys((row["run"], row["epochs"], row["images"]) for row in rows):
-        own = [row for row in rows if (row["run"], row["epochs"], row["images"]) == (name, epochs, images)]
+    lines = [*head, "| --- " * 12 + "|"]
+    for of in dict.fromkeys(_of(row) for row in rows):
+        own, name = [row for row in rows if _of(row) == of], of[0]
         fake, integers, size = (
             statistics.fmean(row[key] for row in own) for key in ("fake-quant", "integers", "bytes")
         )
         seeds, worst = ", ".join(str(row["seed"]) for row in own), min(row["integers"] for row in own)
         lines.append(
-            f"| `{RUNS[name][0]}` | {name} | {epochs} x {images:,} | {seeds} | {100 * fake:.2f} % |"
+            f"| `{RUNS[name][0]}` | {name} | {own[0]['epochs']} x {own[0]['images']:,} | {own[0]['lr']:g} |"
+            f" {own[0]['distill']:g} | {seeds} | {100 * fake:.2f} % |"
             f" {100 * integers:.2f} % | {100 * worst:.2f} % |"
             f" {100 * (integers - floats):+.2f} | {size:,.0f} | {4 * PARAMETERS / size:.1f} |"
         )
     return "\n".join(lines)
+
+
+def _of(row: Row) -> tuple[Any, ...]:
+    """The run and its schedule."""
+    return row["run"], *(row[key] for key in SCHEDULE)
 
 
 def arguments() -> argparse.Namespace:
@@ -128,6 +141,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--fast", action="store_true", help="compile the training step, bfloat16 convolutions")
+    parser.add_argument(
+        "--distill", type=float, default=0.0, help="the share of the loss that imitates the float model"
+    )
     parser.add_argument("--lr", type=float, default=1e-3)
     args = parser.parse_args()
     if args.data is None and not args.list:
@@ -146,10 +162,11 @@ def main() -> None:
     floats = accuracy(trained(args.data), data.test)
     file = args.out / "results.jsonl"
     rows = _results(file)
-    done = {(row["run"], row["seed"], row["epochs"], row["images"]) for row in rows}
+    done = {(row["seed"], *_of(row)) for row in rows}
+    schedule = tuple(getattr(args, key) for key in SCHEDULE)
     for name in args.runs.split(","):
         for seed in map(int, args.seeds.split(",")):
-            if (name, seed, args.epochs, args.images) not in done:
+            if (seed, name, *schedule) not in done:
                 rows.append(run(name, seed, args, data))
                 with file.open("a") as lines:
                     lines.write(json.dumps(rows[-1]) + "\n")

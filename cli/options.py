@@ -47,6 +47,8 @@ def plan_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--batch-size", type=click.IntRange(1), default=64, show_default=True, help="Samples in a step."),
         click.option("--lr", type=click.FloatRange(0, min_open=True), default=1e-3, show_default=True,
                      help="Learning rate."),
+        click.option("--distill", type=click.FloatRange(0, 1), default=0.0, show_default=True, metavar="SHARE",
+                     help="Under the recipe, the share of the loss that is the imitation of the float model."),
         click.option("--seed", type=click.IntRange(0, 2**64 - 1), default=0, show_default=True,
                      help="Of weights, order and dropout."),
         click.option("--threads", type=click.IntRange(1),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ SMALL = 1_000_000
 
 def effort(
     output: str, seed: int, *, float_epochs: int, epochs: int, batch_size: int, lr: float, task: str,
-    checkpoint: str | None, checkpoint_steps: int = 0, checkpoint_minutes: float = 5.0,
+    distill: float, checkpoint: str | None, checkpoint_steps: int = 0, checkpoint_minutes: float = 5.0,
 ) -> Effort:  # fmt: skip
     """How to train, from the options of a training.   output: a file that must not be the checkpoint."""
     from ..compilation import Effort
@@ -31,8 +32,8 @@ def effort(
         check_writable(checkpoint)
         _check_apart(checkpoint, output)
     kept = Checkpoint(Path(checkpoint), checkpoint_steps, checkpoint_minutes) if checkpoint is not None else None
-    first, second = (Plan(count, batch_size, lr, seed=seed) for count in (float_epochs, epochs))
-    return Effort(first, second, source.task(task), kept)
+    first = Plan(float_epochs, batch_size, lr, seed=seed)
+    return Effort(first, replace(first, epochs=epochs, distill=distill), source.task(task), kept)
 
 
 def _check_apart(checkpoint: str, output: str) -> None:

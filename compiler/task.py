@@ -22,6 +22,7 @@ class Task:
 
     measure: what a model is judged by, such as "accuracy"; more is better.   target: a sample's target, in words.
     loss: (outputs, targets, options) -> a scalar.
+    imitation: (outputs, a teacher's outputs for the same samples, options) -> a scalar, least where the two are equal.
     score: (outputs, targets, options) -> one number a sample, of shape (N,); the measure is their mean.
     shown: the measure as a person reads it, such as "99.44 %".
     check_outputs: (outputs, targets, name, options); raises UserError unless the outputs for a batch of the `name` data
@@ -33,6 +34,7 @@ class Task:
     measure: str
     target: str
     loss: Callable[[Tensor, Tensor, Any], Tensor]
+    imitation: Callable[[Tensor, Tensor, Any], Tensor]
     score: Callable[[Tensor, Tensor, Any], Tensor]
     shown: Callable[[float], str]
     check_outputs: Callable[[Any, Tensor, str, Any], None]

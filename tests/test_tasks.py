@@ -10,6 +10,8 @@ import lowbit
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from lowbit import Data, Effort, Plan, UserError
 from lowbit.cli.main import main
 from lowbit.compiler.task import Task, tasks
@@ -107,6 +109,33 @@ def test_a_measure_is_the_mean_over_samples_whatever_the_batches() -> None:
     task, data = lowbit.task("super_resolution"), TensorDataset(y, y.roll(1, 0))
     values = [judged(lambda x: x, data, task, size) for size in (1, 3, 7, 500)]
     assert values == pytest.approx([float(score(task, y, y.roll(1, 0)).mean())] * 4)
+
+
+@pytest.mark.parametrize(
+    ("temperature", "expected"), [(1.0, 0.5 * math.log(0.5 / 0.8) + 0.5 * math.log(0.5 / 0.2)), (2.0, None)]
+)
+def test_distillation_is_the_divergence_of_softened_scores(temperature: float, expected: float | None) -> None:
+    task = lowbit.task("classification", temperature=temperature)
+    teacher, scores = torch.zeros(1, 2).double(), torch.tensor([[math.log(0.8), math.log(0.2)]]).double()
+    if expected is None:
+        odds = 2.0  # sqrt(0.8 / 0.2), scores over two
+        expected = 4 * (0.5 * math.log(0.5 * (1 + odds) / odds) + 0.5 * math.log(0.5 * (1 + odds)))
+    assert float(task.imitation(scores, teacher, task.options)) == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("name", tasks())
+@given(seed=st.integers(0, 2**32 - 1))
+def test_imitation_is_least_where_outputs_are_the_teachers(name: str, seed: int) -> None:
+    task, drawn = tasks()[name], torch.Generator().manual_seed(seed)
+    shape = (4, 5) if name == "classification" else (4, 1, 6, 6)
+    teacher, other = (torch.randn(shape, generator=drawn) for _ in range(2))
+    at = teacher.clone().requires_grad_()
+    least = task.imitation(at, teacher, task.options)
+    least.backward()
+    assert least.item() == pytest.approx(0, abs=1e-6)
+    assert at.grad is not None
+    assert float(at.grad.abs().max()) < 1e-6
+    assert float(task.imitation(other, teacher, task.options)) > least.item()
 
 
 def test_every_task_says_what_it_is() -> None:

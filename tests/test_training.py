@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import lowbit
 import pytest
 import torch
+import torch.nn.functional as F
 from lowbit import Data, Plan, Unsupported, UserError
 from lowbit.api import passes
+from lowbit.compilation import trained
 from lowbit.compiler.recipe import parse
 from lowbit.compiler.training import batches, train
 from torch import Tensor, nn
@@ -46,6 +50,42 @@ def labelled(y: Any) -> TensorDataset:
 
 def compiled(train: Any, test: Any, model: Callable[[], nn.Module] = net, effort: lowbit.Effort = ONE) -> lowbit.Report:
     return lowbit.compile(model(), Data(train, test), "choi2020", effort)
+
+
+def test_a_teacher_alone_needs_no_labels_and_no_share_needs_no_teacher() -> None:
+    x, teacher, first = torch.rand(16, 4), net().eval(), net()
+    labels, others = torch.arange(16) % 3, (torch.arange(16) + 1) % 3
+    before = {name: value.clone() for name, value in teacher.state_dict().items()}
+
+    def learned(y: Tensor, share: float, teacher: nn.Module | None = teacher) -> dict[str, Tensor]:
+        model = copy.deepcopy(first)
+        train(model, TensorDataset(x, y), Plan(2, 8, distill=share), teacher=teacher)
+        return model.state_dict()
+
+    def same(these: dict[str, Tensor], those: dict[str, Tensor]) -> bool:
+        return all(torch.equal(value, those[name]) for name, value in these.items())
+
+    assert same(learned(labels, 1.0), learned(others, 1.0))
+    assert not same(learned(labels, 0.5), learned(others, 0.5))
+    assert not same(learned(labels, 0.5), learned(labels, 1.0))
+    assert same(learned(labels, 0.0), learned(labels, 0.0, teacher=None))
+    assert same(teacher.state_dict(), before)
+    with pytest.raises(UserError, match="no teacher"):
+        learned(labels, 0.5, teacher=None)
+
+
+def test_compile_imitates_the_float_model() -> None:
+    train_set, recipe = TensorDataset(torch.rand(64, 4), torch.arange(64) % 3), Plan(4, 8, lr=0.01)
+
+    def distance(share: float) -> float:
+        torch.manual_seed(0)
+        model = net()
+        effort = lowbit.Effort(Plan(0), dataclasses.replace(recipe, distill=share))
+        prepared, _ = trained(model, Data(train_set, train_set), "lsq", effort)
+        with torch.no_grad():
+            return float(F.mse_loss(prepared(train_set.tensors[0]), model(train_set.tensors[0])))
+
+    assert distance(1.0) < 0.5 * distance(0.0)
 
 
 BAD: dict[str, tuple[Any, str]] = {

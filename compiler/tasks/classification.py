@@ -1,16 +1,19 @@
 """Classification: cross-entropy, judged by accuracy.
 
     loss = -log softmax(scores)[class], mean over the batch      score = 1 where the class has the highest score, else 0
+    imitation = T^2 KL(softmax(teacher's scores / T) || softmax(scores / T)), mean over the batch
 
-A model gives scores (N, classes); a target is an integer in 0..classes-1.
+The last is the distillation of Hinton et al. 2015, section 2; T^2 keeps its gradients as large for every T. A model
+gives scores (N, classes); a target is an integer in 0..classes-1.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 import torch.nn.functional as F
+from msgspec import Meta
 from torch import Tensor
 
 from ..contract import Options
@@ -18,8 +21,19 @@ from ..errors import UserError
 from ..task import Task
 
 
+class Settings(Options, frozen=True):
+    """temperature: T, by which scores are divided where a teacher is imitated."""
+
+    temperature: Annotated[float, Meta(gt=0)] = 2.0
+
+
 def _loss(scores: Tensor, y: Tensor, options: Options) -> Tensor:
     return F.cross_entropy(scores, y.long())
+
+
+def _imitation(scores: Tensor, teacher: Tensor, options: Settings) -> Tensor:
+    mine, its = (F.log_softmax(one.float() / options.temperature, 1) for one in (scores, teacher))
+    return options.temperature**2 * F.kl_div(mine, its, reduction="batchmean", log_target=True)
 
 
 def _hit(scores: Tensor, y: Tensor, options: Options) -> Tensor:
@@ -47,8 +61,10 @@ TASK = Task(
     measure="accuracy",
     target="its class, an integer",
     loss=_loss,
+    imitation=_imitation,
     score=_hit,
     shown=lambda share: f"{100 * share:.2f} %",
     check_outputs=_check_scores,
     check_targets=_check_labels,
+    options=Settings(),
 )

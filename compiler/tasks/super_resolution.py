@@ -1,6 +1,6 @@
 """Super-resolution: the mean distance of two images, judged by their PSNR.
 
-    loss = mean |x - y| or mean (x - y)^2
+    loss = mean |x - y| or mean (x - y)^2      imitation = the same, of a teacher's image in place of y
     score = 10 log10(peak^2 / mean (x - y)^2), in dB, each image on its own, of what is left inside the border
 
 A model gives images (N, channels, height, width) of the shape of the targets, both in 0..peak. With `luma` the score
@@ -76,6 +76,7 @@ TASK = Task(
     measure="PSNR",
     target="the image that it shall become, a float tensor",
     loss=_loss,
+    imitation=_loss,
     score=_psnr,
     shown=lambda decibel: f"{decibel:.2f} dB",
     check_outputs=_check_images,

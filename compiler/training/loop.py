@@ -27,13 +27,17 @@ CONTENT = "content of the data, by its first and last samples,"
 
 @dataclass(frozen=True)
 class Plan:
-    """How to train: Adam with a cosine from `lr` to zero.   seed: of the order of the samples and of dropout."""
+    """How to train: Adam with a cosine from `lr` to zero.   seed: of the order of the samples and of dropout.
+
+    distill: the share of the loss that is the imitation of a teacher, in [0, 1]; the rest is the task's own.
+    """
 
     epochs: int
     batch_size: int = 64
     lr: float = 1e-3
     weight_decay: float = 0.0
     seed: int = 0
+    distill: float = 0.0
 
     def steps(self, dataset: Dataset[Any]) -> int:
         """Optimizer steps of the whole training; a last batch of one sample is no step."""
@@ -61,23 +65,27 @@ def train(
     report: Report = lambda progress: None,
     checkpoint: Stage | Path | None = None,
     task: Task = classification.TASK,
+    teacher: nn.Module | None = None,
 ) -> None:
     """Train a model in place for a task, with the penalties of a Prepared.
 
+    teacher: the model that is imitated where the plan says so, in eval mode; it stays as it is.
     checkpoint: a stage of a Checkpoint, or a file for this training alone. Where it holds something, training goes on
     from there to the same weights as an unbroken run: the random numbers of torch, numpy and Python are kept too.
-    Raises UserError for no data, no parameter to train, data of another task, a checkpoint of another training, or a
-    loss that is no longer finite.
+    Raises UserError for no data, no teacher to imitate, no parameter to train, data of another task, a checkpoint of
+    another training, or a loss that is no longer finite.
     """
     if not length(dataset):
         raise UserError("the training data is empty")
+    if plan.distill and teacher is None:
+        raise UserError(f"the plan says distill={plan.distill:g}, and there is no teacher", fix="give the float model")
     torch.manual_seed(plan.seed)
     if not any(parameter.requires_grad for parameter in module.parameters()):
         if plan.epochs:
             raise UserError("the model has no parameter to train", fix="train it for 0 epochs, or unfreeze a parameter")
         return
     stage = Checkpoint(checkpoint).stage() if isinstance(checkpoint, Path) else checkpoint
-    run = _Run(module, dataset, plan, task)
+    run = _Run(module, dataset, plan, task, teacher)
     place = stage.restore(run.parts, run.about) if stage is not None else Place()
     module.train()
     with held_back(stage is not None) as stopped:
@@ -94,8 +102,10 @@ def train(
 class _Run:
     """A training in its course: what changes, by name, and where it is."""
 
-    def __init__(self, module: nn.Module, dataset: Dataset[Any], plan: Plan, task: Task) -> None:
-        self.module, self.dataset, self.plan, self.task = module, dataset, plan, task
+    def __init__(
+        self, module: nn.Module, dataset: Dataset[Any], plan: Plan, task: Task, teacher: nn.Module | None
+    ) -> None:
+        self.module, self.dataset, self.plan, self.task, self.teacher = module, dataset, plan, task, teacher
         self.per_epoch = steps_of(dataset, plan.batch_size)
         self.optimizer = torch.optim.Adam(_groups(module, plan))
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(self.optimizer, max(1, plan.steps(dataset)))
@@ -133,7 +143,7 @@ class _Run:
     def _step(self, x: Tensor, y: Tensor) -> tuple[float, float]:
         outputs = _outputs(self.module, x)
         self.task.check(outputs, y)
-        loss = self.task.loss(outputs, y, self.task.options)
+        loss = self._loss(x, y, outputs)
         penalty = self.module.regularization() if isinstance(self.module, Prepared) else torch.zeros(())
         told = float(loss.detach()), float(penalty.detach())
         _check_finite(*told)
@@ -144,6 +154,15 @@ class _Run:
             self.module.step()
         self.schedule.step()
         return told
+
+    def _loss(self, x: Tensor, y: Tensor, outputs: Tensor) -> Tensor:
+        task, share = self.task, self.plan.distill
+        loss = task.loss(outputs, y, task.options)
+        if not share or self.teacher is None:
+            return loss
+        with torch.no_grad():
+            example = self.teacher(x)
+        return (1 - share) * loss + share * task.imitation(outputs, example, task.options)
 
 
 def _groups(module: nn.Module, plan: Plan) -> list[dict[str, Any]]:
