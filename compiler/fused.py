@@ -1,7 +1,7 @@
-"""Fake quantization in one pass over memory, in C: float32 on CPUs, where it was compiled; else torch takes five.
+"""Fake quantization in one pass over memory, in C, where it was compiled; torch takes five.
 
-The forms are the same: the values to the bit, the gradient of the scale to the order of summation. On large tensors as
-many threads share the work as torch has.
+It takes float32 and bfloat16 on CPUs. Both forms give the same: the values to the bit, the gradient of the scale to the
+order of summation. On large tensors as many threads share the work as torch has.
 """
 
 from __future__ import annotations
@@ -15,10 +15,12 @@ from torch import Tensor, nn
 from .extension import extension
 from .threads import Result, shared
 
-INTERFACE = 1
+INTERFACE = 2
 """Of `_rounding`: one more whenever its functions change."""
 SHARE = 1 << 17
 """Values worth a thread of their own."""
+FLOATS = torch.float32, torch.bfloat16
+"""What values may be; scales are float32."""
 NATIVE, _ = extension(f"{__package__}._rounding", INTERFACE)
 
 
@@ -41,7 +43,7 @@ class Span(NamedTuple):
 
 def takes(x: Tensor, scale: Tensor, axis: int) -> bool:
     """Whether the form in C can: x lies without gaps in memory, and has one scale, or one for each of its rows."""
-    if NATIVE is None or not x.numel() or not all(_held(tensor) for tensor in (x, scale)):
+    if NATIVE is None or not x.numel() or not _held(x, *FLOATS) or not _held(scale, torch.float32):
         return False
     if scale.numel() == 1:
         return x.is_contiguous() or (x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last))
@@ -53,9 +55,9 @@ def plain(x: Tensor) -> bool:
     return type(x) in (Tensor, nn.Parameter)
 
 
-def _held(x: Tensor) -> bool:
-    """Whether its values are float32 in the memory of the CPU."""
-    return plain(x) and x.dtype == torch.float32 and x.is_cpu and bool(x.data_ptr())
+def _held(x: Tensor, *types: torch.dtype) -> bool:
+    """Whether its values are of one of these types, and in the memory of the CPU."""
+    return plain(x) and x.dtype in types and x.is_cpu and bool(x.data_ptr())
 
 
 def rounded(x: Tensor, scale: Tensor, ends: Ends) -> Tensor:
@@ -63,22 +65,23 @@ def rounded(x: Tensor, scale: Tensor, ends: Ends) -> Tensor:
     y = torch.empty_like(x)
 
     def work(span: Span) -> None:
-        NATIVE.fake_quantize(*_behind(span.at, x, y), *_behind(span.row, scale), span.rows, span.size, *ends)
+        places = *_behind(span.at, x, y), *_behind(span.row, scale)
+        NATIVE.fake_quantize(*places, span.rows, span.size, _half(x), *ends)
 
     _shared(x, scale, work)
     return y
 
 
 def slopes(x: Tensor, grad: Tensor, scale: Tensor, ends: Ends, clipped: bool) -> tuple[Tensor, Tensor]:
-    """(the gradient in x, that in the scale), see `grid.py`. grad: of the shape of x, float32."""
+    """(the gradient in x, that in the scale), see `grid.py`. grad: of the shape and the type of x."""
     if grad.stride() != x.stride():
         grad = torch.empty_like(x).copy_(grad)
     by_x = torch.empty_like(x)
 
     def work(span: Span) -> Tensor:
-        sums = x.new_empty(span.rows)
+        sums = scale.new_empty(span.rows)
         places = *_behind(span.at, x, grad, by_x), *_behind(span.row, scale), sums.data_ptr()
-        NATIVE.slopes(*places, span.rows, span.size, *ends, clipped)
+        NATIVE.slopes(*places, span.rows, span.size, _half(x), *ends, clipped)
         return sums
 
     sums = _shared(x, scale, work)
@@ -87,7 +90,11 @@ def slopes(x: Tensor, grad: Tensor, scale: Tensor, ends: Ends, clipped: bool) ->
 
 def _behind(count: int, *tensors: Tensor) -> list[int]:
     """The address of each tensor's value behind so many others."""
-    return [tensor.data_ptr() + 4 * count for tensor in tensors]
+    return [tensor.data_ptr() + tensor.itemsize * count for tensor in tensors]
+
+
+def _half(x: Tensor) -> bool:
+    return x.dtype == torch.bfloat16
 
 
 def _shared(x: Tensor, scale: Tensor, work: Callable[[Span], Result]) -> list[Result]:

@@ -110,14 +110,14 @@ def fake_quantize(
     odd: the grid is the odd integers alone.   clipped: the scale learns from what it clips, not from what it rounds.
     """
     # One scale a channel in a wider type would widen it.
-    return _rounded(wide(x), scale, Ends(lo - zero, hi - zero, odd), axis).to(x.dtype)
+    return _rounded(x, scale, Ends(lo - zero, hi - zero, odd), axis).to(x.dtype)
 
 
 def _rounded(x: Tensor, scale: Tensor, ends: Ends, axis: int) -> Tensor:
     if fused.takes(x, scale, axis):
         return fused.rounded(x, scale, ends)
     along_axis = along(scale, x.dim(), axis)
-    return _round(x / along_axis, *ends).mul_(along_axis)
+    return _round(wide(x) / along_axis, *ends).mul_(along_axis)
 
 
 @fake_quantize.register_fake
@@ -182,10 +182,9 @@ def _slopes_at_once(
     learns: bool,
 ) -> tuple[Tensor, Tensor]:
     """The same in one pass where C can; in x's type and layout, and the scale's."""
-    x32, ends = wide(x), Ends(lo, hi, odd)
-    if fused.takes(x32, scale, axis):
-        inside, by_scale = fused.slopes(x32, wide(grad), scale, ends, clipped)
-        return inside.to(x.dtype), by_scale
+    ends = Ends(lo, hi, odd)
+    if fused.takes(x, scale, axis):
+        return fused.slopes(x, grad.to(x.dtype), scale, ends, clipped)
     inside, by_scale = _slopes(grad, x, scale, rounded, ends, axis, clipped, learns)
     return (inside if inside.stride() == x.stride() else torch.empty_like(x).copy_(inside)), by_scale
 

@@ -55,6 +55,7 @@ def both(*given: Any) -> tuple[Result, Result]:
     grid=grids | odd_grids,
     by_rows=st.booleans(),
     flags=st.tuples(st.booleans(), st.booleans()),
+    half=st.booleans(),
     layouts=st.tuples(st.sampled_from(LAYOUTS), st.sampled_from(LAYOUTS)),
     zero=st.integers(-2, 2),
     threads=st.integers(1, 3),
@@ -65,6 +66,7 @@ def test_both_forms_agree(
     grid: Grid,
     by_rows: bool,
     flags: tuple[bool, bool],
+    half: bool,
     layouts: tuple[str, str],
     zero: int,
     threads: int,
@@ -72,7 +74,8 @@ def test_both_forms_agree(
 ) -> None:
     straight, clipped = flags
     generator = torch.Generator().manual_seed(seed)
-    x, grad = (laid(torch.randn(shape, generator=generator), layout) for layout in layouts)
+    dtype = torch.bfloat16 if half else torch.float32
+    x, grad = (laid(torch.randn(shape, generator=generator).to(dtype), layout) for layout in layouts)
     scale = torch.rand(shape[0] if by_rows else 1, generator=generator) * 4 / grid.hi + 2**-20
     rest = (0 if grid.odd else zero, grid.lo, grid.hi, 0, straight, grid.odd, clipped)
     with mock.patch.object(fused, "SHARE", 8), mock.patch.object(torch, "get_num_threads", return_value=threads):
@@ -83,13 +86,20 @@ def test_both_forms_agree(
     torch.testing.assert_close(by_scale, expected[2], rtol=0, atol=16 * size * 2**-24)  # of products up to size, summed
 
 
+@pytest.mark.parametrize("dtype", fused.FLOATS)
 @pytest.mark.parametrize("odd", [False, True])
-def test_what_is_no_number_stays_none_and_ends_are_ends(odd: bool) -> None:
+def test_what_is_no_number_stays_none_and_ends_are_ends(odd: bool, dtype: torch.dtype) -> None:
     ends = [math.nan, math.inf, -math.inf, 3e38, -3e38, 0.0, -0.0, 1e-40]
-    x, scale = torch.tensor(ends * 3), torch.tensor([1e-3])
+    x, scale = torch.tensor(ends * 3, dtype=dtype), torch.tensor([1e-3])
     (y, by_x, _), expected = both(x, scale, (0, -7, 7, 0, False, odd, False), torch.ones_like(x))
     torch.testing.assert_close(y, expected[0], rtol=0, atol=0, equal_nan=True)
     assert torch.equal(by_x[~x.isnan()], expected[1][~x.isnan()])
+
+
+def test_halves_are_rounded_to_bfloat16_as_torch_does() -> None:
+    x, scale = torch.arange(1, 4000).bfloat16(), torch.tensor([1.0009765625])  # products with many bits
+    (y, *_), expected = both(x, scale, (0, -(2**15), 2**15 - 1, 0, False, False, False), torch.ones_like(x))
+    assert torch.equal(y, expected[0])
 
 
 @pytest.fixture
@@ -109,7 +119,9 @@ def counted() -> Iterator[mock.Mock]:
         (torch.ones(4, 6)[:, ::2], torch.ones(1), 0, False),
         (torch.ones(4, 3).expand(2, 4, 3), torch.ones(1), 0, False),
         (torch.ones(4, 3, dtype=torch.float64), torch.ones(1, dtype=torch.float64), 0, False),
-        (torch.ones(4, 3).bfloat16(), torch.ones(1), 0, True),  # widened first
+        (torch.ones(4, 3).bfloat16(), torch.ones(1), 0, True),
+        (torch.ones(4, 3).half(), torch.ones(1), 0, False),
+        (torch.ones(4, 3).bfloat16(), torch.ones(1).bfloat16(), 0, False),
         (torch.ones(0, 3), torch.ones(1), 0, False),
         (torch.ones(4, 3, device="meta"), torch.ones(1, device="meta"), 0, False),
     ],

@@ -9,6 +9,7 @@ TAKEN = "tests/test_fused.py::test_who_goes_where"
 
 MUTANTS: list[Mutant] = [
     Mutant("a gradient is read in x's order", FUSED, "if grad.stride() != x.stride():", "if grad.dim() == 0:", AGREE),
+    Mutant("halves are as wide as floats", FUSED, "tensor.itemsize * count", "4 * count", AGREE),
     Mutant("threads begin with the first scale", FUSED, "(span.row, scale), sums", "(0, scale), sums", AGREE),
     Mutant("the first thread's sums are all", FUSED, "torch.stack(sums).sum(0)", "sums[0]", AGREE),
     Mutant("the last share is left out", "compiler/threads.py", "range(threads + 1)]", "range(threads)]", TILE),
