@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import numpy as np
@@ -125,3 +127,23 @@ def test_without_the_extension_the_bytes_are_the_same_and_slowness_is_said(monke
     monkeypatch.setattr(form, "SLOW", values.size - 1)
     with pytest.warns(UserWarning, match="plain Python"):
         assert np.array_equal(stream.decode(data, values.shape, MAX), values)
+
+
+@pytest.mark.parametrize(("integers", "threads"), [(form.FEW - 2, False), (form.FEW, True)])
+def test_threads_begin_where_there_is_work_for_them(
+    integers: int, threads: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[int] = []
+    monkeypatch.setattr(form, "NATIVE", SimpleNamespace())
+    monkeypatch.setattr(form, "ThreadPoolExecutor", lambda count: begun.append(1) or ThreadPoolExecutor(count))
+    assert list(form.each(lambda at: at, [integers // 2] * 2)) == [0, 1]
+    assert bool(begun) == threads
+
+
+def test_results_come_in_order_and_before_those_behind_them_are_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = threading.Event()
+    monkeypatch.setattr(form, "NATIVE", SimpleNamespace())
+    results = form.each(lambda at: at == 0 or seen.wait(60), [form.FEW] * 3)
+    assert next(results)
+    seen.set()
+    assert all(results)

@@ -88,6 +88,7 @@ class _Reader:
         self._sizes: dict[int, int] = {}
         self._inputs: list[int] = []
         self._constants: list[_Stream] = []
+        self._decoded: dict[int, Words] = {}
         self._building: list[Callable[[], object]] = []
         before = layout.INPUT
         for index in range(self._numbers.varint("the number of values")):
@@ -110,10 +111,10 @@ class _Reader:
         ]
 
     def _decode(self, expected: int, offset: int) -> None:
-        """Decode all constants and compare their checksum."""
-        self._decoded = dict(enumerate(each(lambda at: self._constants[at].decode(), len(self._constants))))
-        digest = 0
-        for values in self._decoded.values():
+        """Decode all constants and compare their checksum, which is made of each while others are decoded."""
+        sizes, digest = [math.prod(one.shape) for one in self._constants], 0
+        for at, values in enumerate(each(lambda at: self._constants[at].decode(), sizes)):
+            self._decoded[at] = values
             digest = layout.digest(values, digest)
         if digest != expected:
             raise FileError("the decoded integers do not match their checksum", offset=offset)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple
 from typing import TypeVar
@@ -18,6 +18,8 @@ from .settings import Grid, Settings
 Result = TypeVar("Result")
 SLOW = 2**19
 """Integers that plain Python takes a quarter of a minute and more for."""
+FEW = 2**13
+"""Integers that are coded sooner than threads begin: a millisecond's."""
 INTERFACE = 2
 """What `_native` must be: one that was compiled from other sources would take other arguments and write other bytes."""
 NATIVE, STALE = extension(f"{__package__}._native", INTERFACE)
@@ -62,9 +64,13 @@ def warn(size: int) -> None:
         warnings.warn(f"coding {size} integers in plain Python takes minutes; {fix}", stacklevel=2)
 
 
-def each(task: Callable[[int], Result], count: int) -> list[Result]:
-    """The results of task(0), ..., task(count - 1), at once where the form is one that threads can share."""
-    if NATIVE is None or count == 1:
-        return [task(index) for index in range(count)]
+def each(task: Callable[[int], Result], sizes: Sequence[int]) -> Iterator[Result]:
+    """The results of task(0), task(1), ... in order, at once where the form is one that threads can share.
+
+    sizes: how many integers each of them codes.
+    """
+    if NATIVE is None or len(sizes) == 1 or sum(sizes) < FEW:
+        yield from map(task, range(len(sizes)))
+        return
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return list(pool.map(task, range(count)))
+        yield from pool.map(task, range(len(sizes)))

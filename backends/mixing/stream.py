@@ -33,7 +33,8 @@ def encode(values: Words, level: int) -> bytes:
     form.warn(values.size)
     chosen, stripes = search.settings_of(centred, grid, centre, level), grid.stripes()
     pieces = _split(centred, stripes)
-    streams = form.each(lambda at: form.encode(pieces[at], level, chosen, stripes[at]), len(stripes))
+    sizes = [piece.size for piece in pieces]
+    streams = list(form.each(lambda at: form.encode(pieces[at], level, chosen, stripes[at]), sizes))
     return b"".join([chosen.write(), *(varint(len(stream)) for stream in streams[:-1]), *streams])
 
 
@@ -48,8 +49,8 @@ def decode(data: bytes | memoryview, shape: Sequence[int], level: int) -> Words:
     form.warn(math.prod(shape))
     values = np.empty(shape, dtype=np.int64)
     pieces = _split(values.reshape(-1), stripes)
-    whole = form.each(lambda at: form.decode(streams[at], level, chosen, stripes[at], pieces[at]), len(stripes))
-    if not all(whole):
+    sizes = [piece.size for piece in pieces]
+    if not all(form.each(lambda at: form.decode(streams[at], level, chosen, stripes[at], pieces[at]), sizes)):
         raise FileError("a stripe is not what its integers are written as", offset=len(data))
     if chosen.centre:
         values += chosen.centre
