@@ -78,6 +78,14 @@ def lines(m: Several, x: Tensor) -> Tensor:
     return (first[1:4] * second[::2]).transpose(0, 1)
 
 
+def blocks(x: Tensor) -> Tensor:
+    """Diagonal blocks of each number, as in bilinear attention: samples and channels are one axis meanwhile."""
+    samples, channels, height, width = x.shape
+    found = (x.reshape(-1, height * width, 1, 1) * torch.eye(3)).unflatten(1, (height, width))
+    found = torch.stack(torch.cat(found.split(1, dim=1), dim=3).unbind(2), dim=-2)
+    return found.view(samples, channels, 3 * height, 3 * width)
+
+
 def standardized(weight: Tensor) -> Tensor:
     """As in networks without norms (NFNet), or with group norms (BiT)."""
     rows = weight.reshape(1, len(weight), -1)
@@ -125,6 +133,11 @@ SUMS: Mapping[str, Function] = {
     "channels": lambda m, x: x * m.channels,  # type: ignore[operator]
     "columns": lambda m, x: x * m.columns,  # type: ignore[operator]
     "over columns": lambda m, x: x / m.columns,  # type: ignore[operator]
+    "every factor": lambda m, x: x * m.every,  # type: ignore[operator]
+    "exact factors": lambda m, x: x * (m.every.sign() / 3),  # type: ignore[union-attr, operator]
+    "grown by factors": lambda m, x: average(x) * m.every[0],  # type: ignore[index, operator]
+    "grown by columns": lambda m, x: average(x) * m.columns,  # type: ignore[operator]
+    "grown by a bias": lambda m, x: average(x) + m.every,  # type: ignore[operator]
     "channel bias": lambda m, x: m.channels - x,  # type: ignore[operator]
     "every bias": lambda m, x: x + m.every,  # type: ignore[operator]
     "far larger bias": lambda m, x: F.layer_norm(x, SHAPE[-1:]) + 300 * m.every.sign(),  # type: ignore[union-attr, operator]
@@ -173,6 +186,7 @@ ROWS: Mapping[str, Function] = {
     ),  # type: ignore[operator, index]
     "windows": windows,
     "lines": lines,
+    "blocks": lambda m, x: blocks(x.sigmoid()).square(),
     "linear attention": lambda m, x: attended(x.relu(), x.flip(1).relu(), x),
     "limited quotient": lambda m, x: (x / (x.abs() + 0.5)).clamp(-0.5, 0.25),
     "layer norm": lambda m, x: m.rows(x),  # type: ignore[operator]
@@ -269,6 +283,8 @@ REFUSED: Mapping[str, tuple[Function, str]] = {
     "the batch": (lambda m, x: x - x.mean(0, keepdim=True), "it sums over the batch"),
     "norm of an order": (lambda m, x: x.norm(p=1, dim=2), "the norm of order 1"),
     "spread of the batch": (lambda m, x: x / x.std(0), "it goes over the batch"),
+    "batches side by side": (lambda m, x: torch.cat([x.mT.transpose(0, 2)] * 2, 2).flatten(0, 1), "it joins batches"),
+    "two layouts": (lambda m, x: torch.cat([x.flatten(0, 1), x.transpose(0, 1).flatten(0, 1)], 1), "different places"),
     "two axes": (lambda m, x: x.sigmoid() ** (m.every.abs() + 1), "constants differ along several axes"),  # type: ignore[operator]
 }
 

@@ -7,6 +7,7 @@ a t that is far larger loses those that nobody could see.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -29,6 +30,8 @@ def affine(node: Node, x: Real, k: Floats | float, t: Floats | float) -> Real:
     shape = (1,) * (len(sizes) + 1 - len(shape)) + shape
     if len(shape) != len(sizes) + 1 or shape[0] != 1:
         raise node.unsupported("it does not multiply and add one constant a channel")
+    x = replace(x, value=_spread(node, x.value, shape[1:]))
+    sizes = node.builder[x.value].shape
     rest = np.zeros(1) if x.rest is None else x.rest
     axes = {axis for axis, size in enumerate(shape[1:]) if size > 1}
     axes |= {x.axis} if max(x.scale.size, rest.size) > 1 else set()
@@ -43,6 +46,14 @@ def affine(node: Node, x: Real, k: Floats | float, t: Floats | float) -> Real:
     integers = np.floor(units + 0.5)
     value = multiplied(node, x.value, axis, weight, integers.astype(np.int64))
     return Real(value, scale if len(set(scale)) > 1 else scale[:1], axis=axis, wide=True, rest=units - integers)
+
+
+def _spread(node: Node, value: int, sizes: Sequence[int]) -> int:
+    """The value as often as constants of those sizes ask for, along axes where it has size 1."""
+    for axis, size in enumerate(sizes):
+        if size > node.builder[value].shape[axis] == 1:
+            value = node.step("take", value, node.builder.shared(np.zeros(size, np.int64)), axis=axis)
+    return value
 
 
 def _everywhere(node: Node, x: Real, k: Floats | float, t: Floats) -> Real:

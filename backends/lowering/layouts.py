@@ -7,6 +7,7 @@ the parts of one sample follow in their order: (L, B h, d) of the graph is (L, h
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from math import prod
 from typing import Any
 
@@ -15,7 +16,7 @@ import torch
 from ...compiler.graph import shape
 from .batch import by_sample, counted
 from .lower import Node
-from .moving import moved, taken
+from .moving import joined, moved, taken
 from .real import Axes, Laid, Lowered, Moved, Real, Several
 
 
@@ -79,6 +80,24 @@ def some(node: Node, axis: int, places: Sequence[int], drops: bool) -> Lowered:
 def several(node: Node, axis: int, cuts: Sequence[tuple[int, int]], drops: bool) -> Lowered:
     """Parts of a value along an axis of the graph, each (start, stop)."""
     return Several(tuple(some(node, axis, range(*cut), drops) for cut in cuts))
+
+
+def beside(node: Node, parts: Sequence[Lowered], axis: int, new: bool) -> Lowered:
+    """Values of one layout side by side along an axis of the graph.   new: an axis that is put in for it."""
+    laid = [part for part in parts if isinstance(part, Laid)]
+    if new:
+        laid = [Laid(x.value, (*x.axes[:axis], (1,), *x.axes[axis:])) for x in laid]
+    others = {x.axes[:axis] + x.axes[axis + 1 :] for x in laid}
+    if len(laid) < len(parts) or len(others) > 1:
+        raise node.unsupported("it joins values that have the batch in different places")
+    if None in laid[0].axes[axis]:
+        raise node.unsupported("it joins batches")
+    lengths = [prod(_sizes(x.axes[axis])) for x in laid]
+    whole = [Laid(x.value, (*x.axes[:axis], (n,), *x.axes[axis + 1 :])) for x, n in zip(laid, lengths, strict=True)]
+    place = _numbered(whole[0].axes)[0][axis][0]
+    values = [moved(_movable(node, x), partial(node.shaped, shape=_numbered(x.axes)[1])) for x in whole]
+    axes = (*whole[0].axes[:axis], (sum(lengths),), *whole[0].axes[axis + 1 :])
+    return _settled(node, joined(node, values, place), axes)
 
 
 def _laid(node: Node) -> Laid:

@@ -2,7 +2,7 @@
 
 from mutant import Mutant
 
-LOWERING = "tests/test_lowering_laws.py"
+LOWERING, VALUES = "tests/test_lowering_laws.py", "tests/test_lowering_values.py"
 
 MUTANTS: list[Mutant] = [
     Mutant(
@@ -60,5 +60,26 @@ MUTANTS: list[Mutant] = [
         "multiplier_b=m_b",
         "multiplier_b=m_a",
         f"{LOWERING}::test_integers_are_those_of_the_graph",
+    ),
+    Mutant(
+        "a mask is rounded to fewer bits than it may have",
+        "backends/lowering/factors.py",
+        "BITS = 22",
+        "BITS = 7",
+        f"{VALUES}::test_integers_are_those_of_the_graph[sums]",
+    ),
+    Mutant(
+        "a factor is cut off",
+        "backends/lowering/factors.py",
+        "return np.floor(k / step + 0.5)",
+        "return np.floor(k / step / 256) * 256 + 0 * (0.5)",
+        f"{VALUES}::test_integers_are_those_of_the_graph[sums]",
+    ),
+    Mutant(
+        "blocks are joined along the axis beside",
+        "backends/lowering/layouts.py",
+        "place = _numbered(whole[0].axes)[0][axis][0]",
+        "place = _numbered(whole[0].axes)[0][axis - 1][0]",
+        f"{VALUES}::test_integers_are_those_of_the_graph[rows]",
     ),
 ]

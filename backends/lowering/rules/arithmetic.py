@@ -14,6 +14,7 @@ from ....compiler.operators import calls
 from ..affine import affine
 from ..curves import curve, varying
 from ..exact import combined, held
+from ..factors import along_several_axes, weighed
 from ..lower import Lowering, Node
 from ..products import product
 from ..real import Curve, Lowered, Quotient, Real, Sum
@@ -39,6 +40,8 @@ def _build(node: Node) -> Lowered:
     k, t = factors
     if x.zero == 0 and not t.any() and k.size == 1 and k.item() > 0:
         return replace(x, scale=x.scale * k.item())
+    if along_several_axes(k) and not t.any():
+        return weighed(node, names[0], k)
     alone = x.wide or x.scale.size > 1 or max(np.size(k), np.size(t)) > 1
     return affine(node, x, k, t) if alone else curve(node)
 

@@ -8,16 +8,21 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from ....compiler.graph import shape
 from ....compiler.operators import calls
 from ..constants import codes_on, constant
+from ..layouts import beside
 from ..lower import Lowering, Node
 from ..moving import joined, moved, sizes
-from ..real import Lowered, Moved, Real, Stacked
+from ..real import Laid, Lowered, Moved, Real, Stacked
 
 _aten = torch.ops.aten
 
 
 def _build(node: Node) -> Lowered:
+    if any(isinstance(part, Laid) for part in node.given["tensors"]):
+        axis = node.given.get("dim", 0) % len(shape(node.node))
+        return beside(node, node.given["tensors"], axis, new=node.node.target is _aten.stack.default)
     grid = next((part for part in node.given["tensors"] if isinstance(part, Real)), None)
     parts = [_part(node, part, grid) for part in node.given["tensors"]]
     if node.node.target is _aten.stack.default and node.given["dim"] in (0, -1 - len(sizes(node))):
