@@ -45,7 +45,11 @@ def _grids(weights: int, activations: int) -> list[str]:
     return [*_widths(weights, activations), "insert_fake_quant.activations=learned"]
 
 
-DENSE = ["schedule_pruning.sparsity=0.0", "attach_partial_l2.sparsity=0.0"]
+def _sparse(share: float) -> list[str]:
+    return [f"schedule_pruning.sparsity={share}", f"attach_partial_l2.sparsity={share}"]
+
+
+DENSE, CHANNELS = _sparse(0.0), "insert_fake_quant.per_channel=true"
 RUNS: dict[str, tuple[str, list[str]]] = {
     **{f"{q} {k}/{a}": (q, _grids(k, a)) for a in (8, 4) for k in (4, 3, 2) for q in ("dorefa", "wrpn")},
     **{
@@ -55,12 +59,11 @@ RUNS: dict[str, tuple[str, list[str]]] = {
         for q in ("dorefa", "wrpn")
     },
     "choi2020 4/8": ("choi2020", [*_widths(4, 8), *DENSE]),
-    "choi2020 4/8 channels": ("choi2020", [*_widths(4, 8), *DENSE, "insert_fake_quant.per_channel=true"]),
-    "choi2020 4/8 sparse": (
-        "choi2020",
-        [*_widths(4, 8), "schedule_pruning.sparsity=0.75", "attach_partial_l2.sparsity=0.75"],
-    ),
+    "choi2020 4/8 channels": ("choi2020", [*_widths(4, 8), *DENSE, CHANNELS]),
+    "choi2020 4/8 sparse": ("choi2020", [*_widths(4, 8), *_sparse(0.75)]),
+    "choi2020 4/8 sparse channels": ("choi2020", [*_widths(4, 8), *_sparse(0.78), CHANNELS]),
     "squantizer 4": ("squantizer", [WEIGHTS.format(4)]),
+    "squantizer 4 channels": ("squantizer", [WEIGHTS.format(4), CHANNELS]),
 }
 """Name -> recipe, and what it sets."""
 

@@ -26,11 +26,21 @@ def gradient(op: CustomOpDef, backward: Callable[..., Any], setup: Callable[...,
     op.register_autograd(backward, setup_context=setup)
     if any(str(item.type) == "List[Tensor]" for item in op._opoverload._schema.arguments):
         return
-    body = {"forward": op._init_fn, "setup_context": setup or _nothing, "backward": backward}
-    function: Any = type(
-        op._name, (torch.autograd.Function,), {name: staticmethod(part) for name, part in body.items()}
-    )
+    function: Any = type(op._name, (torch.autograd.Function,), {"forward": staticmethod(_forward(op, setup))})
+    function.backward = staticmethod(backward)
     _DIRECT[op._opoverload] = _eager(op._opoverload, function.apply)
+
+
+def _forward(op: CustomOpDef, setup: Callable[..., Any] | None) -> Callable[..., Any]:
+    """Kernel and setup in one: apart from each other, every call would have its arguments bound by `inspect`."""
+
+    def forward(ctx: Any, *args: Any) -> Any:
+        output = op._init_fn(*args)
+        if setup is not None:
+            setup(ctx, args, output)
+        return output
+
+    return forward
 
 
 def constant(op: CustomOpDef) -> None:
@@ -42,10 +52,6 @@ def constant(op: CustomOpDef) -> None:
 
 def _mark(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
     ctx.mark_non_differentiable(output)  # else who multiplies by it computes a gradient that nobody reads
-
-
-def _nothing(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-    """Its gradient needs nothing of the forward."""
 
 
 def _eager(operator: Any, run: Callable[..., Any]) -> Callable[..., Any]:

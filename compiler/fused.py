@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from .extension import extension
 from .threads import Result, shared
 
-INTERFACE = 2
+INTERFACE = 3
 """Of `_rounding`: one more whenever its functions change."""
 SHARE = 1 << 17
 """Values worth a thread of their own."""
@@ -85,7 +85,46 @@ def slopes(x: Tensor, grad: Tensor, scale: Tensor, ends: Ends, clipped: bool) ->
         return sums
 
     sums = _shared(x, scale, work)
-    return by_x, (torch.stack(sums).sum(0) if scale.numel() == 1 else torch.cat(sums)).reshape(scale.shape)
+    return by_x, _joined(sums, scale).reshape(scale.shape)
+
+
+def errors(x: Tensor, scale: Tensor, ends: Ends) -> tuple[Tensor, Tensor, Tensor]:
+    """(x - scale * q, the sum of its squares, a scalar, the sums of its products with q, of the scale's shape).
+
+    Both are such as `takes` has them, x float32.
+    """
+    out = torch.empty_like(x)
+
+    def work(span: Span) -> Tensor:
+        sums = scale.new_empty(span.rows, 2)
+        places = *_behind(span.at, x, out), *_behind(span.row, scale), sums.data_ptr()
+        NATIVE.errors(*places, span.rows, span.size, *ends)
+        return sums
+
+    sums = _joined(_shared(x, scale, work), scale)
+    return out, sums[:, 0].sum(), sums[:, 1].reshape(scale.shape)
+
+
+def small(x: Tensor, limit: Tensor) -> tuple[Tensor, Tensor]:
+    """(x where |x| <= limit, else 0; the sum of the squares of that, a scalar).
+
+    x, limit: such as `takes` has them, float32, limit a scalar.
+    """
+    out = torch.empty_like(x)
+
+    def work(span: Span) -> Tensor:
+        square = x.new_empty(())
+        NATIVE.small(*_behind(span.at, x, out), limit.data_ptr(), square.data_ptr(), span.size)
+        return square
+
+    return out, torch.stack(_shared(x, limit, work)).sum()
+
+
+def _joined(sums: list[Tensor], scale: Tensor) -> Tensor:
+    """The threads' sums: one after another where each row has its scale, else added up."""
+    if len(sums) == 1:
+        return sums[0]
+    return torch.stack(sums).sum(0) if scale.numel() == 1 else torch.cat(sums)
 
 
 def _behind(count: int, *tensors: Tensor) -> list[int]:

@@ -16,12 +16,14 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
+from ..compiler import fused
 from ..compiler.attachment import grids, unless_attached
 from ..compiler.coefficient import Coefficient, penalize
 from ..compiler.contract import Exact, OptionsFor, Pass
 from ..compiler.direct import gradient
 from ..compiler.edit import Edit
 from ..compiler.facts import weights_on_grid
+from ..compiler.fused import Ends
 from ..compiler.graph import Graph, arguments
 from ..compiler.grid import along, centred, products, total, wide
 from ..compiler.grids.scales import trained
@@ -58,22 +60,26 @@ def msqe(
     shares: list[float],
     samples: int,
 ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
-    """(the sum over edges of share * mean (x - Q(x))^2, a scalar; its gradients by the scales, and by the xs).
+    """(the sum over edges of share * mean (x - Q(x))^2, a scalar; its gradients by the scales; x - Q(x) of each x).
 
     samples: look at about so many values of an x, which gets no gradient then; 0: at all of them. The gradients are
     the closed forms above, not a graph of small steps.
     """
     edges = zip(xs, scales, zero, lo, hi, axis, odd, strict=True)
-    pairs = [_error(wide(_sampled(x, samples)), scale, *grid) for x, scale, *grid in edges]
-    counted = [share / error.numel() for share, (error, _) in zip(shares, pairs, strict=True)]
-    weights = torch.tensor(counted, dtype=_wide_dtype(xs), device=xs[0].device)
-    value = torch.stack([total(error, error) for error, _ in pairs]).dot(weights)
+    found = [_error(wide(_sampled(x, samples)), scale, *grid) for x, scale, *grid in edges]
+    weights = _weights(shares, [error for error, *_ in found])
+    squares = torch.stack([square * weight for (_, square, _), weight in zip(found, weights, strict=True)])
     slopes = [
-        (products(code, error, scale, along_axis) * (-2 * weight)).to(scale.dtype)
-        for (error, code), scale, along_axis, weight in zip(pairs, scales, axis, weights, strict=True)
+        (product * (-2 * weight)).to(scale.dtype)
+        for (*_, product), scale, weight in zip(found, scales, weights, strict=True)
     ]
-    pushed = [] if samples else zip(xs, pairs, weights, strict=True)
-    return value, slopes, [error.mul_(2 * weight).to(x.dtype) for x, (error, _), weight in pushed]
+    errors = [] if samples else [error.to(x.dtype) for x, (error, *_) in zip(xs, found, strict=True)]
+    return squares.sum().to(_wide_dtype(xs)), slopes, errors
+
+
+def _weights(shares: list[float], errors: list[Tensor]) -> list[float]:
+    """Of each edge's square error in the sum."""
+    return [share / error.numel() for share, error in zip(shares, errors, strict=True)]
 
 
 @msqe.register_fake
@@ -96,19 +102,31 @@ def _sampled(x: Tensor, samples: int) -> Tensor:
     return runs[:: x.numel() // samples]
 
 
-def _error(x: Tensor, scale: Tensor, zero: int, lo: int, hi: int, axis: int, odd: bool) -> tuple[Tensor, Tensor]:
+def _error(
+    x: Tensor, scale: Tensor, zero: int, lo: int, hi: int, axis: int, odd: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """(x - Q(x), the sum of its squares, the sums of its products with q, of the scale's shape)."""
+    if fused.takes(x, scale, axis):
+        return fused.errors(x, scale, Ends(lo - zero, hi - zero, odd))
     codes = centred(x, scale, zero, lo, hi, axis, odd)
-    return torch.addcmul(x, codes, along(scale, x.dim(), axis), value=-1), codes
+    error = torch.addcmul(x, codes, along(scale, x.dim(), axis), value=-1)
+    return error, total(error, error), products(codes, error, scale, axis)
 
 
 def _setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, list[Tensor], list[Tensor]]) -> None:
-    ctx.count = len(output[1])
-    ctx.save_for_backward(*output[1], *output[2])
+    ctx.set_materialize_grads(False)  # of the lists, which nobody reads
+    _, slopes, errors = output
+    ctx.count, ctx.weights = len(slopes), _weights(inputs[7], errors) if errors else []
+    ctx.save_for_backward(*slopes, *errors)
 
 
-def _backward(ctx: Any, grad: Tensor, *_: Any) -> tuple[Any, ...]:
-    found = [grad * each for each in ctx.saved_tensors]
-    return found[ctx.count :] or [None] * ctx.count, found[: ctx.count], *[None] * 7
+def _backward(ctx: Any, grad: Tensor | None, *_: Any) -> tuple[Any, ...]:
+    nothing: list[Any] = [None] * ctx.count
+    if grad is None:
+        return nothing, nothing, *[None] * 7
+    slopes, errors = ctx.saved_tensors[: ctx.count], ctx.saved_tensors[ctx.count :]
+    pushed = [error * (2 * weight * grad) for error, weight in zip(errors, ctx.weights, strict=True)]
+    return pushed or nothing, [grad * slope for slope in slopes], *[None] * 7
 
 
 gradient(msqe, _backward, _setup)

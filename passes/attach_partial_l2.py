@@ -16,6 +16,7 @@ import torch
 from msgspec import Meta
 from torch import Tensor, fx
 
+from ..compiler import fused
 from ..compiler.attachment import planned, unless_attached, where_planned
 from ..compiler.coefficient import Coefficient, penalize
 from ..compiler.contract import Exact, OptionsFor, Pass
@@ -50,8 +51,8 @@ class Settings(Coefficient, frozen=True):
 def partial_l2(weights: list[Tensor], shares: list[float], scope: str) -> tuple[Tensor, list[Tensor]]:
     """(P over all the weights, a scalar; the weights with 0 for all but the smallest, which pull in the gradient)."""
     limits = thresholds(weights, shares, scope, SAMPLES)
-    small = [_small(w, t) for w, t in zip(weights, limits, strict=True)]
-    return torch.stack([total(w, w) for w in small]).sum() / _count(weights), small
+    pairs = [_small(w, t) for w, t in zip(weights, limits, strict=True)]
+    return torch.stack([square for _, square in pairs]).sum() / _count(weights), [small for small, _ in pairs]
 
 
 @partial_l2.register_fake
@@ -59,9 +60,12 @@ def _(weights: list[Tensor], shares: list[float], scope: str) -> tuple[Tensor, l
     return weights[0].new_empty(()), [torch.empty_like(w) for w in weights]
 
 
-def _small(w: Tensor, limit: Tensor) -> Tensor:
-    """w where its magnitude does not exceed the limit, else 0."""
-    return w * (w.abs() <= limit)  # on CPUs a tenth of the time of masked_fill
+def _small(w: Tensor, limit: Tensor) -> tuple[Tensor, Tensor]:
+    """(w where its magnitude does not exceed the limit, else 0; the sum of the squares of that)."""
+    if w.dtype == torch.float32 and fused.takes(w, limit, 0):
+        return fused.small(w, limit)
+    small = w * (w.abs() <= limit)  # on CPUs a tenth of the time of masked_fill
+    return small, total(small, small)
 
 
 def _count(weights: Sequence[Tensor]) -> int:
@@ -69,11 +73,14 @@ def _count(weights: Sequence[Tensor]) -> int:
 
 
 def _setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, list[Tensor]]) -> None:
+    ctx.set_materialize_grads(False)  # of the list, which nobody reads
     ctx.save_for_backward(*output[1])
 
 
-def _backward(ctx: Any, grad: Tensor, _: Any) -> tuple[list[Tensor], None, None]:
+def _backward(ctx: Any, grad: Tensor | None, _: Any) -> tuple[list[Tensor | None], None, None]:
     small = ctx.saved_tensors
+    if grad is None:
+        return [None] * len(small), None, None
     pull = 2 * grad / _count(small)
     return [w * pull for w in small], None, None
 

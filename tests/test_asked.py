@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -96,3 +98,14 @@ def test_a_block_of_autocast_answers_for_good() -> None:
 
     with torch.autocast("cpu", torch.bfloat16):
         Prepared(capture(Whole(Part(kept)), (X,)), PLAIN)(X)
+
+
+def test_what_is_compiled_behind_the_first_capture_of_a_process_may_ask() -> None:
+    """Dynamo makes a table of the functions of torch when it is imported, and a capture may be what imports it."""
+    code = (
+        "import lowbit, torch; lowbit.capture(torch.nn.Linear(2, 2), (torch.ones(2, 2),)); "
+        "ask = lambda x: x + 1 if torch.is_autocast_enabled(x.device.type) else x; "
+        "print(torch.compile(ask, backend='eager', fullgraph=True)(torch.ones(1)).item())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "1.0\n"), done.stderr

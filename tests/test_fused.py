@@ -13,6 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lowbit.compiler import fused
 from lowbit.compiler.grid import Grid, fake_quantize
+from lowbit.passes.attach_msqe import _error
+from lowbit.passes.attach_partial_l2 import _small
 from programs import laws
 from torch import Tensor
 
@@ -100,6 +102,37 @@ def test_halves_are_rounded_to_bfloat16_as_torch_does() -> None:
     x, scale = torch.arange(1, 4000).bfloat16(), torch.tensor([1.0009765625])  # products with many bits
     (y, *_), expected = both(x, scale, (0, -(2**15), 2**15 - 1, 0, False, False, False), torch.ones_like(x))
     assert torch.equal(y, expected[0])
+
+
+@laws(60)
+@given(
+    shape=shapes,
+    grid=grids | odd_grids,
+    by_rows=st.booleans(),
+    layout=st.sampled_from(LAYOUTS),
+    threads=st.integers(1, 3),
+    seed=st.integers(0, 99),
+)
+def test_what_penalties_ask_agrees(
+    shape: tuple[int, ...], grid: Grid, by_rows: bool, layout: str, threads: int, seed: int
+) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    x = laid(torch.randn(shape, generator=generator), layout)
+    scale = torch.rand(shape[0] if by_rows else 1, generator=generator) * 4 / grid.hi + 2**-20
+    limit = x.abs().flatten()[seed % x.numel()]  # one of them lies on it
+    with mock.patch.object(fused, "SHARE", 8), mock.patch.object(torch, "get_num_threads", return_value=threads):
+        rounding = float(x.abs().max() + scale.max()) * 2**-23  # of scale * q, which torch may leave out
+        errors, small = lambda: _error(x, scale, 0, grid.lo, grid.hi, 0, grid.odd), lambda: _small(x, limit)
+        for ask, away in ((errors, rounding), (small, 0.0)):
+            with mock.patch.object(fused, "NATIVE", None):
+                expected: tuple[Tensor, ...] = ask()
+            found: tuple[Tensor, ...] = ask()
+            torch.testing.assert_close(found[0], expected[0], rtol=0, atol=away)
+            for sums, those in zip(found[1:], expected[1:], strict=True):
+                assert sums.shape == those.shape
+                largest = float(expected[0].abs().max())
+                size = x.numel() * max(grid.hi + 1, largest)  # of one factor, and so many products
+                torch.testing.assert_close(sums, those, rtol=0, atol=size * (16 * largest * 2**-24 + away))
 
 
 @pytest.fixture

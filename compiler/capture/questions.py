@@ -9,6 +9,7 @@ from typing import Any
 from unittest import mock
 
 import torch
+import torch._dynamo  # whose table of what it may call, made at its import, must not hold what stands in here
 
 from .refusal import is_user
 

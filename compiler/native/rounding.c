@@ -1,5 +1,5 @@
-/* The extension lowbit.compiler._rounding: fake quantization of float32 and bfloat16 and its gradients, each in one pass
- * over memory. It works on the addresses of tensors and without the GIL; compiler/fused.py is the only caller, and checks
+/* The extension lowbit.compiler._rounding: fake quantization of float32 and bfloat16, its gradients, and what penalties say
+ * of float32 weights, each in one pass over memory. It works on the addresses of tensors and without the GIL; compiler/fused.py is the only caller, and checks
  * them. */
 #define Py_LIMITED_API 0x030B0000
 #include <Python.h>
@@ -68,6 +68,59 @@ WIDE static float slope_row(const float *restrict x, const float *restrict grad,
                 sums[j] += slope(x[i + j], grad[i + j], out + i + j, scale, &g, inner, outer);
         for (int64_t i = whole; i < to; i++)
             sums[0] += slope(x[i], grad[i], out + i, scale, &g, inner, outer);
+        for (int j = 0; j < LANES; j++)
+            sum += sums[j];
+    }
+    return (float)sum;
+}
+
+/* What lies off the grid of each value; in sums the square of that, and its product with the integers of the grid. */
+WIDE static void error_row(const float *restrict x, float *restrict out, int64_t count, float scale, grid g, float *sums)
+{
+    double square = 0, product = 0;
+    for (int64_t from = 0; from < count; from += BLOCK) {
+        const int64_t to = count - from < BLOCK ? count : from + BLOCK, whole = to - (to - from) % LANES;
+        float squares[LANES] = {0}, products[LANES] = {0};
+        for (int64_t i = from; i < whole; i += LANES)
+            for (int j = 0; j < LANES; j++) {
+                const float q = quantized(x[i + j] / scale, &g), error = x[i + j] - q * scale;
+                out[i + j] = error;
+                squares[j] += error * error;
+                products[j] += error * q;
+            }
+        for (int64_t i = whole; i < to; i++) {
+            const float q = quantized(x[i] / scale, &g), error = x[i] - q * scale;
+            out[i] = error;
+            squares[0] += error * error;
+            products[0] += error * q;
+        }
+        for (int j = 0; j < LANES; j++) {
+            square += squares[j];
+            product += products[j];
+        }
+    }
+    sums[0] = (float)square;
+    sums[1] = (float)product;
+}
+
+/* The values that are no larger than the limit, 0 for others, and returned the sum of their squares. */
+WIDE static float small_values(const float *restrict x, float *restrict out, int64_t count, float limit)
+{
+    double sum = 0;
+    for (int64_t from = 0; from < count; from += BLOCK) {
+        const int64_t to = count - from < BLOCK ? count : from + BLOCK, whole = to - (to - from) % LANES;
+        float sums[LANES] = {0};
+        for (int64_t i = from; i < whole; i += LANES)
+            for (int j = 0; j < LANES; j++) {
+                const float kept = x[i + j] <= limit && -x[i + j] <= limit ? x[i + j] : 0.0f;
+                out[i + j] = kept;
+                sums[j] += kept * kept;
+            }
+        for (int64_t i = whole; i < to; i++) {
+            const float kept = x[i] <= limit && -x[i] <= limit ? x[i] : 0.0f;
+            out[i] = kept;
+            sums[0] += kept * kept;
+        }
         for (int j = 0; j < LANES; j++)
             sum += sums[j];
     }
@@ -168,14 +221,48 @@ static PyObject *slopes(PyObject *module, PyObject *arguments)
     Py_RETURN_NONE;
 }
 
-static PyMethodDef methods[] = {
-    {"fake_quantize", fake_quantize, METH_VARARGS, NULL}, {"slopes", slopes, METH_VARARGS, NULL}, {NULL, NULL, 0, NULL}};
+/* errors(x, out, scale, sums, rows, count, lo, hi, odd): two sums for each row */
+static PyObject *errors(PyObject *module, PyObject *arguments)
+{
+    unsigned long long x, out, scale, sums;
+    long long rows, count;
+    int lo, hi, odd;
+    (void)module;
+    if (!PyArg_ParseTuple(arguments, "KKKKLLiip", &x, &out, &scale, &sums, &rows, &count, &lo, &hi, &odd)) return NULL;
+    const grid g = grid_of(lo, hi, odd);
+    Py_BEGIN_ALLOW_THREADS
+    for (int64_t row = 0; row < rows; row++)
+        error_row((const float *)(uintptr_t)x + row * count, (float *)(uintptr_t)out + row * count, count,
+                  ((const float *)(uintptr_t)scale)[row], g, (float *)(uintptr_t)sums + 2 * row);
+    Py_END_ALLOW_THREADS
+    Py_RETURN_NONE;
+}
+
+/* small(x, out, limit, sum, count): addresses of a limit and of a sum */
+static PyObject *small(PyObject *module, PyObject *arguments)
+{
+    unsigned long long x, out, limit, sum;
+    long long count;
+    (void)module;
+    if (!PyArg_ParseTuple(arguments, "KKKKL", &x, &out, &limit, &sum, &count)) return NULL;
+    Py_BEGIN_ALLOW_THREADS
+    *(float *)(uintptr_t)sum = small_values((const float *)(uintptr_t)x, (float *)(uintptr_t)out, count,
+                                            *(const float *)(uintptr_t)limit);
+    Py_END_ALLOW_THREADS
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef methods[] = {{"fake_quantize", fake_quantize, METH_VARARGS, NULL},
+                                {"slopes", slopes, METH_VARARGS, NULL},
+                                {"errors", errors, METH_VARARGS, NULL},
+                                {"small", small, METH_VARARGS, NULL},
+                                {NULL, NULL, 0, NULL}};
 
 static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, "_rounding", NULL, -1, methods, NULL, NULL, NULL, NULL};
 
 PyMODINIT_FUNC PyInit__rounding(void)
 {
     PyObject *module = PyModule_Create(&definition);
-    if (module && PyModule_AddIntConstant(module, "INTERFACE", 2)) Py_CLEAR(module); /* fused.py asks for it */
+    if (module && PyModule_AddIntConstant(module, "INTERFACE", 3)) Py_CLEAR(module); /* fused.py asks for it */
     return module;
 }
