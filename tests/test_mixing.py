@@ -135,6 +135,7 @@ def test_threads_begin_where_there_is_work_for_them(
 ) -> None:
     begun: list[int] = []
     monkeypatch.setattr(form, "NATIVE", SimpleNamespace())
+    monkeypatch.setattr(form.os, "cpu_count", lambda: 2)
     monkeypatch.setattr(form, "ThreadPoolExecutor", lambda count: begun.append(1) or ThreadPoolExecutor(count))
     assert list(form.each(lambda at: at, [integers // 2] * 2)) == [0, 1]
     assert bool(begun) == threads
@@ -143,7 +144,8 @@ def test_threads_begin_where_there_is_work_for_them(
 def test_results_come_in_order_and_before_those_behind_them_are_there(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = threading.Event()
     monkeypatch.setattr(form, "NATIVE", SimpleNamespace())
-    results = form.each(lambda at: at == 0 or seen.wait(60), [form.FEW] * 3)
+    monkeypatch.setattr(form.os, "cpu_count", lambda: 2)
+    results = form.each(lambda at: at == 0 or seen.wait(30), [form.FEW] * 3)
     assert next(results)
     seen.set()
     assert all(results)

@@ -17,20 +17,21 @@ MEMORY, LONGEST, TOP = 60, 64, 2
 """How many bits an estimate remembers; the length of the longest number; how many of its high bits have estimates."""
 PER_BYTE = 256
 """A structure holds at most so many numbers a byte: a bound on what hostile bytes can ask for."""
-_HALF, _EVEN = 1 << 21, 1 << 15
+_ONE, _UNSEEN, _EVEN = (1 << 22) - 1, (1 << 21, 0), 1 << 15
 
 
 class Numbers:
     """What both sides share: the estimates."""
 
     def __init__(self, coder: Coder) -> None:
-        self._coder = coder
-        self._estimates: dict[Hashable, tuple[int, int]] = {}
+        self._coder, self._steps = coder, tables.steps()
+        self._estimates: dict[Hashable, dict[int, tuple[int, int]]] = {}
 
     def code(self, place: Hashable, value: int) -> int:
         """Code a number in [0, 2**64) at a place. The decoder does not look at `value`."""
+        estimates = self._estimates.setdefault(place, {})
         length, known = value.bit_length(), 0
-        while known < LONGEST and self._bit((place, known), int(length > known)):
+        while known < LONGEST and self._bit(estimates, known, int(length > known)):
             known += 1
         if known < 2:
             return known
@@ -38,14 +39,15 @@ class Numbers:
         for at in range(known - 2, -1, -1):
             bit = value >> at & 1
             high = known - 2 - at < TOP
-            found = found << 1 | (self._bit((place, known, found), bit) if high else self._coder.bit(_EVEN, bit))
+            key = LONGEST * found + known  # none that tells a length
+            found = found << 1 | (self._bit(estimates, key, bit) if high else self._coder.bit(_EVEN, bit))
         return found
 
-    def _bit(self, key: Hashable, bit: int) -> int:
-        p, seen = self._estimates.get(key, (_HALF, 0))
-        bit = self._coder.bit(max(p >> 6, 1), bit)
-        p += ((bit * (2 * _HALF - 1) - p) * tables.steps()[seen]) >> 16
-        self._estimates[key] = p, min(seen + 1, MEMORY)
+    def _bit(self, estimates: dict[int, tuple[int, int]], key: int, bit: int) -> int:
+        p, seen = estimates.get(key, _UNSEEN)
+        bit = self._coder.bit(p >> 6 or 1, bit)
+        p += ((bit * _ONE - p) * self._steps[seen]) >> 16
+        estimates[key] = p, seen + (seen < MEMORY)
         return bit
 
 

@@ -69,8 +69,9 @@ def each(task: Callable[[int], Result], sizes: Sequence[int]) -> Iterator[Result
 
     sizes: how many integers each of them codes.
     """
-    if NATIVE is None or len(sizes) == 1 or sum(sizes) < FEW:
+    threads = os.cpu_count() or 1
+    if NATIVE is None or 1 in (threads, len(sizes)) or sum(sizes) < FEW:
         yield from map(task, range(len(sizes)))
         return
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(threads) as pool:
         yield from pool.map(task, range(len(sizes)))

@@ -127,8 +127,8 @@ MUTANTS: list[Mutant] = [
     Mutant(
         "range of requantize forgets the fraction",
         "backends/fixed/ops/requantize.py",
-        "halves_up(x * m + more, s) + zero",
-        "halves_up(x * m, s) + zero",
+        "Range.of(halves_up(x * m + more, s))",
+        "Range.of(halves_up(x * m, s))",
         f"{OPS}::test_output_has_the_shape_and_lies_in_the_range[requantize]",
     ),
     Mutant(

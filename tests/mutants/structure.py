@@ -7,12 +7,12 @@ BLOB, DAMAGE = "tests/test_blob.py", "tests/test_blob_damage.py"
 BYTES = f"{BLOB}::test_bytes_of_version_2_never_change"
 
 MUTANTS: list[Mutant] = [
-    Mutant("estimates never learn", NUMBERS, "min(seen + 1, MEMORY)", "min(seen, MEMORY)", BYTES),
+    Mutant("estimates never learn", NUMBERS, "seen + (seen < MEMORY)", "seen", BYTES),
     Mutant(
         "all places are one",
         NUMBERS,
-        "self._bit((place, known), int(length > known))",
-        "self._bit(known, int(length > known))",
+        "self._estimates.setdefault(place, {})",
+        "self._estimates.setdefault(0, {})",
         BYTES,
     ),
     Mutant(

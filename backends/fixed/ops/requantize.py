@@ -39,9 +39,10 @@ def _one_or_one_a_channel(call: Call) -> bool:
 
 
 def _range(call: Call) -> Range:
-    zero, lo, hi = call.zero, call.x.range.lo, call.x.range.hi
-    ends = [halves_up(x * m + more, s) + zero for m, s, more in _triples(call) for x in (lo, hi)]
-    return Range(min(ends), max(ends)).clamp(call.lo, call.hi)
+    m, s, more = call.multiplier.data, call.shift.data, added(call)
+    ends = [Range.of(halves_up(x * m + more, s)) for x in (call.x.range.lo, call.x.range.hi)]  # in 64 bits
+    hull = ends[0] | ends[1]
+    return Range(hull.lo + call.zero, hull.hi + call.zero).clamp(call.lo, call.hi)
 
 
 def _value(
