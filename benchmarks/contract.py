@@ -6,11 +6,13 @@ DIR is the data folder; EfficientNet-Lite0 comes from pip (see `imagenet.py`). O
 same inputs (`lowbit.verify`); on --images the float model, the prepared model and the integers are judged. LeNet-5 has
 no weights there, and is trained for two epochs first. `powers` has a power of two for every scale. Calibrated on 256
 training images, of ImageNet on every 32nd of the 1,000, which are not measured. Rows in --out are not measured again.
+With --double the prepared model is judged in float64 too, where the noise of its own sums is gone.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import os
 import platform
@@ -120,21 +122,32 @@ def row(name: str, recipe: str, args: argparse.Namespace) -> dict[str, Any]:
         "broken": list(found.broken),
         "sqnr": found.nodes[-1].error.sqnr,
         "seconds": round(seconds, 1),
-        **_judged(net, prepared, label, args.images),
+        **_judged(net, prepared, label, args),
     }
 
 
-def _judged(net: Trained, prepared: lowbit.Prepared, label: str, count: int) -> dict[str, Any]:
-    program = lowbit.lower(prepared)
+def _judged(net: Trained, prepared: lowbit.Prepared, label: str, args: argparse.Namespace) -> dict[str, Any]:
+    """Accuracies, the file of the program, and how often its class is that of the prepared model."""
+    file = args.out / f"{label.replace(', ', '_')}.lowbit"
+    size = lowbit.lower(prepared).save(file)
+    program = lowbit.load(file)
     models: dict[str, Callable[[Tensor], Any]] = {
         "float": net.model, "prepared": prepared, "integers": lambda x: program.run(x)[0]
     }  # fmt: skip
-    x, classes = net.x[:count], net.classes[:count]
+    if args.double:
+        exact = copy.deepcopy(prepared).double()
+        models["double"] = lambda x: exact(x.double())
+    x, classes = net.x[: args.images], net.classes[: args.images]
     tops = {
         kind: torch.cat(list(_tops(model, x.split(net.batch), f"{label}, {kind}"))) for kind, model in models.items()
     }
     scores = {kind: float((top == classes).double().mean()) for kind, top in tops.items()}
-    return {"images": len(x), **scores, "agreement": float((tops["prepared"] == tops["integers"]).double().mean())}
+    agreement = {
+        called: float((tops[kind] == tops["integers"]).double().mean())
+        for called, kind in (("agreement", "prepared"), ("agreement in double", "double"))
+        if kind in tops
+    }
+    return {"images": len(x), "bytes": size, **scores, **agreement}
 
 
 def _tops(model: Callable[[Tensor], Any], batches: tuple[Tensor, ...], label: str) -> Iterator[Tensor]:
@@ -154,15 +167,17 @@ def rows(args: argparse.Namespace) -> list[dict[str, Any]]:
 def table(found: list[dict[str, Any]]) -> str:
     """The rows as a table."""
     lines = [
-        "| network | recipe | samples | codes | differ | by | images | float | prepared | integers | same class |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| network | recipe | samples | codes | differ | by | images | float | prepared | integers | same class "
+        "| same in double |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for one in found:
         codes = one["codes"]
         share = f"{codes['different']:,} ({100 * codes['different'] / codes['count']:.5f} %)"
         shares = " | ".join(f"{100 * one[key]:.2f} %" for key in ("float", "prepared", "integers", "agreement"))
+        double = f"{100 * one['agreement in double']:.2f} %" if "agreement in double" in one else ""
         named = f"| {one['network']} | {one['recipe']} | {one['samples']} | {codes['count']:,} | {share}"
-        lines.append(f"{named} | {codes['largest']} | {one['images']:,} | {shares} |")
+        lines.append(f"{named} | {codes['largest']} | {one['images']:,} | {shares} | {double} |")
     return "\n".join(lines)
 
 
@@ -173,6 +188,7 @@ def main() -> None:
     parser.add_argument("--recipes", nargs="+", default=["ptq8", "powers"], help="shipped recipes, or powers")
     parser.add_argument("--samples", type=int, default=200, help="images on which every node is compared")
     parser.add_argument("--images", type=int, default=10_000, help="at most so many are judged")
+    parser.add_argument("--double", action="store_true", help="judge the prepared model in float64 too")
     parser.add_argument("--out", type=Path, default=Path("runs/contract"))
     args = parser.parse_args()
     if args.data is None:

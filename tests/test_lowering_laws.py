@@ -66,7 +66,7 @@ class Met(Fed):
 def _slack(graph: Graph, grid: fx.Node) -> float:
     """What a bias may be off, in steps of the grid; 0 without an accumulator.
 
-    That is half a 2^16th of the accumulator's unit, or so little that it tips one code of 100,000.
+    That is half a 2^16th of the accumulator's unit, or so little that it tips one code of a million.
     """
     node = arguments(grid)["x"]
     while node.op == "call_function" and node.target not in {*PRODUCERS, _own.fake_quantize.default}:

@@ -30,7 +30,7 @@ MUTANTS: list[Mutant] = [
         "too few bits of a bias are kept",
         "backends/lowering/rules/grid.py",
         "math.log2(ratio / (4 * TIPPED))",
-        "math.log2(ratio / (400 * TIPPED))",
+        "math.log2(ratio / (4000 * TIPPED))",
         f"{LOWERING}::test_integers_are_those_of_the_graph",
     ),
     Mutant(
