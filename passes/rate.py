@@ -4,7 +4,8 @@
 
 and w becomes s q. bits is what the integer costs among those around it, estimated (`compiler/rates.py`) and estimated
 anew from what was chosen, ROUNDS times. With price 0 it is the nearest. It stands before `freeze`, and changes what is
-computed: the price is what a bit is worth in squared steps of a layer's grid, and lower for layers that feel it more.
+computed: the price is what a bit is worth in squared steps of a layer's grid. With `sensitive` that is the price of a
+layer felt as the average, and others' is divided by how much the outputs feel a step (`compiler/sensitivity.py`).
 (Rate-distortion optimised quantization, as in video coders; of networks: Wiedemann et al. 2019, arXiv 1907.11900.)
 """
 
@@ -28,15 +29,20 @@ from ..compiler.operators import own
 from ..compiler.pattern import Planned
 from ..compiler.rates import rates
 from ..compiler.rule import Match, rule
+from ..compiler.sensitivity import felt
 
 ROUNDS = 3
 
 
 class Settings(Options, frozen=True):
-    """price: of a bit, in squared steps.   reach: how far from a weight its integer may lie, in steps; 0.5 rounds."""
+    """price: of a bit, in squared steps.   reach: how far from a weight its integer may lie, in steps; 0.5 rounds.
+
+    sensitive: the price is lower for layers whose steps the outputs feel more.
+    """
 
     price: Annotated[float, Meta(ge=0, le=1)] = 0.02
     reach: Annotated[float, Meta(ge=0.5, lt=1)] = 0.75
+    sensitive: bool = False
 
 
 @dataclass(frozen=True)
@@ -49,15 +55,19 @@ class Chosen:
 
 def plan(graph: Graph, options: OptionsFor) -> Mapping[str, Chosen]:
     """What a grid of weights rounds -> what it is to round."""
-    constants, found = graph.constants(), dict[str, Chosen]()
+    constants, grids = graph.constants(), dict[fx.Node, Settings]()
     for node in graph.nodes:
         grid = arguments(node)["weight"] if is_layer(node) else None
         if grid in constants and grid.target is own.fake_quantize.default:
-            found[arguments(grid)["x"].name] = _chosen(graph, grid, options(layer(node)))
-    return found
+            grids[grid] = options(layer(node))
+    shares = felt(graph, grids) if any(settings.sensitive for settings in grids.values()) else {}
+    return {
+        arguments(grid)["x"].name: _chosen(graph, grid, settings, shares[grid] if settings.sensitive else 1.0)
+        for grid, settings in grids.items()
+    }
 
 
-def _chosen(graph: Graph, grid: fx.Node, settings: Settings) -> Chosen:
+def _chosen(graph: Graph, grid: fx.Node, settings: Settings, share: float) -> Chosen:
     given = arguments(grid)
     if given["odd"]:
         return Chosen(reason="its integers are two apart")
@@ -66,7 +76,7 @@ def _chosen(graph: Graph, grid: fx.Node, settings: Settings) -> Chosen:
     w = graph.evaluate(given["x"])
     scale = along(graph.evaluate(given["scale"]), w.dim(), given["axis"])
     lo, hi = given["lo"] - given["zero"], given["hi"] - given["zero"]
-    codes = choose((w / scale).double(), lo, hi, settings.price, settings.reach)
+    codes = choose((w / scale).double(), lo, hi, settings.price / share, settings.reach)
     inside = (w >= lo * scale) & (w <= hi * scale)  # what is clipped stays where it is
     moved = torch.where(inside, codes.to(w.dtype) * scale, w)
     return Chosen(reason="each weight is on its integer already") if torch.equal(moved, w) else Chosen(moved)
@@ -104,6 +114,7 @@ PASS = Pass(
     fires=(
         "conv(3) bn relu linear(4) | insert_fake_quant | eval | rate",
         "conv(4) relu conv(3) | insert_fake_quant(weight_bits=3,per_channel=true) | eval | rate(price=0.2)",
+        "conv(4) relu conv(3) relu linear(3) | insert_fake_quant | eval | rate(price=0.2,sensitive=true)",
         "conv(4) relu linear(3) | schedule_pruning | insert_fake_quant(weight_bits=2) | eval | rate(reach=0.9)",
     ),
     refuses={

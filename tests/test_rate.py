@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import lowbit
 import numpy as np
 import pytest
 import torch
 from codec_edges import bell, rows, sparse
+from lowbit.api import passes
 from lowbit.backends.codec import Words, codecs
-from lowbit.compiler.graph import arguments
+from lowbit.compiler.graph import Graph, arguments
+from lowbit.compiler.layers import is_layer
+from lowbit.compiler.modes import evaluated
+from lowbit.compiler.pipeline import Use, run
 from lowbit.compiler.rates import estimate, rates
+from lowbit.compiler.recipe import parse
+from lowbit.compiler.sensitivity import LEAST, felt
 from lowbit.passes import rate
+from lowbit.recipes import described
 from lowbit.testing import graph
+from torch import fx
 
 DRAWN = {
     "rows": rows(40, 120),
@@ -71,3 +80,58 @@ def test_what_is_clipped_stays_where_it_is() -> None:
     assert far.any()
     assert torch.equal(moved[far], weight[far])
     assert not torch.equal(moved, weight)
+
+
+class Two(torch.nn.Module):
+    """Two layers of the same weights, the first of which counts ten times."""
+
+    def __init__(self, factor: float = 10.0) -> None:
+        super().__init__()
+        self.a, self.b, self.factor = torch.nn.Linear(16, 40), torch.nn.Linear(16, 40), factor
+        self.b.load_state_dict(self.a.state_dict())
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.factor * self.a(x) + self.b(x)
+
+
+def quantized(factor: float) -> Graph:
+    """It with grids, calibrated, in eval mode."""
+    torch.manual_seed(0)
+    x = torch.randn(8, 16)
+    three = described("ptq8").text.replace("weight_bits = 8", "weight_bits = 3")
+    prepared = lowbit.prepare(Two(factor).eval(), (x,), parse(three, passes()))
+    lowbit.calibrate(prepared, [x])
+    return evaluated(prepared.graph)
+
+
+def grids(of: Graph) -> list[fx.Node]:
+    return [arguments(node)["weight"] for node in of.nodes if is_layer(node)]
+
+
+def shares(factor: float) -> list[float]:
+    """How much both layers are felt."""
+    found = quantized(factor)
+    return [felt(found, grids(found))[grid] for grid in grids(found)]
+
+
+def test_what_counts_ten_times_is_felt_a_hundred_times() -> None:
+    loud, quiet = shares(10.0)
+    assert loud / quiet == pytest.approx(100, rel=0.1)
+    assert loud + quiet == pytest.approx(2)  # as many weights: the mean is 1
+    assert shares(10.0) == [loud, quiet]
+
+
+def test_a_layer_that_is_not_felt_keeps_a_least_share() -> None:
+    assert shares(0.0)[0] == LEAST
+
+
+def test_bits_are_saved_where_they_are_felt_less() -> None:
+    before, moved = quantized(10.0), list[list[int]]()
+    for sensitive in (False, True):
+        use = Use("rate", rate.PASS, rate.Settings(price=0.3, sensitive=sensitive))
+        after = run(before, (use,)).graph
+        pairs = zip(grids(before), grids(after), strict=True)
+        moved.append([int((before.evaluate(one) != after.evaluate(other)).sum()) for one, other in pairs])
+    (loud, quiet), (loud_sensitive, quiet_sensitive) = moved
+    assert loud_sensitive < loud
+    assert quiet_sensitive > quiet

@@ -41,5 +41,19 @@ MUTANTS: list[Mutant] = [
         "codes.to(w.dtype) * scale",
         f"{TESTS}::test_what_is_clipped_stays_where_it_is",
     ),
+    Mutant(
+        "every layer is felt alike",
+        RATE,
+        "settings.price / share, settings.reach",
+        "settings.price, settings.reach",
+        f"{TESTS}::test_bits_are_saved_where_they_are_felt_less",
+    ),
+    Mutant(
+        "a step is felt as its square root",
+        "compiler/sensitivity.py",
+        "(squares * steps**2).mean()",
+        "(squares.sqrt() * steps).mean()",
+        f"{TESTS}::test_what_counts_ten_times_is_felt_a_hundred_times",
+    ),
     Mutant("grids change their steps", RATE, "along(graph.evaluate", "2 * along(graph.evaluate", LAWS),
 ]
