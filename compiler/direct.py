@@ -50,6 +50,11 @@ def constant(op: CustomOpDef) -> None:
     _DIRECT[op._opoverload] = _eager(op._opoverload, torch.no_grad()(op._init_fn))
 
 
+def directly(operator: Any) -> Callable[..., Any]:
+    """The call of an operator of lowbit that does without the dispatcher."""
+    return _DIRECT[operator]
+
+
 def _mark(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
     ctx.mark_non_differentiable(output)  # else who multiplies by it computes a gradient that nobody reads
 

@@ -6,6 +6,7 @@ order of summation. On large tensors as many threads share the work as torch has
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 from .extension import extension
 from .threads import Result, shared
 
-INTERFACE = 3
+INTERFACE = 4
 """Of `_rounding`: one more whenever its functions change."""
 SHARE = 1 << 17
 """Values worth a thread of their own."""
@@ -32,6 +33,13 @@ class Ends(NamedTuple):
     odd: bool
 
 
+class Limits(NamedTuple):
+    """What values are brought into before they are rounded, as by a ReLU: strictly between them the gradient passes."""
+
+    bottom: float = -math.inf
+    top: float = math.inf
+
+
 class Span(NamedTuple):
     """Values side by side: `rows` of `size` each, from the value `at` and the scale `row` on."""
 
@@ -39,6 +47,9 @@ class Span(NamedTuple):
     row: int
     rows: int
     size: int
+
+
+EVERYTHING = Limits()
 
 
 def takes(x: Tensor, scale: Tensor, axis: int) -> bool:
@@ -60,19 +71,21 @@ def _held(x: Tensor, *types: torch.dtype) -> bool:
     return plain(x) and x.dtype in types and x.is_cpu and bool(x.data_ptr())
 
 
-def rounded(x: Tensor, scale: Tensor, ends: Ends) -> Tensor:
+def rounded(x: Tensor, scale: Tensor, ends: Ends, limits: Limits = EVERYTHING) -> Tensor:
     """scale * q, of the shape of x. Both are such as `takes` has them."""
     y = torch.empty_like(x)
 
     def work(span: Span) -> None:
         places = *_behind(span.at, x, y), *_behind(span.row, scale)
-        NATIVE.fake_quantize(*places, span.rows, span.size, _half(x), *ends)
+        NATIVE.fake_quantize(*places, span.rows, span.size, _half(x), *ends, *limits)
 
     _shared(x, scale, work)
     return y
 
 
-def slopes(x: Tensor, grad: Tensor, scale: Tensor, ends: Ends, clipped: bool) -> tuple[Tensor, Tensor]:
+def slopes(
+    x: Tensor, grad: Tensor, scale: Tensor, ends: Ends, clipped: bool, limits: Limits = EVERYTHING
+) -> tuple[Tensor, Tensor]:
     """(the gradient in x, that in the scale), see `grid.py`. grad: of the shape and the type of x."""
     if grad.stride() != x.stride():
         grad = torch.empty_like(x).copy_(grad)
@@ -81,7 +94,7 @@ def slopes(x: Tensor, grad: Tensor, scale: Tensor, ends: Ends, clipped: bool) ->
     def work(span: Span) -> Tensor:
         sums = scale.new_empty(span.rows)
         places = *_behind(span.at, x, grad, by_x), *_behind(span.row, scale), sums.data_ptr()
-        NATIVE.slopes(*places, span.rows, span.size, _half(x), *ends, clipped)
+        NATIVE.slopes(*places, span.rows, span.size, _half(x), *ends, *limits, clipped)
         return sums
 
     sums = _shared(x, scale, work)

@@ -18,6 +18,7 @@ from .devices import is_literal, placed, portable
 from .direct import called_directly
 from .errors import UserError
 from .graph import OWN, Graph, Signature
+from .limiting import limits_joined
 from .modes import evaluated
 from .norms.dividing import weights_divided
 from .part import grow, switch
@@ -220,5 +221,5 @@ def _function(graph: Graph) -> Any:
     """The graph as a plain function of (module tree, device, *flat inputs), so that several can share one tree."""
     tree = nn.Module()
     graph.install(tree)
-    ready = called_directly(portable(graph))
+    ready = called_directly(limits_joined(portable(graph)))
     return type(fx.GraphModule(tree, protected(ready, ready.inputs[0]).fx)).forward

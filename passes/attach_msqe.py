@@ -29,14 +29,13 @@ from ..compiler.grid import along, centred, products, total, wide
 from ..compiler.grids.scales import trained
 from ..compiler.pattern import Whole
 from ..compiler.rule import Match, rule
+from ..compiler.samples import looks_at_some, some
 
 _aten, _own = torch.ops.aten, torch.ops.lowbit
 
 
 SAMPLES = 1 << 14
 """Values looked at of an activation edge in a step; its scale has one number to learn from them."""
-
-_RUN = 16  # float32s of a cache line
 
 
 class Settings(Coefficient, frozen=True):
@@ -66,7 +65,7 @@ def msqe(
     the closed forms above, not a graph of small steps.
     """
     edges = zip(xs, scales, zero, lo, hi, axis, odd, strict=True)
-    found = [_error(wide(_sampled(x, samples)), scale, *grid) for x, scale, *grid in edges]
+    found = [_error(wide(some(x, samples)), scale, *grid) for x, scale, *grid in edges]
     weights = _weights(shares, [error for error, *_ in found])
     squares = torch.stack([square * weight for (_, square, _), weight in zip(found, weights, strict=True)])
     slopes = [
@@ -92,14 +91,6 @@ def _(xs: list[Tensor], scales: list[Tensor], *rest: Any) -> tuple[Tensor, list[
 def _wide_dtype(xs: list[Tensor]) -> torch.dtype:
     """Of the value: under autocast some xs are of half precision, others not."""
     return torch.promote_types(xs[0].dtype, torch.float32)
-
-
-def _sampled(x: Tensor, samples: int) -> Tensor:
-    """About `samples` values, or all of x for 0: runs that fill a cache line, at a fixed stride."""
-    if not samples or x.numel() <= samples:
-        return x
-    runs = x.reshape(-1)[: x.numel() // _RUN * _RUN].view(-1, _RUN)
-    return runs[:: x.numel() // samples]
 
 
 def _error(
@@ -130,6 +121,7 @@ def _backward(ctx: Any, grad: Tensor | None, *_: Any) -> tuple[Any, ...]:
 
 
 gradient(msqe, _backward, _setup)
+looks_at_some(_own.msqe.default, "samples")
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@
 #define Py_LIMITED_API 0x030B0000
 #include <Python.h>
 
+#include <math.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -17,17 +18,25 @@
 #define LANES 16
 #define BLOCK 1024 /* values whose products are added up in float32 */
 
-/* q = each floor(clamp(x / scale part + shift, lo, hi)) + plus; the ends are integers, so clamping first is the same.
+/* x is first brought into bottom..top, as by a ReLU before the grid, and then
+ * q = each floor(clamp(x / scale part + shift, lo, hi)) + plus; the ends are integers, so clamping first is the same.
  * least, most: of x / scale, where its gradient passes. */
 typedef struct {
-    float part, shift, lo, hi, each, plus, least, most;
+    float part, shift, lo, hi, each, plus, least, most, bottom, top;
 } grid;
 
-static grid grid_of(int lo, int hi, int odd)
+static grid grid_of(int lo, int hi, int odd, float bottom, float top)
 {
-    const grid odds = {0.5f, 0.0f, (float)(lo - 1) / 2, (float)(hi - 1) / 2, 2.0f, 1.0f, (float)lo, (float)hi};
-    const grid all = {1.0f, 0.5f, (float)lo, (float)hi, 1.0f, 0.0f, (float)lo, (float)hi};
+    const grid odds = {0.5f, 0.0f, (float)(lo - 1) / 2, (float)(hi - 1) / 2, 2.0f, 1.0f, (float)lo, (float)hi, bottom, top};
+    const grid all = {1.0f, 0.5f, (float)lo, (float)hi, 1.0f, 0.0f, (float)lo, (float)hi, bottom, top};
     return odd ? odds : all;
+}
+
+/* What is no number stays none. */
+static inline float limited(float x, const grid *g)
+{
+    x = x < g->bottom ? g->bottom : x;
+    return x > g->top ? g->top : x;
 }
 
 static inline float quantized(float steps, const grid *g)
@@ -43,14 +52,14 @@ static inline float quantized(float steps, const grid *g)
 WIDE static void round_row(const float *restrict x, float *restrict y, int64_t count, float scale, grid g)
 {
     for (int64_t i = 0; i < count; i++)
-        y[i] = quantized(x[i] / scale, &g) * scale;
+        y[i] = quantized(limited(x[i], &g) / scale, &g) * scale;
 }
 
 /* One value's gradient: in x, and in the scale; outer: of what is clipped too, inner: of what is rounded. */
 static inline float slope(float x, float grad, float *out, float scale, const grid *g, float inner, float outer)
 {
-    const float steps = x / scale, inside = steps < g->least || steps > g->most ? 0.0f : grad;
-    *out = inside;
+    const float steps = limited(x, g) / scale, inside = steps < g->least || steps > g->most ? 0.0f : grad;
+    *out = x <= g->bottom || x >= g->top ? 0.0f : inside;
     return (grad - outer * inside) * quantized(steps, g) - inner * (inside * steps);
 }
 
@@ -173,16 +182,18 @@ static float slope_brains(const brain *x, const brain *grad, brain *out, int64_t
     return (float)sum;
 }
 
-/* fake_quantize(x, y, scale, rows, count, half, lo, hi, odd): addresses, and rows of so many values with a scale each;
- * half: the values are bfloat16 */
+/* fake_quantize(x, y, scale, rows, count, half, lo, hi, odd, bottom, top): addresses, and rows of so many values with a scale each;
+ * half: the values are bfloat16; bottom, top: what they are limited to before */
 static PyObject *fake_quantize(PyObject *module, PyObject *arguments)
 {
     unsigned long long x, y, scale;
     long long rows, count;
     int half, lo, hi, odd;
+    float bottom, top;
     (void)module;
-    if (!PyArg_ParseTuple(arguments, "KKKLLpiip", &x, &y, &scale, &rows, &count, &half, &lo, &hi, &odd)) return NULL;
-    const grid g = grid_of(lo, hi, odd);
+    if (!PyArg_ParseTuple(arguments, "KKKLLpiipff", &x, &y, &scale, &rows, &count, &half, &lo, &hi, &odd, &bottom, &top))
+        return NULL;
+    const grid g = grid_of(lo, hi, odd, bottom, top);
     const float *scales = (const float *)(uintptr_t)scale;
     Py_BEGIN_ALLOW_THREADS
     for (int64_t row = 0; row < rows; row++) {
@@ -196,17 +207,18 @@ static PyObject *fake_quantize(PyObject *module, PyObject *arguments)
     Py_RETURN_NONE;
 }
 
-/* slopes(x, grad, out, scale, by_scale, rows, count, half, lo, hi, odd, clipped) */
+/* slopes(x, grad, out, scale, by_scale, rows, count, half, lo, hi, odd, bottom, top, clipped) */
 static PyObject *slopes(PyObject *module, PyObject *arguments)
 {
     unsigned long long x, grad, out, scale, by_scale;
     long long rows, count;
     int half, lo, hi, odd, clipped;
+    float bottom, top;
     (void)module;
-    if (!PyArg_ParseTuple(arguments, "KKKKKLLpiipp", &x, &grad, &out, &scale, &by_scale, &rows, &count, &half, &lo, &hi,
-                          &odd, &clipped))
+    if (!PyArg_ParseTuple(arguments, "KKKKKLLpiipffp", &x, &grad, &out, &scale, &by_scale, &rows, &count, &half, &lo, &hi,
+                          &odd, &bottom, &top, &clipped))
         return NULL;
-    const grid g = grid_of(lo, hi, odd);
+    const grid g = grid_of(lo, hi, odd, bottom, top);
     const float *scales = (const float *)(uintptr_t)scale;
     float *sums = (float *)(uintptr_t)by_scale;
     Py_BEGIN_ALLOW_THREADS
@@ -229,7 +241,7 @@ static PyObject *errors(PyObject *module, PyObject *arguments)
     int lo, hi, odd;
     (void)module;
     if (!PyArg_ParseTuple(arguments, "KKKKLLiip", &x, &out, &scale, &sums, &rows, &count, &lo, &hi, &odd)) return NULL;
-    const grid g = grid_of(lo, hi, odd);
+    const grid g = grid_of(lo, hi, odd, -INFINITY, INFINITY);
     Py_BEGIN_ALLOW_THREADS
     for (int64_t row = 0; row < rows; row++)
         error_row((const float *)(uintptr_t)x + row * count, (float *)(uintptr_t)out + row * count, count,
@@ -263,6 +275,6 @@ static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, "_rounding", NULL
 PyMODINIT_FUNC PyInit__rounding(void)
 {
     PyObject *module = PyModule_Create(&definition);
-    if (module && PyModule_AddIntConstant(module, "INTERFACE", 3)) Py_CLEAR(module); /* fused.py asks for it */
+    if (module && PyModule_AddIntConstant(module, "INTERFACE", 4)) Py_CLEAR(module); /* fused.py asks for it */
     return module;
 }

@@ -30,8 +30,8 @@ MUTANTS: list[Mutant] = [
     Mutant(
         "half the pull of the square error",
         "passes/attach_msqe.py",
-        "error.mul_(2 * weight)",
-        "error.mul_(weight)",
+        "error * (2 * weight * grad)",
+        "error * (weight * grad)",
         f"{LAW}[gradient-attach_msqe]",
     ),
     Mutant(
