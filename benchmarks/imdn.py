@@ -2,8 +2,9 @@
 
     python benchmarks/imdn.py --data DIR [--recipe ptq8] [--set insert_fake_quant.activation_bits=8] [--patches 64]
 
-DIR holds `sr/T91`, `sr/Set5` and `weights/imdn`. Scales come from patches of T91; PSNR in dB of luma inside of a border
-of 2 pixels, of images rounded to 8 bits. A program has the size of its image, so there is one for each of the five.
+DIR holds `sr/T91`, `sr/Set5` and `weights/imdn`; the recipe is `benchmarks/imdn.toml`. Scales come from patches of T91;
+PSNR in dB of luma inside of a border of 2 pixels, of images rounded to 8 bits. A program has the size of its image, so
+there is one for each of the five, smallest first; it is read back from its file.
 """
 
 from __future__ import annotations
@@ -14,16 +15,21 @@ import platform
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import lowbit
 import numpy as np
 import torch
 from images import luma
+from lowbit.compiler.capture import capture
+from lowbit.compiler.pipeline import run
+from lowbit.compiler.prepared import Prepared
 from lowbit.compiler.settings import override
 from networks.imdn import IMDN, trained
 from PIL import Image
 from torch import Tensor
 
+HERE = Path(__file__).parent
 SCALE, SIDE = 2, 64
 
 
@@ -53,12 +59,15 @@ def patches(folder: Path, count: int) -> Tensor:
 
 
 def scored(model: IMDN, state: dict[str, Tensor], recipe: lowbit.Recipe, small: Tensor) -> tuple[Tensor, Tensor]:
-    """The images of the fake-quantized model and of the integer program of that size."""
-    sized = lowbit.prepare(model, (small,), recipe)
+    """The images of the fake-quantized model and of the integer program of that size, read back from its file."""
+    result = run(recipe.first(capture(model, (small,), verify=False)), recipe.prepare)
+    sized = Prepared(result.graph, recipe, result.ledger).eval()
     sized.load_state_dict(state)
     with torch.no_grad():
-        rounded = sized.eval()(small)
-    (image,) = lowbit.lower(sized).run(small)
+        rounded = sized(small)
+    with TemporaryDirectory() as folder:
+        lowbit.lower(sized).save(Path(folder) / "imdn.lowbit")
+        (image,) = lowbit.load(Path(folder) / "imdn.lowbit").run(small, target="torch")
     return rounded, torch.as_tensor(image)
 
 
@@ -70,7 +79,7 @@ def line(name: str, scores: Sequence[float]) -> str:
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=os.environ.get("LOWBIT_DATA"), help="default: $LOWBIT_DATA")
-    parser.add_argument("--recipe", default="ptq8")
+    parser.add_argument("--recipe", default=str(HERE / "imdn.toml"), help="default: imdn.toml beside this file")
     parser.add_argument("--set", action="append", default=[], metavar="PASS.OPTION=VALUE")
     parser.add_argument("--patches", type=int, default=32, help="that the scales are found on")
     parser.add_argument("--images", type=int, default=5)
@@ -88,7 +97,8 @@ def main() -> None:
     prepared = lowbit.prepare(model, (given[:1],), recipe)
     lowbit.calibrate(prepared, given.split(8))
     rows = []
-    for file in sorted((args.data / "sr" / "Set5" / f"x{SCALE}").glob("*_LR.png"))[: args.images]:
+    files = sorted((args.data / "sr" / "Set5" / f"x{SCALE}").glob("*_LR.png"), key=lambda file: file.stat().st_size)
+    for file in files[: args.images]:
         large, small = Image.open(str(file).replace("_LR", "_HR")), rgb(Image.open(file))
         with torch.no_grad():
             plain = model(small)

@@ -31,6 +31,7 @@ from zoo.vision import repair
 if TYPE_CHECKING:
     from lowbit.backends.fixed.program import Program
     from torch import nn
+    from zoo.row import Row
 
 _ATTENTION = re.compile("softmax|scaled_dot_product_attention|multi_head_attention")
 
@@ -46,10 +47,13 @@ def main() -> None:
     lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
     done = {result["name"]: result for result in map(json.loads, lines)}
     if not args.report:
-        for name in _names(args):
+        names = _names(args)
+        from zoo.catalogue import row
+
+        for name in names:
             if name not in done or (args.again and not (done[name]["attention"] or _whole(done[name]))):
                 start = monotonic()
-                done[name] = judged(name, args.recipe) | {"seconds": round(monotonic() - start, 1)}
+                done[name] = judged(row(name), args.recipe) | {"seconds": round(monotonic() - start, 1)}
                 with file.open("a", encoding="utf-8") as out:
                     out.write(json.dumps(done[name]) + "\n")
                 print(f"{name}: {_told(done[name])}", flush=True)
@@ -58,8 +62,11 @@ def main() -> None:
         print(table(list(done.values())))
 
 
-def judged(name: str, recipe: str) -> dict[str, Any]:
-    """What becomes of a model, ready for JSON: steps and exactness, or (call, why, count) of what is refused."""
+def judged(found: Row, recipe: str, compiled: float = 0.0) -> dict[str, Any]:
+    """What becomes of a model, ready for JSON: steps and exactness, or (call, why, count) of what is refused.
+
+    compiled: programs of at most so many constants are compiled too.
+    """
     from lowbit.api import read_recipe
     from lowbit.backends.lowering.lower import lower
     from lowbit.cli.stages import covered, prepared
@@ -68,11 +75,9 @@ def judged(name: str, recipe: str) -> dict[str, Any]:
     from lowbit.compiler.modes import evaluated
     from lowbit.compiler.pipeline import run
     from lowbit.compiler.text import target_name
-    from zoo.catalogue import row
 
-    found = row(name)
     given = found.inputs(2)
-    result = {"name": name, "attention": False, "steps": 0, "refused": [], "doubt": "", "exact": ""}
+    result = {"name": found.name, "attention": False, "steps": 0, "refused": [], "doubt": "", "exact": ""}
     try:
         graph = capture(settled(found.fresh(), given), *given, verify=False)
     except LowbitError as error:
@@ -89,7 +94,7 @@ def judged(name: str, recipe: str) -> dict[str, Any]:
         why = Counter((target_name(call.node.target), call.why) for call in calls if call.status == "unsupported")
         refused = [[op, reason, count] for (op, reason), count in why.most_common()]
         return result | {"refused": refused, "doubt": doubt}
-    return result | {"steps": len(program.steps), "exact": exact(program, given[0])}
+    return result | {"steps": len(program.steps), "exact": exact(program, given[0], compiled)}
 
 
 def settled(model: nn.Module, given: Any) -> nn.Module:
@@ -104,8 +109,8 @@ def settled(model: nn.Module, given: Any) -> nn.Module:
     return model
 
 
-def exact(program: Program, given: Sequence[Any]) -> str:
-    """The targets that agree on every value for one sample, or the first step on which numpy and torch do not."""
+def exact(program: Program, given: Sequence[Any], compiled: float = 0.0) -> str:
+    """The targets that agree on every value for one sample, or the first step on which one does not."""
     import numpy as np
     from lowbit.backends.compiled import Compiled
     from lowbit.backends.target import targets
@@ -113,7 +118,8 @@ def exact(program: Program, given: Sequence[Any]) -> str:
     inputs = Compiled(program).quantize(*(tensor[:1] for tensor in given))
     numpy: dict[int, Any] = {}
     targets()["numpy"].run(program, inputs, numpy.__setitem__)
-    others = ["torch", *["interpreter"] * (products(program) < FEW)]
+    constants = sum(value.data.size for value in program.values if value.data is not None)
+    others = ["torch", *["interpreter"] * (products(program) < FEW), *["c99"] * (constants <= compiled)]
     for other in others:
         different: list[int] = []
 
