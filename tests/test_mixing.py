@@ -129,7 +129,7 @@ def test_without_the_extension_the_bytes_are_the_same_and_slowness_is_said(monke
         assert np.array_equal(stream.decode(data, values.shape, MAX), values)
 
 
-@pytest.mark.parametrize(("integers", "threads"), [(form.FEW - 2, False), (form.FEW, True)])
+@pytest.mark.parametrize(("integers", "threads"), [(2**12, False), (2**14, True)])
 def test_threads_begin_where_there_is_work_for_them(
     integers: int, threads: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -149,3 +149,12 @@ def test_results_come_in_order_and_before_those_behind_them_are_there(monkeypatc
     assert next(results)
     seen.set()
     assert all(results)
+
+
+@pytest.mark.parametrize("level", [LITE, MAX])
+def test_bytes_behind_the_last_are_not_an_encoders(level: int) -> None:
+    values, grid = np.arange(-6, 6), Grid(3, 4, 1, 1)
+    known, found = first(values, 0), np.empty(12, dtype=np.int64)
+    data = plain.encode(values, level, known, grid)
+    assert plain.decode(data, level, known, grid, found)
+    assert not plain.decode(data + bytes(8) + b"\1", level, known, grid, found)

@@ -27,7 +27,7 @@ MUTANTS: list[Mutant] = [
         CODER,
         'if len(self._data) > self._at or self._data.endswith(b"\\0"):',
         'if self._data.endswith(b"\\0"):',
-        BOTH_READ,
+        f"{MIXING}::test_bytes_behind_the_last_are_not_an_encoders",
     ),
     Mutant(
         "trailing zeros pass",
