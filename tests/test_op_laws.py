@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from lowbit.backends.fixed.op import Attribute, Call, Legal
+from lowbit.backends.fixed.program import Builder
 from lowbit.backends.fixed.registry import names_by_code, op_named, ops
 from lowbit.backends.fixed.rounding import halves_up, ties
 from lowbit.backends.fixed.sums import dot, partial_dot
@@ -263,3 +264,11 @@ def _before_rounding(name: str, step: Call, inputs: list[np.ndarray[Any, Any]]) 
 
 def _filled(legal: Legal, value: int) -> Attribute:
     return value if legal.length is None else (value,) * (legal.length or 1)
+
+
+def test_a_fraction_moves_the_range_of_requantize() -> None:
+    build = Builder()
+    vectors = [build.constant(np.array([number])) for number in (2**23, 22, 2**15 - 1)]
+    zero = build.input((1,), Range(0, 0))
+    moved = build.step("requantize", zero, *vectors, zero=0, lo=-8, hi=7, axis=0)
+    assert build[moved].range == Range(1, 1)

@@ -129,7 +129,7 @@ MUTANTS: list[Mutant] = [
         "backends/fixed/ops/requantize.py",
         "Range.of(halves_up(x * m + more, s))",
         "Range.of(halves_up(x * m, s))",
-        f"{OPS}::test_output_has_the_shape_and_lies_in_the_range[requantize]",
+        f"{OPS}::test_a_fraction_moves_the_range_of_requantize",
     ),
     Mutant(
         "range of rescale forgets the zero point",
