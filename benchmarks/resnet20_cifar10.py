@@ -62,7 +62,7 @@ RUNS: dict[str, tuple[str, list[str]]] = {
     "choi2020 4/8": ("choi2020", [*_widths(4, 8), *DENSE]),
     "choi2020 4/8 channels": ("choi2020", [*_widths(4, 8), *DENSE, CHANNELS]),
     "choi2020 4/8 sparse": ("choi2020", [*_widths(4, 8), *_sparse(0.75)]),
-    "choi2020 4/8 sparse channels": ("choi2020", [*_widths(4, 8), *_sparse(0.73), *SOON, CHANNELS]),
+    "choi2020 4/8 sparse channels": ("choi2020", [*_widths(4, 8), *_sparse(0.765), *SOON, CHANNELS]),
     "squantizer 4": ("squantizer", [WEIGHTS.format(4)]),
     "squantizer 4 channels": ("squantizer", [WEIGHTS.format(4), CHANNELS]),
 }
