@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 from unittest import mock
 
 import torch
-import torch._dynamo  # whose table of what it may call, made at its import, must not hold what stands in here
 
 from .refusal import is_user
 
@@ -24,6 +24,7 @@ def asking_for_autocast(here: Callable[[], str]) -> Iterator[list[str]]:
     A block of the model's own answers for good; what is around the graph is known when it runs.
     here: tells the user's line that is running.
     """
+    importlib.import_module("torch._dynamo")  # its table of what it may call must not hold what stands in here
     found: list[str] = []
     kept = torch.is_autocast_enabled
 
