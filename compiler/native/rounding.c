@@ -1,6 +1,6 @@
 /* The extension lowbit.compiler._rounding: fake quantization of float32 and bfloat16, its gradients, and what penalties say
- * of float32 weights, each in one pass over memory. It works on the addresses of tensors and without the GIL; compiler/fused.py is the only caller, and checks
- * them. */
+ * of float32 weights, each in one pass over memory. It works on the addresses of tensors and without the GIL;
+ * compiler/fused.py is the only caller, and checks them. */
 #define Py_LIMITED_API 0x030B0000
 #include <Python.h>
 
@@ -27,8 +27,9 @@ typedef struct {
 
 static grid grid_of(int lo, int hi, int odd, float bottom, float top)
 {
-    const grid odds = {0.5f, 0.0f, (float)(lo - 1) / 2, (float)(hi - 1) / 2, 2.0f, 1.0f, (float)lo, (float)hi, bottom, top};
-    const grid all = {1.0f, 0.5f, (float)lo, (float)hi, 1.0f, 0.0f, (float)lo, (float)hi, bottom, top};
+    const float least = (float)lo, most = (float)hi;
+    const grid odds = {0.5f, 0.0f, (float)(lo - 1) / 2, (float)(hi - 1) / 2, 2.0f, 1.0f, least, most, bottom, top};
+    const grid all = {1.0f, 0.5f, least, most, 1.0f, 0.0f, least, most, bottom, top};
     return odd ? odds : all;
 }
 
@@ -83,6 +84,15 @@ WIDE static float slope_row(const float *restrict x, const float *restrict grad,
     return (float)sum;
 }
 
+/* One value's distance from the grid, of which the square and the product with the integer of the grid are added up. */
+static inline float distance(float x, float scale, const grid *g, float *square, float *product)
+{
+    const float q = quantized(x / scale, g), error = x - q * scale;
+    *square += error * error;
+    *product += error * q;
+    return error;
+}
+
 /* What lies off the grid of each value; in sums the square of that, and its product with the integers of the grid. */
 WIDE static void error_row(const float *restrict x, float *restrict out, int64_t count, float scale, grid g, float *sums)
 {
@@ -91,18 +101,10 @@ WIDE static void error_row(const float *restrict x, float *restrict out, int64_t
         const int64_t to = count - from < BLOCK ? count : from + BLOCK, whole = to - (to - from) % LANES;
         float squares[LANES] = {0}, products[LANES] = {0};
         for (int64_t i = from; i < whole; i += LANES)
-            for (int j = 0; j < LANES; j++) {
-                const float q = quantized(x[i + j] / scale, &g), error = x[i + j] - q * scale;
-                out[i + j] = error;
-                squares[j] += error * error;
-                products[j] += error * q;
-            }
-        for (int64_t i = whole; i < to; i++) {
-            const float q = quantized(x[i] / scale, &g), error = x[i] - q * scale;
-            out[i] = error;
-            squares[0] += error * error;
-            products[0] += error * q;
-        }
+            for (int j = 0; j < LANES; j++)
+                out[i + j] = distance(x[i + j], scale, &g, squares + j, products + j);
+        for (int64_t i = whole; i < to; i++)
+            out[i] = distance(x[i], scale, &g, squares, products);
         for (int j = 0; j < LANES; j++) {
             square += squares[j];
             product += products[j];
@@ -110,6 +112,14 @@ WIDE static void error_row(const float *restrict x, float *restrict out, int64_t
     }
     sums[0] = (float)square;
     sums[1] = (float)product;
+}
+
+/* One value, or 0 where it is larger than the limit; its square is added up. */
+static inline float kept(float x, float limit, float *square)
+{
+    const float y = x <= limit && -x <= limit ? x : 0.0f;
+    *square += y * y;
+    return y;
 }
 
 /* The values that are no larger than the limit, 0 for others, and returned the sum of their squares. */
@@ -120,16 +130,10 @@ WIDE static float small_values(const float *restrict x, float *restrict out, int
         const int64_t to = count - from < BLOCK ? count : from + BLOCK, whole = to - (to - from) % LANES;
         float sums[LANES] = {0};
         for (int64_t i = from; i < whole; i += LANES)
-            for (int j = 0; j < LANES; j++) {
-                const float kept = x[i + j] <= limit && -x[i + j] <= limit ? x[i + j] : 0.0f;
-                out[i + j] = kept;
-                sums[j] += kept * kept;
-            }
-        for (int64_t i = whole; i < to; i++) {
-            const float kept = x[i] <= limit && -x[i] <= limit ? x[i] : 0.0f;
-            out[i] = kept;
-            sums[0] += kept * kept;
-        }
+            for (int j = 0; j < LANES; j++)
+                out[i + j] = kept(x[i + j], limit, sums + j);
+        for (int64_t i = whole; i < to; i++)
+            out[i] = kept(x[i], limit, sums);
         for (int j = 0; j < LANES; j++)
             sum += sums[j];
     }
@@ -182,8 +186,8 @@ static float slope_brains(const brain *x, const brain *grad, brain *out, int64_t
     return (float)sum;
 }
 
-/* fake_quantize(x, y, scale, rows, count, half, lo, hi, odd, bottom, top): addresses, and rows of so many values with a scale each;
- * half: the values are bfloat16; bottom, top: what they are limited to before */
+/* fake_quantize(x, y, scale, rows, count, half, lo, hi, odd, bottom, top): addresses, and rows of so many values with a
+ * scale each; half: the values are bfloat16; bottom, top: what they are limited to before */
 static PyObject *fake_quantize(PyObject *module, PyObject *arguments)
 {
     unsigned long long x, y, scale;

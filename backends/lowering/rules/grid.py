@@ -22,7 +22,7 @@ from ..real import Curve, Input, Limited, Lowered, Moved, Quotient, Real, Sum, s
 TIPPED = 1e-6
 """Share of the codes that the rounding of a bias may tip over. Every one travels on, in a deep network to nearly every
 value behind it: with ten times as many, 41 of 300 images had such a code first in ResNet-8, and 12 have one now, whose
-file has 0.05 % more. What is left is the rounding of multipliers to 24 bits."""
+file has 0.05 % more."""
 
 
 @dataclass(frozen=True)
