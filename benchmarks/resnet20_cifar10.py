@@ -4,8 +4,8 @@
     python benchmarks/resnet20_cifar10.py --data DIR --runs 'dorefa 3/8,dorefa 3/8 sinreq' --seeds 0 --epochs 2
     python benchmarks/resnet20_cifar10.py --list
 
-DIR holds `cifar10` and `weights/resnet_cifar10`. A run is a recipe with some of its options set, trained with Adam and
-a cosine on augmented images. Results are lines of OUT/results.jsonl, and every step is kept: a run that was stopped
+DIR holds `cifar10` and `weights/resnet_cifar10`. A run is a recipe with some of its options set, trained with Adam on
+augmented images. Results are lines of OUT/results.jsonl, and every step is kept: a run that was stopped
 goes on where it was. All runs of a comparison have the same schedule; with --distill, a share of the loss is the
 imitation of the float model. With --fast the training step is compiled and its convolutions are in bfloat16, about half
 of the time where the processor has AMX; what is measured is never so.
@@ -69,14 +69,15 @@ RUNS: dict[str, tuple[str, list[str]]] = {
 """Name -> recipe, and what it sets."""
 
 Row = dict[str, Any]
-SCHEDULE = ("epochs", "images", "lr", "batch_size", "distill", "fast")
+SCHEDULE = ("epochs", "images", "lr", "schedule", "batch_size", "distill", "fast")
 PARAMETERS = sum(parameter.numel() for parameter in ResNet20().parameters())
 
 
 def run(name: str, seed: int, args: argparse.Namespace, data: lowbit.Data) -> Row:
     """One run, from the trained weights to the integers."""
     recipe = override(lowbit.read_recipe(RUNS[name][0]), RUNS[name][1])
-    plan = lowbit.Plan(args.epochs, args.batch_size, args.lr, weight_decay=1e-4, seed=seed, distill=args.distill)
+    own = {"weight_decay": 1e-4, "seed": seed, "distill": args.distill, "schedule": args.schedule}
+    plan = lowbit.Plan(args.epochs, args.batch_size, args.lr, **own)
     some = next(batches(data.train, 128))[0]
     prepared = lowbit.prepare(trained(args.data), (some[:2],), recipe, steps=plan.steps(data.train))
     lowbit.calibrate(prepared, [some])
@@ -121,7 +122,8 @@ def table(rows: list[Row], floats: float) -> str:
         )
         seeds, worst = ", ".join(str(row["seed"]) for row in own), min(row["integers"] for row in own)
         lines.append(
-            f"| `{RUNS[name][0]}` | {name} | {own[0]['epochs']} x {own[0]['images']:,} | {own[0]['lr']:g} |"
+            f"| `{RUNS[name][0]}` | {name} | {own[0]['epochs']} x {own[0]['images']:,} |"
+            f" {own[0]['lr']:g}, {own[0]['schedule']} |"
             f" {own[0]['distill']:g} | {seeds} | {100 * fake:.2f} % |"
             f" {100 * integers:.2f} % | {100 * worst:.2f} % |"
             f" {100 * (integers - floats):+.2f} | {size:,.0f} | {4 * PARAMETERS / size:.1f} |"
@@ -149,6 +151,7 @@ def arguments() -> argparse.Namespace:
         "--distill", type=float, default=0.0, help="the share of the loss that imitates the float model"
     )
     parser.add_argument("--lr", type=float, default=1e-3)
+    parser.add_argument("--schedule", choices=("cosine", "constant"), default="cosine", help="of the learning rate")
     args = parser.parse_args()
     if args.data is None and not args.list:
         parser.error("--data or LOWBIT_DATA must name the folder of CIFAR-10")
@@ -180,7 +183,10 @@ def main() -> None:
 
 
 def _results(file: Path) -> list[Row]:
-    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+    """Rows of files of before had a cosine."""
+    return (
+        [{"schedule": "cosine", **json.loads(line)} for line in file.read_text().splitlines()] if file.exists() else []
+    )
 
 
 if __name__ == "__main__":

@@ -49,6 +49,8 @@ def plan_options(command: Callable[..., Any]) -> Callable[..., Any]:
                      help="Learning rate."),
         click.option("--distill", type=click.FloatRange(0, 1), default=0.0, show_default=True, metavar="SHARE",
                      help="Under the recipe, the share of the loss that is the imitation of the float model."),
+        click.option("--schedule", type=click.Choice(["cosine", "constant"]), default="cosine", show_default=True,
+                     help="Of the learning rate under the recipe: a cosine to zero, or none."),
         click.option("--seed", type=click.IntRange(0, 2**64 - 1), default=0, show_default=True,
                      help="Of weights, order and dropout."),
         click.option("--threads", type=click.IntRange(1),

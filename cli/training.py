@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from . import source
 
@@ -20,7 +20,8 @@ SMALL = 1_000_000
 
 def effort(
     output: str, seed: int, *, float_epochs: int, epochs: int, batch_size: int, lr: float, task: str,
-    distill: float, checkpoint: str | None, checkpoint_steps: int = 0, checkpoint_minutes: float = 5.0,
+    distill: float, schedule: Literal["cosine", "constant"], checkpoint: str | None, checkpoint_steps: int = 0,
+    checkpoint_minutes: float = 5.0,
 ) -> Effort:  # fmt: skip
     """How to train, from the options of a training.   output: a file that must not be the checkpoint."""
     from ..compilation import Effort
@@ -33,7 +34,8 @@ def effort(
         _check_apart(checkpoint, output)
     kept = Checkpoint(Path(checkpoint), checkpoint_steps, checkpoint_minutes) if checkpoint is not None else None
     first = Plan(float_epochs, batch_size, lr, seed=seed)
-    return Effort(first, replace(first, epochs=epochs, distill=distill), source.task(task), kept)
+    second = replace(first, epochs=epochs, distill=distill, schedule=schedule)
+    return Effort(first, second, source.task(task), kept)
 
 
 def _check_apart(checkpoint: str, output: str) -> None:

@@ -50,6 +50,11 @@ def constant(op: CustomOpDef) -> None:
     _DIRECT[op._opoverload] = _eager(op._opoverload, torch.no_grad()(op._init_fn))
 
 
+def undifferentiated(op: CustomOpDef, run: Callable[..., Any]) -> None:
+    """Call this function in the place of an operator that has no gradient."""
+    _DIRECT[op._opoverload] = _eager(op._opoverload, torch.no_grad()(run))
+
+
 def directly(operator: Any) -> Callable[..., Any]:
     """The call of an operator of lowbit that does without the dispatcher."""
     return _DIRECT[operator]

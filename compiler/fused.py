@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from .extension import extension
 from .threads import Result, shared
 
-INTERFACE = 4
+INTERFACE = 5
 """Of `_rounding`: one more whenever its functions change."""
 SHARE = 1 << 17
 """Values worth a thread of their own."""
@@ -61,6 +61,11 @@ def takes(x: Tensor, scale: Tensor, axis: int) -> bool:
     return axis == 0 and x.is_contiguous() and scale.is_contiguous()
 
 
+def solid(x: Tensor) -> bool:
+    """Whether the form in C can take it as one run of float32."""
+    return NATIVE is not None and bool(x.numel()) and _held(x, torch.float32) and x.is_contiguous()
+
+
 def plain(x: Tensor) -> bool:
     """Whether it is what it seems: fake tensors have no values, and other subclasses may mean something else."""
     return type(x) in (Tensor, nn.Parameter)
@@ -76,10 +81,10 @@ def rounded(x: Tensor, scale: Tensor, ends: Ends, limits: Limits = EVERYTHING) -
     y = torch.empty_like(x)
 
     def work(span: Span) -> None:
-        places = *_behind(span.at, x, y), *_behind(span.row, scale)
+        places = *behind(span.at, x, y), *behind(span.row, scale)
         NATIVE.fake_quantize(*places, span.rows, span.size, _half(x), *ends, *limits)
 
-    _shared(x, scale, work)
+    spread(x, scale, work)
     return y
 
 
@@ -93,12 +98,12 @@ def slopes(
 
     def work(span: Span) -> Tensor:
         sums = scale.new_empty(span.rows)
-        places = *_behind(span.at, x, grad, by_x), *_behind(span.row, scale), sums.data_ptr()
+        places = *behind(span.at, x, grad, by_x), *behind(span.row, scale), sums.data_ptr()
         NATIVE.slopes(*places, span.rows, span.size, _half(x), *ends, *limits, clipped)
         return sums
 
-    sums = _shared(x, scale, work)
-    return by_x, _joined(sums, scale).reshape(scale.shape)
+    sums = spread(x, scale, work)
+    return by_x, joined(sums, scale).reshape(scale.shape)
 
 
 def errors(x: Tensor, scale: Tensor, ends: Ends) -> tuple[Tensor, Tensor, Tensor]:
@@ -110,11 +115,11 @@ def errors(x: Tensor, scale: Tensor, ends: Ends) -> tuple[Tensor, Tensor, Tensor
 
     def work(span: Span) -> Tensor:
         sums = scale.new_empty(span.rows, 2)
-        places = *_behind(span.at, x, out), *_behind(span.row, scale), sums.data_ptr()
+        places = *behind(span.at, x, out), *behind(span.row, scale), sums.data_ptr()
         NATIVE.errors(*places, span.rows, span.size, *ends)
         return sums
 
-    sums = _joined(_shared(x, scale, work), scale)
+    sums = joined(spread(x, scale, work), scale)
     return out, sums[:, 0].sum(), sums[:, 1].reshape(scale.shape)
 
 
@@ -127,20 +132,20 @@ def small(x: Tensor, limit: Tensor) -> tuple[Tensor, Tensor]:
 
     def work(span: Span) -> Tensor:
         square = x.new_empty(())
-        NATIVE.small(*_behind(span.at, x, out), limit.data_ptr(), square.data_ptr(), span.size)
+        NATIVE.small(*behind(span.at, x, out), limit.data_ptr(), square.data_ptr(), span.size)
         return square
 
-    return out, torch.stack(_shared(x, limit, work)).sum()
+    return out, torch.stack(spread(x, limit, work)).sum()
 
 
-def _joined(sums: list[Tensor], scale: Tensor) -> Tensor:
+def joined(sums: list[Tensor], scale: Tensor) -> Tensor:
     """The threads' sums: one after another where each row has its scale, else added up."""
     if len(sums) == 1:
         return sums[0]
     return torch.stack(sums).sum(0) if scale.numel() == 1 else torch.cat(sums)
 
 
-def _behind(count: int, *tensors: Tensor) -> list[int]:
+def behind(count: int, *tensors: Tensor) -> list[int]:
     """The address of each tensor's value behind so many others."""
     return [tensor.data_ptr() + tensor.itemsize * count for tensor in tensors]
 
@@ -149,7 +154,7 @@ def _half(x: Tensor) -> bool:
     return x.dtype == torch.bfloat16
 
 
-def _shared(x: Tensor, scale: Tensor, work: Callable[[Span], Result]) -> list[Result]:
+def spread(x: Tensor, scale: Tensor, work: Callable[[Span], Result]) -> list[Result]:
     """What `work` gives for parts of x: runs of values, or of rows where each has its scale."""
     rows = scale.numel()
     size = x.numel() // rows

@@ -26,6 +26,7 @@ from .penalty import Penalty, named
 from .pipeline import Entry
 from .protect import protected
 from .recipe import Recipe
+from .weighing import weights_joined
 
 _ONE = pytree.tree_structure(0)
 
@@ -113,9 +114,9 @@ class Prepared(nn.Module):
     def step(self) -> None:
         """Advance schedules by one training step: masks, ramps, counters."""
         _, _, updates = self._updates(self, self._device())
-        buffers = dict(self.named_buffers(remove_duplicate=False))
         for name, value in updates.items():
-            buffers[name].copy_(value)
+            if (buffer := self.get_buffer(name)) is not value:  # a mask that stays
+                buffer.copy_(value)
 
     def parameter_groups(self, lr: float, weight_decay: float = 0.0) -> list[dict[str, Any]]:
         """Groups for an optimizer: weights; scales of grids (log2, and those that are trained as they are: ranges),
@@ -221,5 +222,5 @@ def _function(graph: Graph) -> Any:
     """The graph as a plain function of (module tree, device, *flat inputs), so that several can share one tree."""
     tree = nn.Module()
     graph.install(tree)
-    ready = called_directly(limits_joined(portable(graph)))
+    ready = called_directly(weights_joined(limits_joined(portable(graph))))
     return type(fx.GraphModule(tree, protected(ready, ready.inputs[0]).fx)).forward

@@ -20,7 +20,7 @@ def some(x: Tensor, count: int) -> Tensor:
     if not count or x.numel() <= count:
         return x
     runs = x.reshape(-1)[: x.numel() // _RUN * _RUN].view(-1, _RUN)
-    return runs[:: x.numel() // count]
+    return runs[:: x.numel() // count].contiguous()
 
 
 def looks_at_some(operator: Any, argument: str) -> None:

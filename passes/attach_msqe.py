@@ -66,14 +66,13 @@ def msqe(
     """
     edges = zip(xs, scales, zero, lo, hi, axis, odd, strict=True)
     found = [_error(wide(some(x, samples)), scale, *grid) for x, scale, *grid in edges]
-    weights = _weights(shares, [error for error, *_ in found])
-    squares = torch.stack([square * weight for (_, square, _), weight in zip(found, weights, strict=True)])
-    slopes = [
-        (product * (-2 * weight)).to(scale.dtype)
-        for (*_, product), scale, weight in zip(found, scales, weights, strict=True)
-    ]
-    errors = [] if samples else [error.to(x.dtype) for x, (error, *_) in zip(xs, found, strict=True)]
-    return squares.sum().to(_wide_dtype(xs)), slopes, errors
+    all_errors, squares, by_scale = (list(part) for part in zip(*found, strict=True))
+    weights = _weights(shares, all_errors)
+    value = (torch.stack(squares) * squares[0].new_tensor(weights)).sum()
+    pushes = torch._foreach_mul(by_scale, [-2 * weight for weight in weights])
+    slopes = [push.to(scale.dtype) for push, scale in zip(pushes, scales, strict=True)]
+    errors = [] if samples else [error.to(x.dtype) for x, error in zip(xs, all_errors, strict=True)]
+    return value.to(_wide_dtype(xs)), slopes, errors
 
 
 def _weights(shares: list[float], errors: list[Tensor]) -> list[float]:
@@ -116,8 +115,9 @@ def _backward(ctx: Any, grad: Tensor | None, *_: Any) -> tuple[Any, ...]:
     if grad is None:
         return nothing, nothing, *[None] * 7
     slopes, errors = ctx.saved_tensors[: ctx.count], ctx.saved_tensors[ctx.count :]
-    pushed = [error * (2 * weight * grad) for error, weight in zip(errors, ctx.weights, strict=True)]
-    return pushed or nothing, [grad * slope for slope in slopes], *[None] * 7
+    by_edge = (grad * grad.new_tensor(ctx.weights) * 2).unbind()
+    pushed = [error * weight for error, weight in zip(errors, by_edge, strict=True)]
+    return pushed or nothing, list(torch._foreach_mul(slopes, grad)), *[None] * 7
 
 
 gradient(msqe, _backward, _setup)

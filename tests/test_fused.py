@@ -178,7 +178,7 @@ def test_gradients_of_gradients_are_not_lost() -> None:
 @given(rows=st.integers(1, 40), size=st.integers(1, 40), threads=st.integers(1, 9))
 def test_shares_tile_the_memory(rows: int, size: int, threads: int) -> None:
     with mock.patch.object(fused, "SHARE", 8), mock.patch.object(torch, "get_num_threads", return_value=threads):
-        spans = fused._shared(torch.zeros(rows, size), torch.ones(rows), lambda span: span)
+        spans = fused.spread(torch.zeros(rows, size), torch.ones(rows), lambda span: span)
     at, row = 0, 0
     for span in spans:
         assert (span.at, span.row) == (at, row)

@@ -6,6 +6,7 @@ import copy
 import dataclasses
 from collections.abc import Callable, Iterator
 from typing import Any
+from unittest import mock
 
 import lowbit
 import pytest
@@ -72,6 +73,23 @@ def test_a_teacher_alone_needs_no_labels_and_no_share_needs_no_teacher() -> None
     assert same(teacher.state_dict(), before)
     with pytest.raises(UserError, match="no teacher"):
         learned(labels, 0.5, teacher=None)
+
+
+@pytest.mark.parametrize(("schedule", "last"), [("cosine", 0.0), ("constant", 0.1)])
+def test_the_learning_rate_follows_the_plan(schedule: Any, last: float) -> None:
+    rates: list[float] = []
+
+    class Watched(torch.optim.Adam):
+        def step(self, *args: Any, **kwargs: Any) -> Any:
+            rates.append(self.param_groups[0]["lr"])
+            return super().step(*args, **kwargs)
+
+    with mock.patch("torch.optim.Adam", Watched):
+        train(net(), data(), Plan(4, 4, lr=0.1, schedule=schedule))
+    assert len(rates) == 16
+    assert rates[0] == 0.1
+    assert rates == sorted(rates, reverse=True)
+    assert rates[-1] == pytest.approx(last, abs=0.002)
 
 
 def test_compile_imitates_the_float_model() -> None:

@@ -14,6 +14,7 @@ from msgspec import Meta
 from torch import Tensor, fx
 
 from ..contract import Options
+from ..direct import undifferentiated
 from ..graph import schema_arguments
 from ..schedule import Share
 
@@ -55,13 +56,19 @@ def criterion(choose: Callable[..., list[Tensor]]) -> Any:
     ) -> list[Tensor]:
         now = int(step)
         if now < begin or now > end or (now % every and now != end):
-            return [mask.clone() for mask in masks]
+            return masks
         progress = (now - begin) / (end - begin) if now < end else 1.0
         stays = choose(weights, masks, progress, *own)
         return [stay.to(mask.dtype, copy=True) for stay, mask in zip(stays, masks, strict=True)]
 
-    operator = torch.library.custom_op(f"lowbit::{choose.__name__}", changed, mutates_args=(), schema=schema)
+    def fresh(weights: list[Tensor], masks: list[Tensor], *rest: Any) -> list[Tensor]:
+        """An operator may not give back what it was given."""
+        new = changed(weights, masks, *rest)
+        return [mask.clone() for mask in masks] if new is masks else new
+
+    operator = torch.library.custom_op(f"lowbit::{choose.__name__}", fresh, mutates_args=(), schema=schema)
     operator.register_fake(lambda weights, masks, *rest: [torch.empty_like(mask) for mask in masks])
+    undifferentiated(operator, changed)
     return getattr(torch.ops.lowbit, choose.__name__).default
 
 

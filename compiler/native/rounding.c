@@ -1,144 +1,12 @@
-/* The extension lowbit.compiler._rounding: fake quantization of float32 and bfloat16, its gradients, and what penalties say
- * of float32 weights, each in one pass over memory. It works on the addresses of tensors and without the GIL;
- * compiler/fused.py is the only caller, and checks them. */
+/* The extension lowbit.compiler._rounding: fake quantization of float32 and bfloat16, its gradients, that of weights behind
+ * masks and factors, and what penalties say of float32 weights, each in one pass over memory. It works on the addresses of
+ * tensors and without the GIL; compiler/fused.py is the only caller, and checks them. */
 #define Py_LIMITED_API 0x030B0000
 #include <Python.h>
 
-#include <math.h>
-#include <stdint.h>
 #include <string.h>
 
-/* Chosen when the extension is loaded. */
-#if defined(__GNUC__) && defined(__x86_64__) && defined(__gnu_linux__)
-#define WIDE __attribute__((target_clones("avx2", "default")))
-#else
-#define WIDE
-#endif
-
-#define LANES 16
-#define BLOCK 1024 /* values whose products are added up in float32 */
-
-/* x is first brought into bottom..top, as by a ReLU before the grid, and then
- * q = each floor(clamp(x / scale part + shift, lo, hi)) + plus; the ends are integers, so clamping first is the same.
- * least, most: of x / scale, where its gradient passes. */
-typedef struct {
-    float part, shift, lo, hi, each, plus, least, most, bottom, top;
-} grid;
-
-static grid grid_of(int lo, int hi, int odd, float bottom, float top)
-{
-    const float least = (float)lo, most = (float)hi;
-    const grid odds = {0.5f, 0.0f, (float)(lo - 1) / 2, (float)(hi - 1) / 2, 2.0f, 1.0f, least, most, bottom, top};
-    const grid all = {1.0f, 0.5f, least, most, 1.0f, 0.0f, least, most, bottom, top};
-    return odd ? odds : all;
-}
-
-/* What is no number stays none. */
-static inline float limited(float x, const grid *g)
-{
-    x = x < g->bottom ? g->bottom : x;
-    return x > g->top ? g->top : x;
-}
-
-static inline float quantized(float steps, const grid *g)
-{
-    float t = steps * g->part + g->shift, down;
-    t = t > g->lo ? t : g->lo; /* what is no number, too: it is no integer either */
-    t = t < g->hi ? t : g->hi;
-    down = (float)(int32_t)t;
-    down -= down > t ? 1.0f : 0.0f;
-    return steps == steps ? down * g->each + g->plus : steps;
-}
-
-WIDE static void round_row(const float *restrict x, float *restrict y, int64_t count, float scale, grid g)
-{
-    for (int64_t i = 0; i < count; i++)
-        y[i] = quantized(limited(x[i], &g) / scale, &g) * scale;
-}
-
-/* One value's gradient: in x, and in the scale; outer: of what is clipped too, inner: of what is rounded. */
-static inline float slope(float x, float grad, float *out, float scale, const grid *g, float inner, float outer)
-{
-    const float steps = limited(x, g) / scale, inside = steps < g->least || steps > g->most ? 0.0f : grad;
-    *out = x <= g->bottom || x >= g->top ? 0.0f : inside;
-    return (grad - outer * inside) * quantized(steps, g) - inner * (inside * steps);
-}
-
-/* The gradient in x, and returned that in the scale; clipped: from what is clipped alone. */
-WIDE static float slope_row(const float *restrict x, const float *restrict grad, float *restrict out, int64_t count,
-                            float scale, grid g, int clipped)
-{
-    const float inner = clipped ? 0.0f : 1.0f, outer = clipped ? 1.0f : 0.0f;
-    double sum = 0;
-    for (int64_t from = 0; from < count; from += BLOCK) {
-        const int64_t to = count - from < BLOCK ? count : from + BLOCK, whole = to - (to - from) % LANES;
-        float sums[LANES] = {0};
-        for (int64_t i = from; i < whole; i += LANES)
-            for (int j = 0; j < LANES; j++)
-                sums[j] += slope(x[i + j], grad[i + j], out + i + j, scale, &g, inner, outer);
-        for (int64_t i = whole; i < to; i++)
-            sums[0] += slope(x[i], grad[i], out + i, scale, &g, inner, outer);
-        for (int j = 0; j < LANES; j++)
-            sum += sums[j];
-    }
-    return (float)sum;
-}
-
-/* One value's distance from the grid, of which the square and the product with the integer of the grid are added up. */
-static inline float distance(float x, float scale, const grid *g, float *square, float *product)
-{
-    const float q = quantized(x / scale, g), error = x - q * scale;
-    *square += error * error;
-    *product += error * q;
-    return error;
-}
-
-/* What lies off the grid of each value; in sums the square of that, and its product with the integers of the grid. */
-WIDE static void error_row(const float *restrict x, float *restrict out, int64_t count, float scale, grid g, float *sums)
-{
-    double square = 0, product = 0;
-    for (int64_t from = 0; from < count; from += BLOCK) {
-        const int64_t to = count - from < BLOCK ? count : from + BLOCK, whole = to - (to - from) % LANES;
-        float squares[LANES] = {0}, products[LANES] = {0};
-        for (int64_t i = from; i < whole; i += LANES)
-            for (int j = 0; j < LANES; j++)
-                out[i + j] = distance(x[i + j], scale, &g, squares + j, products + j);
-        for (int64_t i = whole; i < to; i++)
-            out[i] = distance(x[i], scale, &g, squares, products);
-        for (int j = 0; j < LANES; j++) {
-            square += squares[j];
-            product += products[j];
-        }
-    }
-    sums[0] = (float)square;
-    sums[1] = (float)product;
-}
-
-/* One value, or 0 where it is larger than the limit; its square is added up. */
-static inline float kept(float x, float limit, float *square)
-{
-    const float y = x <= limit && -x <= limit ? x : 0.0f;
-    *square += y * y;
-    return y;
-}
-
-/* The values that are no larger than the limit, 0 for others, and returned the sum of their squares. */
-WIDE static float small_values(const float *restrict x, float *restrict out, int64_t count, float limit)
-{
-    double sum = 0;
-    for (int64_t from = 0; from < count; from += BLOCK) {
-        const int64_t to = count - from < BLOCK ? count : from + BLOCK, whole = to - (to - from) % LANES;
-        float sums[LANES] = {0};
-        for (int64_t i = from; i < whole; i += LANES)
-            for (int j = 0; j < LANES; j++)
-                out[i + j] = kept(x[i + j], limit, sums + j);
-        for (int64_t i = whole; i < to; i++)
-            out[i] = kept(x[i], limit, sums);
-        for (int j = 0; j < LANES; j++)
-            sum += sums[j];
-    }
-    return (float)sum;
-}
+#include "rows.h"
 
 /* bfloat16 is the upper half of a float32. It is computed on as such, a block at a time in the cache, and rounded once, at
  * the end: to the nearest, and of two to the even one, as torch does. */
@@ -182,6 +50,71 @@ static float slope_brains(const brain *x, const brain *grad, brain *out, int64_t
         widen(grad + i, back, some);
         sum += slope_row(wide, back, inside, some, scale, g, clipped);
         narrow(inside, out + i, some);
+    }
+    return (float)sum;
+}
+
+/* Weights on both sides of a grid: w mask k goes to it, and what comes from it is divided by k where it `divides`.
+ * size: of a row, which has one k; mask, k: may be NULL. */
+typedef struct {
+    const float *w, *mask, *k;
+    int64_t size;
+    int divides;
+} weights;
+
+static float factor_at(const weights *of, int64_t at)
+{
+    return of->k ? of->k[at / of->size] : 1.0f;
+}
+
+static int64_t end_of_row(const weights *of, int64_t at, int64_t end)
+{
+    const int64_t row = of->k ? (at / of->size + 1) * of->size : end;
+    return row < end ? row : end;
+}
+
+/* x mask k of the values at..end; x: the first of them. */
+static void multiply(const weights *of, const float *x, int64_t at, int64_t end, float *out)
+{
+    for (int64_t i = at, to; i < end; i = to) {
+        to = end_of_row(of, i, end);
+        multiply_row(x + (i - at), of->mask ? of->mask + i : NULL, factor_at(of, i), out + (i - at), to - i);
+    }
+}
+
+/* Behind the grid, on the way out and of the gradient on its way back. */
+static void divide(const weights *of, const float *x, int64_t at, int64_t end, float *out)
+{
+    for (int64_t i = at, to; i < end; i = to) {
+        to = of->divides ? end_of_row(of, i, end) : end;
+        divide_row(x + (i - at), of->divides ? factor_at(of, i) : 1.0f, out + (i - at), to - i);
+    }
+}
+
+/* The grid of the values at..end, a block at a time in the cache. */
+static void weigh_run(const weights *of, float *y, int64_t at, int64_t end, float scale, grid g)
+{
+    float product[BLOCK], rounded[BLOCK];
+    for (int64_t i = at, to; i < end; i = to) {
+        to = end - i < BLOCK ? end : i + BLOCK;
+        multiply(of, of->w + i, i, to, product);
+        round_row(product, rounded, to - i, scale, g);
+        divide(of, rounded, i, to, y + i);
+    }
+}
+
+/* Its gradient in w, and returned that in the scale; straight: the first passes what is clipped, too. */
+static float slope_run(const weights *of, const float *grad, float *out, int64_t at, int64_t end, float scale, grid g,
+                       int straight, int clipped)
+{
+    float product[BLOCK], back[BLOCK], inside[BLOCK];
+    double sum = 0;
+    for (int64_t i = at, to; i < end; i = to) {
+        to = end - i < BLOCK ? end : i + BLOCK;
+        multiply(of, of->w + i, i, to, product);
+        divide(of, grad + i, i, to, back);
+        sum += slope_row(product, back, inside, to - i, scale, g, clipped);
+        multiply(of, straight ? back : inside, i, to, out + i);
     }
     return (float)sum;
 }
@@ -230,9 +163,71 @@ static PyObject *slopes(PyObject *module, PyObject *arguments)
         const int64_t at = row * count;
         sums[row] = half ? slope_brains((const brain *)(uintptr_t)x + at, (const brain *)(uintptr_t)grad + at,
                                         (brain *)(uintptr_t)out + at, count, scales[row], g, clipped)
-                         : slope_row((const float *)(uintptr_t)x + at, (const float *)(uintptr_t)grad + at,
-                                     (float *)(uintptr_t)out + at, count, scales[row], g, clipped);
+                         : (float)slope_row((const float *)(uintptr_t)x + at, (const float *)(uintptr_t)grad + at,
+                                            (float *)(uintptr_t)out + at, count, scales[row], g, clipped);
     }
+    Py_END_ALLOW_THREADS
+    Py_RETURN_NONE;
+}
+
+/* What arguments say of weights: addresses, of which mask and k may be 0. */
+static weights weights_at(unsigned long long w, unsigned long long mask, unsigned long long k, long long size, int divides)
+{
+    const weights of = {(const float *)(uintptr_t)w, (const float *)(uintptr_t)mask, (const float *)(uintptr_t)k, size, divides};
+    return of;
+}
+
+/* weigh(w, mask, k, size, divides, y, scale, at, runs, count, lo, hi, odd): runs of so many values from `at` on, a scale
+ * each */
+static PyObject *weigh(PyObject *module, PyObject *arguments)
+{
+    unsigned long long w, mask, k, y, scale;
+    long long size, at, runs, count;
+    int divides, lo, hi, odd;
+    (void)module;
+    if (!PyArg_ParseTuple(arguments, "KKKLpKKLLLiip", &w, &mask, &k, &size, &divides, &y, &scale, &at, &runs, &count, &lo, &hi,
+                          &odd))
+        return NULL;
+    const grid g = grid_of(lo, hi, odd, -INFINITY, INFINITY);
+    const weights of = weights_at(w, mask, k, size, divides);
+    Py_BEGIN_ALLOW_THREADS
+    for (int64_t run = 0; run < runs; run++)
+        weigh_run(&of, (float *)(uintptr_t)y, at + run * count, at + (run + 1) * count, ((const float *)(uintptr_t)scale)[run], g);
+    Py_END_ALLOW_THREADS
+    Py_RETURN_NONE;
+}
+
+/* weigh_slopes(w, mask, k, size, divides, grad, out, scale, sums, at, runs, count, straight, lo, hi, odd, clipped) */
+static PyObject *weigh_slopes(PyObject *module, PyObject *arguments)
+{
+    unsigned long long w, mask, k, grad, out, scale, sums;
+    long long size, at, runs, count;
+    int divides, straight, lo, hi, odd, clipped;
+    (void)module;
+    if (!PyArg_ParseTuple(arguments, "KKKLpKKKKLLLpiipp", &w, &mask, &k, &size, &divides, &grad, &out, &scale, &sums, &at, &runs,
+                          &count, &straight, &lo, &hi, &odd, &clipped))
+        return NULL;
+    const grid g = grid_of(lo, hi, odd, -INFINITY, INFINITY);
+    const weights of = weights_at(w, mask, k, size, divides);
+    Py_BEGIN_ALLOW_THREADS
+    for (int64_t run = 0; run < runs; run++)
+        ((float *)(uintptr_t)sums)[run] =
+            slope_run(&of, (const float *)(uintptr_t)grad, (float *)(uintptr_t)out, at + run * count, at + (run + 1) * count,
+                      ((const float *)(uintptr_t)scale)[run], g, straight, clipped);
+    Py_END_ALLOW_THREADS
+    Py_RETURN_NONE;
+}
+
+/* product(w, mask, k, size, y, at, count) */
+static PyObject *product(PyObject *module, PyObject *arguments)
+{
+    unsigned long long w, mask, k, y;
+    long long size, at, count;
+    (void)module;
+    if (!PyArg_ParseTuple(arguments, "KKKLKLL", &w, &mask, &k, &size, &y, &at, &count)) return NULL;
+    const weights of = weights_at(w, mask, k, size, 0);
+    Py_BEGIN_ALLOW_THREADS
+    multiply(&of, of.w + at, at, at + count, (float *)(uintptr_t)y + at);
     Py_END_ALLOW_THREADS
     Py_RETURN_NONE;
 }
@@ -270,6 +265,9 @@ static PyObject *small(PyObject *module, PyObject *arguments)
 
 static PyMethodDef methods[] = {{"fake_quantize", fake_quantize, METH_VARARGS, NULL},
                                 {"slopes", slopes, METH_VARARGS, NULL},
+                                {"weigh", weigh, METH_VARARGS, NULL},
+                                {"weigh_slopes", weigh_slopes, METH_VARARGS, NULL},
+                                {"product", product, METH_VARARGS, NULL},
                                 {"errors", errors, METH_VARARGS, NULL},
                                 {"small", small, METH_VARARGS, NULL},
                                 {NULL, NULL, 0, NULL}};
@@ -279,6 +277,6 @@ static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, "_rounding", NULL
 PyMODINIT_FUNC PyInit__rounding(void)
 {
     PyObject *module = PyModule_Create(&definition);
-    if (module && PyModule_AddIntConstant(module, "INTERFACE", 4)) Py_CLEAR(module); /* fused.py asks for it */
+    if (module && PyModule_AddIntConstant(module, "INTERFACE", 5)) Py_CLEAR(module); /* fused.py asks for it */
     return module;
 }

@@ -1,4 +1,4 @@
-"""The loop: Adam with a cosine, the task's loss and the penalties of a Prepared, kept and taken up at any step."""
+"""The loop: Adam, the task's loss and the penalties of a Prepared, kept and taken up at any step."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -27,9 +27,10 @@ CONTENT = "content of the data, by its first and last samples,"
 
 @dataclass(frozen=True)
 class Plan:
-    """How to train: Adam with a cosine from `lr` to zero.   seed: of the order of the samples and of dropout.
+    """How to train with Adam.   seed: of the order of the samples and of dropout.
 
     distill: the share of the loss that is the imitation of a teacher, in [0, 1]; the rest is the task's own.
+    schedule: the learning rate goes from `lr` to zero by a cosine, or stays.
     """
 
     epochs: int
@@ -38,6 +39,7 @@ class Plan:
     weight_decay: float = 0.0
     seed: int = 0
     distill: float = 0.0
+    schedule: Literal["cosine", "constant"] = "cosine"
 
     def steps(self, dataset: Dataset[Any]) -> int:
         """Optimizer steps of the whole training; a last batch of one sample is no step."""
@@ -108,9 +110,8 @@ class _Run:
         self.module, self.dataset, self.plan, self.task, self.teacher = module, dataset, plan, task, teacher
         self.per_epoch = steps_of(dataset, plan.batch_size)
         self.optimizer = torch.optim.Adam(_groups(module, plan))
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(self.optimizer, max(1, plan.steps(dataset)))
-        self.schedule, self.place = schedule, Place()
-        self.parts: Mapping[str, Any] = {"module": module, "optimizer": self.optimizer, "schedule": schedule}
+        self.schedule, self.place = _schedule(self.optimizer, plan, plan.steps(dataset)), Place()
+        self.parts: Mapping[str, Any] = {"module": module, "optimizer": self.optimizer, "schedule": self.schedule}
 
     @property
     def about(self) -> dict[str, Any]:
@@ -169,6 +170,12 @@ def _groups(module: nn.Module, plan: Plan) -> list[dict[str, Any]]:
     if isinstance(module, Prepared):
         return module.parameter_groups(plan.lr, plan.weight_decay)
     return [{"params": list(module.parameters()), "lr": plan.lr, "weight_decay": plan.weight_decay}]
+
+
+def _schedule(optimizer: torch.optim.Optimizer, plan: Plan, steps: int) -> torch.optim.lr_scheduler.LRScheduler:
+    if plan.schedule == "constant":
+        return torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0)
+    return torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, steps))
 
 
 def _check_finite(loss: float, penalty: float) -> None:

@@ -11,7 +11,7 @@ TAKEN = "tests/test_fused.py::test_who_goes_where"
 MUTANTS: list[Mutant] = [
     Mutant("a gradient is read in x's order", FUSED, "if grad.stride() != x.stride():", "if grad.dim() == 0:", AGREE),
     Mutant("halves are as wide as floats", FUSED, "tensor.itemsize * count", "4 * count", AGREE),
-    Mutant("threads begin with the first scale", FUSED, "by_x), *_behind(span.row,", "by_x), *_behind(0,", AGREE),
+    Mutant("threads begin with the first scale", FUSED, "by_x), *behind(span.row,", "by_x), *behind(0,", AGREE),
     Mutant(
         "the first thread's sums are all",
         FUSED,

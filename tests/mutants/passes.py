@@ -30,8 +30,8 @@ MUTANTS: list[Mutant] = [
     Mutant(
         "half the pull of the square error",
         "passes/attach_msqe.py",
-        "error * (2 * weight * grad)",
-        "error * (weight * grad)",
+        "new_tensor(ctx.weights) * 2",
+        "new_tensor(ctx.weights)",
         f"{LAW}[gradient-attach_msqe]",
     ),
     Mutant(

@@ -21,7 +21,7 @@ MUTANTS: list[Mutant] = [
     Mutant(
         "the schedule is not kept",
         LOOP,
-        '"optimizer": self.optimizer, "schedule": schedule}',
+        '"optimizer": self.optimizer, "schedule": self.schedule}',
         '"optimizer": self.optimizer}',
         GOES_ON,
     ),
