@@ -15,6 +15,9 @@ from . import blob, soonest
 from .fixed.program import Port, Program
 from .target import targets
 
+SINGLE = 4
+"""Bytes of the narrowest float that programs are given."""
+
 
 @dataclass(frozen=True)
 class Compiled:
@@ -85,7 +88,7 @@ def _array(x: Any) -> np.ndarray[Any, np.dtype[Any]]:
     try:
         if hasattr(x, "detach"):
             x = x.detach().cpu()
-            x = x.float() if x.is_floating_point() and x.element_size() < np.float32().itemsize else x
+            x = (x.float() if x.is_floating_point() and x.element_size() < SINGLE else x).numpy()
         return np.asarray(x)
     except Exception as error:  # ragged lists, tensors without values, and whatever else gives no array
         why = f"{type(error).__name__}: {error}"
