@@ -7,10 +7,11 @@ fifth of a training step. An autograd.Function of the same kernel and gradient t
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch._library.custom_ops import CustomOpDef
 
 from .graph import Graph, arguments, origin, stamp
@@ -58,6 +59,14 @@ def undifferentiated(op: CustomOpDef, run: Callable[..., Any]) -> None:
 def directly(operator: Any) -> Callable[..., Any]:
     """The call of an operator of lowbit that does without the dispatcher."""
     return _DIRECT[operator]
+
+
+def differentiable(run: Callable[..., Tensor], inputs: Sequence[Tensor], grad: Tensor) -> list[Tensor | None]:
+    """The gradients of `run(*inputs)` by its own operators, for who differentiates them in turn; None for constants."""
+    with torch.enable_grad():
+        asked = [tensor for tensor in inputs if tensor.requires_grad]
+        found = iter(torch.autograd.grad(run(*inputs), asked, grad, create_graph=True))
+    return [next(found) if tensor.requires_grad else None for tensor in inputs]
 
 
 def _mark(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:

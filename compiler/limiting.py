@@ -9,6 +9,7 @@ two calls, and so does torch.compile.
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import torch
@@ -16,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, fx
 
 from . import fused
-from .direct import directly
+from .direct import differentiable, directly
 from .fused import Ends, Limits
 from .graph import Graph, arguments, origin, stamp
 from .operators import aten, own
@@ -79,13 +80,13 @@ def limited(x: Tensor, bottom: float, top: float, scale: Tensor, *grid: Any) -> 
     """`fake_quantize` of x within limits; grid: its other arguments, in their order."""
     axis = grid[3]
     if torch.compiler.is_compiling() or not fused.takes(x, scale, axis):
-        return _apart(x, Limits(bottom, top), scale, grid)
+        return _apart(x, scale, Limits(bottom, top), grid)
     run: Any = _Limited.apply
     rounded: Tensor = run(x, Limits(bottom, top), scale, grid)
     return rounded
 
 
-def _apart(x: Tensor, limits: Limits, scale: Tensor, grid: tuple[Any, ...]) -> Tensor:
+def _apart(x: Tensor, scale: Tensor, limits: Limits, grid: tuple[Any, ...]) -> Tensor:
     inside = F.relu(x) if limits == (0, math.inf) else F.hardtanh(x, *limits)
     rounded: Tensor = _rounding(inside, scale, *grid)
     return rounded
@@ -103,17 +104,8 @@ class _Limited(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, scale = ctx.saved_tensors
         if torch.is_grad_enabled() or not fused.plain(grad):  # of a gradient that is differentiated in turn
-            by_x, by_scale = _gradients(x, ctx.limits, scale, ctx.grid, grad)
+            run = partial(_apart, limits=ctx.limits, grid=ctx.grid)
+            by_x, by_scale = differentiable(run, (x, scale), grad)
         else:
             by_x, by_scale = fused.slopes(x, grad.to(x.dtype), scale, ctx.ends, ctx.grid[-1], ctx.limits)
         return by_x, None, by_scale if ctx.needs_input_grad[2] else None, None
-
-
-def _gradients(
-    x: Tensor, limits: Limits, scale: Tensor, grid: tuple[Any, ...], grad: Tensor
-) -> tuple[Tensor | None, Tensor | None]:
-    """By the two calls themselves, so that they can be differentiated."""
-    with torch.enable_grad():
-        asked = [tensor for tensor in (x, scale) if tensor.requires_grad]
-        found = iter(torch.autograd.grad(_apart(x, limits, scale, grid), asked, grad, create_graph=True))
-    return tuple(next(found) if tensor.requires_grad else None for tensor in (x, scale))  # type: ignore[return-value]

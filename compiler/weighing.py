@@ -9,13 +9,14 @@ torch.compile.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, fx
 
 from . import fused, fused_weights
-from .direct import directly
+from .direct import differentiable, directly
 from .fused import Ends
 from .fused_weights import Around
 from .graph import Graph, arguments, must_stay, origin, shape, stamp
@@ -116,13 +117,13 @@ def weighed(
     around, rest = Around(mask, k, divides), (zero, *grid)
     axis = rest[3]
     if torch.compiler.is_compiling() or not fused_weights.takes(w, around, scale, axis):
-        return _apart(w, around, scale, rest)
+        return _apart(w, scale, around, rest)
     run: Any = _Weighed.apply
     rounded: Tensor = run(w, around, scale, rest)
     return rounded
 
 
-def _apart(w: Tensor, around: Around, scale: Tensor, grid: tuple[Any, ...]) -> Tensor:
+def _apart(w: Tensor, scale: Tensor, around: Around, grid: tuple[Any, ...]) -> Tensor:
     for factor in around.factors:
         w = w * factor
     rounded: Tensor = _rounding(w, scale, *grid)
@@ -141,17 +142,8 @@ class _Weighed(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         w, scale, *_ = ctx.saved_tensors
         if torch.is_grad_enabled() or not fused.plain(grad):  # of a gradient that is differentiated in turn
-            by_w, by_scale = _gradients(w, ctx.around, scale, ctx.grid, grad)
+            run = partial(_apart, around=ctx.around, grid=ctx.grid)
+            by_w, by_scale = differentiable(run, (w, scale), grad)
         else:
             by_w, by_scale = fused_weights.slopes(w, grad, ctx.around, scale, ctx.ends, ctx.straight, ctx.clipped)
         return by_w, None, by_scale if ctx.needs_input_grad[2] else None, None
-
-
-def _gradients(
-    w: Tensor, around: Around, scale: Tensor, grid: tuple[Any, ...], grad: Tensor
-) -> tuple[Tensor | None, Tensor | None]:
-    """By the calls themselves, so that they can be differentiated."""
-    with torch.enable_grad():
-        asked = [tensor for tensor in (w, scale) if tensor.requires_grad]
-        found = iter(torch.autograd.grad(_apart(w, around, scale, grid), asked, grad, create_graph=True))
-    return tuple(next(found) if tensor.requires_grad else None for tensor in (w, scale))  # type: ignore[return-value]

@@ -26,7 +26,7 @@ LIMITS = {"relu": Limits(0, math.inf), "relu6": Limits(0, 6), "hardtanh": Limits
 def stepped(run: object, x: Tensor, limits: Limits, scale: Tensor, rest: tuple[object, ...]) -> list[Tensor]:
     """The values, the gradient in x, that in the scale."""
     leaves = x.clone(memory_format=torch.preserve_format).requires_grad_(), scale.clone().requires_grad_()
-    y = _apart(leaves[0], limits, leaves[1], rest) if run is _apart else limited(leaves[0], *limits, leaves[1], *rest)
+    y = _apart(*leaves, limits, rest) if run is _apart else limited(leaves[0], *limits, leaves[1], *rest)
     y.backward(torch.linspace(-1, 2, x.numel()).reshape(x.shape).to(x.dtype))
     return [y.detach(), *(leaf.grad for leaf in leaves if leaf.grad is not None)]
 

@@ -37,7 +37,7 @@ def drawn(shape: tuple[int, ...], parts: tuple[bool, bool, bool], seed: int) -> 
 def stepped(together: bool, w: Tensor, around: Around, scale: Tensor, rest: tuple[Any, ...]) -> list[Tensor]:
     """The values, the gradient in the weight, that in the scale."""
     leaves = w.clone().requires_grad_(), scale.clone().requires_grad_()
-    y = weighed(leaves[0], *around, leaves[1], *rest) if together else _apart(leaves[0], around, leaves[1], rest)
+    y = weighed(leaves[0], *around, leaves[1], *rest) if together else _apart(*leaves, around, rest)
     y.backward(torch.linspace(-1, 2, w.numel()).reshape(w.shape))
     return [y.detach(), *(leaf.grad for leaf in leaves if leaf.grad is not None)]
 
