@@ -16,6 +16,8 @@ import os
 import platform
 import statistics
 from collections.abc import Sequence
+from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -66,12 +68,14 @@ def learned(prepared: Prepared, model: IMDN, args: argparse.Namespace) -> None:
     plan = lowbit.Plan(1, BATCH, args.lr, seed=args.seed, distill=1.0)
     args.out.mkdir(parents=True, exist_ok=True)
     kept = args.out / f"{prepared.recipe.name}-{args.steps}-{args.lr:g}-{args.seed}.checkpoint"
-    train(prepared, Subset(data, some.tolist()), plan, show("training"), kept, super_resolution.TASK, model)
+    task = replace(super_resolution.TASK, options=super_resolution.Settings(loss="mse"))
+    train(prepared, Subset(data, some.tolist()), plan, show("training"), kept, task, model)
 
 
 def scored(model: IMDN, state: dict[str, Tensor], recipe: lowbit.Recipe, small: Tensor) -> tuple[Tensor, Tensor]:
     """The images of the fake-quantized model and of the integer program of that size, read back from its file."""
-    result = run(recipe.first(capture(model, (small,), verify=False)), recipe.prepare)
+    graph = capture(deepcopy(model), (small,), verify=False)  # whose weights become those of the state
+    result = run(recipe.first(graph), recipe.prepare)
     sized = Prepared(result.graph, recipe, result.ledger).eval()
     sized.load_state_dict(state)
     with torch.no_grad():
@@ -95,7 +99,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--patches", type=int, default=32, help="that the scales are found on")
     parser.add_argument("--images", type=int, default=5)
     parser.add_argument("--steps", type=int, default=0, help="of training; default: calibration alone")
-    parser.add_argument("--lr", type=float, default=1e-5)
+    parser.add_argument("--lr", type=float, default=1e-6)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("runs/imdn"), help="where a training is kept")
     args = parser.parse_args()

@@ -51,6 +51,7 @@ WIDE: dict[str, tuple[tuple[int, ...], Callable[[], nn.Module]]] = {
     "large biases": ((4, 5, 6), lambda: Net(shifted(nn.Conv2d(4, 4, 1)), lambda m, x: m(x * 1e-3))),
     "product": ((4, 5, 6), lambda: Net(nn.Conv2d(4, 4, 1), lambda m, x: m(x) * x.abs())),
     "product of squares": ((4, 5, 6), lambda: Net(nn.Conv2d(4, 4, 1), lambda m, x: m(x).square() * x.exp())),
+    "maxima of long rows": ((2, 70_000), lambda: Net(nn.Linear(1, 1), lambda m, x: x.amax(2))),
     "matrices": ((4, 5, 6), lambda: Net(nn.Conv2d(4, 4, 1), lambda m, x: m(x) @ x.relu().transpose(2, 3))),
 }
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 
+from ..fixed.registry import op_named
 from ..fixed.types import INT32
 from .lower import Node
 from .moving import cut
 
+_LONGEST = op_named("max_pool2d").attributes["kernel"].hi
 _LIMITS = {"zero": 0, "lo": INT32.lo, "hi": INT32.hi}
 
 
@@ -35,6 +37,9 @@ def held(node: Node, value: int, lo: int, hi: int) -> int:
 def largest(node: Node, value: int, axis: int) -> int:
     """The maximum over an axis (counted without the batch), which keeps size 1."""
     shape = node.builder[value].shape
+    if (size := shape[axis]) > _LONGEST:
+        windows = tuple((first, min(first + _LONGEST, size)) for first in range(0, size, _LONGEST))
+        return largest(node, largest_of_windows(node, value, axis, windows), axis)
     rows = (math.prod(shape[:axis]), shape[axis], math.prod(shape[axis + 1 :]))
     found = node.step(
         "max_pool2d",
