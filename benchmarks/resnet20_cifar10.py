@@ -50,11 +50,12 @@ def _sparse(share: float) -> list[str]:
 
 
 DENSE, CHANNELS = _sparse(0.0), "insert_fake_quant.per_channel=true"
+STRONG = ["attach_sinreq.initial=0.1", "attach_sinreq.final=10.0"]
 SOON = ["schedule_pruning.begin=0.0", "schedule_pruning.end=0.3"]
 RUNS: dict[str, tuple[str, list[str]]] = {
     **{f"{q} {k}/{a}": (q, _grids(k, a)) for a in (8, 4) for k in (4, 3, 2) for q in ("dorefa", "wrpn")},
     **{
-        f"{q} {k}/{a} sinreq": (f"sinreq_{q}", _grids(k, a))
+        f"{q} {k}/{a} sinreq": (f"sinreq_{q}", [*_grids(k, a), *STRONG])
         for a in (8, 4)
         for k in (4, 3, 2)
         for q in ("dorefa", "wrpn")
