@@ -68,9 +68,13 @@ def reals(draw: st.DrawFn, ends: tuple[int, int], each: Port) -> np.ndarray[Any,
     anything = st.floats(-(2.0**100), 2.0**100, width=32)
     least = draw(st.lists(codes | ties | beside | anything, min_size=SIZE // 4, max_size=SIZE))
     x = np.resize(least, (draw(st.sampled_from([1, 3])), SIZE))
-    kind = draw(st.sampled_from(["float32", "float32", ">f4", "float64", "int16", "bool", "turned"]))
+    kind = draw(st.sampled_from(["float32", "float32", ">f4", "float64", "int16", "bool", "turned", "kept"]))
     if kind == "turned":
         return np.asfortranarray(x.astype("float32"))
+    if kind == "kept":
+        x = x.astype("float32")
+        x.flags.writeable = False
+        return x
     return x.clip(-(2**14), 2**14).astype(kind) if kind == "int16" else x.astype(kind)
 
 

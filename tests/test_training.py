@@ -92,6 +92,11 @@ def test_the_learning_rate_follows_the_plan(schedule: Any, last: float) -> None:
     assert rates[-1] == pytest.approx(last, abs=0.002)
 
 
+def test_an_unknown_schedule_is_refused() -> None:
+    with pytest.raises(UserError, match="schedule of the learning rate is called 'linear'"):
+        train(net(), data(), Plan(1, 4, schedule="linear"))  # type: ignore[arg-type]
+
+
 def test_compile_imitates_the_float_model() -> None:
     train_set, recipe = TensorDataset(torch.rand(64, 4), torch.arange(64) % 3), Plan(4, 8, lr=0.01)
 

@@ -15,6 +15,7 @@ from torch import Tensor, fx
 
 from ..contract import Options
 from ..direct import undifferentiated
+from ..fused import plain
 from ..graph import schema_arguments
 from ..schedule import Share
 
@@ -68,7 +69,13 @@ def criterion(choose: Callable[..., list[Tensor]]) -> Any:
 
     operator = torch.library.custom_op(f"lowbit::{choose.__name__}", fresh, mutates_args=(), schema=schema)
     operator.register_fake(lambda weights, masks, *rest: [torch.empty_like(mask) for mask in masks])
-    undifferentiated(operator, changed)
+
+    def run(weights: list[Tensor], masks: list[Tensor], step: Tensor, *rest: Any) -> list[Tensor]:
+        """Without a copy of masks that stay; only the operator knows what to do with a step that has no value."""
+        valued = plain(step) and not step.is_meta
+        return changed(weights, masks, step, *rest) if valued else operator(weights, masks, step, *rest)
+
+    undifferentiated(operator, run)
     return getattr(torch.ops.lowbit, choose.__name__).default
 
 

@@ -74,8 +74,8 @@ def train(
     teacher: the model that is imitated where the plan says so, in eval mode; it stays as it is.
     checkpoint: a stage of a Checkpoint, or a file for this training alone. Where it holds something, training goes on
     from there to the same weights as an unbroken run: the random numbers of torch, numpy and Python are kept too.
-    Raises UserError for no data, no teacher to imitate, no parameter to train, data of another task, a checkpoint of
-    another training, or a loss that is no longer finite.
+    Raises UserError for no data, no teacher to imitate, no parameter to train, an unknown schedule, data of another
+    task, a checkpoint of another training, or a loss that is no longer finite.
     """
     if not length(dataset):
         raise UserError("the training data is empty")
@@ -173,9 +173,12 @@ def _groups(module: nn.Module, plan: Plan) -> list[dict[str, Any]]:
 
 
 def _schedule(optimizer: torch.optim.Optimizer, plan: Plan, steps: int) -> torch.optim.lr_scheduler.LRScheduler:
-    if plan.schedule == "constant":
-        return torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0)
-    return torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, steps))
+    match plan.schedule:
+        case "cosine":
+            return torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, steps))
+        case "constant":
+            return torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0)
+    raise UserError(f"no schedule of the learning rate is called '{plan.schedule}'", fix="one of: cosine, constant")
 
 
 def _check_finite(loss: float, penalty: float) -> None:
