@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, fx
 from torch._library.custom_ops import CustomOpDef
 
 from .graph import Graph, arguments, origin, stamp
@@ -67,6 +67,15 @@ def differentiable(run: Callable[..., Tensor], inputs: Sequence[Tensor], grad: T
         asked = [tensor for tensor in inputs if tensor.requires_grad]
         found = iter(torch.autograd.grad(run(*inputs), asked, grad, create_graph=True))
     return [next(found) if tensor.requires_grad else None for tensor in inputs]
+
+
+def instead(graph: Graph, node: fx.Node, run: Callable[..., Any], args: tuple[Any, ...]) -> None:
+    """Put a call of a function where a node stands, whose value it gives, in a graph that is to run."""
+    with graph.fx.inserting_before(node):
+        made = graph.fx.call_function(run, args)
+    stamp(made, origin(node), node.meta["val"])
+    node.replace_all_uses_with(made)
+    graph.fx.erase_node(node)
 
 
 def _mark(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:

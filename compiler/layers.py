@@ -24,13 +24,18 @@ def is_layer(node: Any) -> bool:
     return isinstance(node, fx.Node) and node.op == "call_function" and node.target in PRODUCERS
 
 
+def is_mask(node: Any) -> bool:
+    """Whether this is the mask of a weight."""
+    return isinstance(node, fx.Node) and str(node.target).startswith(MASKS)
+
+
 def weight_of(node: Any) -> fx.Node | None:
     """The parameter or buffer behind a weight operand, through masks, grids, transforms, factors of norms; or None."""
     while isinstance(node, fx.Node) and node.op == "call_function":
         match node.target:
             case own.fake_quantize.default:
                 node = arguments(node)["x"]
-            case aten.mul.Tensor if str(getattr(arguments(node)["other"], "target", "")).startswith(MASKS):
+            case aten.mul.Tensor if is_mask(arguments(node)["other"]):
                 node = arguments(node)["self"]
             case aten.mul.Tensor if factor_of(node) is not None:
                 node = arguments(node)["self"]

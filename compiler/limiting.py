@@ -17,9 +17,9 @@ import torch.nn.functional as F
 from torch import Tensor, fx
 
 from . import fused
-from .direct import differentiable, directly
+from .direct import differentiable, directly, instead
 from .fused import Ends, Limits
-from .graph import Graph, arguments, origin, stamp
+from .graph import Graph, arguments, origin
 from .operators import aten, own
 from .samples import looked_at, some
 
@@ -63,11 +63,7 @@ def _join(graph: Graph, node: fx.Node, limits: Limits) -> None:
     for user in list(node.users):
         rounds = user.target is own.fake_quantize.default
         args = tuple(arguments(user).values())[1:] if rounds else (_looking(user),)
-        with graph.fx.inserting_before(user):
-            made = graph.fx.call_function(limited if rounds else limited_some, (x, *limits, *args))
-        stamp(made, origin(user), user.meta["val"])
-        user.replace_all_uses_with(made)
-        graph.fx.erase_node(user)
+        instead(graph, user, limited if rounds else limited_some, (x, *limits, *args))
     graph.fx.erase_node(node)
 
 

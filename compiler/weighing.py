@@ -16,11 +16,11 @@ import torch
 from torch import Tensor, fx
 
 from . import fused, fused_weights
-from .direct import differentiable, directly
+from .direct import differentiable, directly, instead
 from .fused import Ends
 from .fused_weights import Around
-from .graph import Graph, arguments, must_stay, origin, shape, stamp
-from .layers import MASKS, factor_of, spread_factor
+from .graph import Graph, arguments, must_stay, origin, shape
+from .layers import factor_of, is_mask, spread_factor
 from .operators import aten, own
 
 _rounding = directly(own.fake_quantize.default)
@@ -39,7 +39,7 @@ def weights_joined(graph: Graph) -> Graph:
     for node in reversed(run.nodes):
         weight, mask, k = _product(node)
         if mask is not None and k is not None:
-            _replace(run, node, multiplied, (weight, mask, k))
+            instead(run, node, multiplied, (weight, mask, k))
     run.fx.eliminate_dead_code(must_stay)
     return run
 
@@ -51,7 +51,7 @@ def _join_grid(graph: Graph, rounding: fx.Node) -> None:
         return
     reader = next(iter(rounding.users))
     divides = len(rounding.users) == 1 and k is not None and _divides(reader, k)
-    _replace(graph, reader if divides else rounding, weighed, (weight, mask, k, divides, *grid))
+    instead(graph, reader if divides else rounding, weighed, (weight, mask, k, divides, *grid))
 
 
 def _divides(node: fx.Node, k: fx.Node) -> bool:
@@ -67,7 +67,7 @@ def _product(node: fx.Node) -> Product:
     mask = k = None
     while node.target is aten.mul.Tensor and _plain(node):
         value, factor = (arguments(node)[name] for name in ("self", "other"))
-        if mask is None and str(getattr(factor, "target", "")).startswith(MASKS):
+        if mask is None and is_mask(factor):
             mask = factor
         elif k is None and factor_of(node) is not None:
             k = factor
@@ -81,13 +81,6 @@ def _product(node: fx.Node) -> Product:
 
 def _plain(node: fx.Node) -> bool:
     return not origin(node).autocasts
-
-
-def _replace(graph: Graph, node: fx.Node, run: Any, args: tuple[Any, ...]) -> None:
-    with graph.fx.inserting_before(node):
-        made = graph.fx.call_function(run, args)
-    stamp(made, origin(node), node.meta["val"])
-    node.replace_all_uses_with(made)
 
 
 def multiplied(w: Tensor, mask: Tensor, k: Tensor) -> Tensor:

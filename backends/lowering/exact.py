@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 
-from ..fixed.registry import op_named
+from ..fixed.ops import max_pool2d
 from ..fixed.types import INT32
 from .lower import Node
 from .moving import cut
 
-_LONGEST = op_named("max_pool2d").attributes["kernel"].hi
+_LONGEST = max_pool2d.OP.attributes["kernel"].hi
 _LIMITS = {"zero": 0, "lo": INT32.lo, "hi": INT32.hi}
 
 

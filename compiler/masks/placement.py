@@ -22,7 +22,7 @@ from ..contract import OptionsFor
 from ..direct import gradient
 from ..edit import Edit
 from ..graph import Graph, arguments, layer
-from ..layers import MASKS, is_layer, weight_of, weights_multiplied
+from ..layers import MASKS, is_layer, is_mask, weight_of, weights_multiplied
 from ..operators import EMBEDDING, MATMULS
 from ..pattern import Planned, Whole
 from ..rule import Match, Rule, rule
@@ -106,7 +106,7 @@ def mask_of(product: fx.Node) -> fx.Node | None:
     if product.target not in _PRODUCTS:
         return None
     factor = product.args[1]
-    return factor if isinstance(factor, fx.Node) and str(factor.target).startswith(MASKS) else None
+    return factor if is_mask(factor) else None  # type: ignore[return-value]  # then it is a node
 
 
 def masks_behind(value: fx.Node) -> list[fx.Node]:
