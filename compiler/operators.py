@@ -97,7 +97,8 @@ MOVES = (
     | PADS
 )
 """Calls that pick values, put them elsewhere, or stand a constant beside them."""
-JOINS = calls("cat", "concat", "concatenate", "stack", "hstack", "vstack", "maximum", "minimum", "where")
+CONCATENATIONS = calls("cat", "concat", "concatenate")
+JOINS = CONCATENATIONS | calls("stack", "hstack", "vstack", "maximum", "minimum", "where")
 """Calls that take each of their values from one of several tensors, which must therefore lie on one grid."""
 CARRIERS = RESHAPES | CONVERSIONS | MAX_POOLS | LISTS | MOVES | JOINS
 """Calls whose output values are some of their input's values: on a grid if the input is."""

@@ -37,7 +37,7 @@ from ..compiler.grids.placement import Known, activations
 from ..compiler.grids.sharing import floating, groups
 from ..compiler.grids.weights import weights
 from ..compiler.layers import is_transform
-from ..compiler.operators import ADDITIONS
+from ..compiler.operators import ADDITIONS, CONCATENATIONS
 from ..compiler.pattern import Planned
 from ..compiler.quantizer import Edge, quantized
 from ..compiler.quantizing import BY_LAYER, Quantizing
@@ -56,7 +56,8 @@ class Settings(Quantizing, frozen=True):
     the latter also of the activations that only such layers read; where the quantizer of weights has no such width they
     are "learned".   residual_bits: sums of two activations of one shape, and their terms; layers read them through a
     second grid of activation_bits.   per_channel: one weight scale for each output channel instead of one a layer.
-    share_add: the terms of a sum lie on one grid.
+    share_add: the terms of a sum lie on one grid.   join_bits: what is concatenated has grids of its own, and the whole
+    another, of so many bits; without, all lie on one.
     quantize_outputs: false leaves outputs in float, for training alone.   inputs: pattern of input names -> what their
     integers stand for, such as inputs.image = { scale = 0.00392 } of an image in 0..255; they are not trained.
     """
@@ -68,6 +69,7 @@ class Settings(Quantizing, frozen=True):
     first_bits: WeightBits | None = None
     last_bits: WeightBits | None = None
     residual_bits: Bits | None = None
+    join_bits: Bits | None = None
     per_channel: bool = False
     share_add: bool = False
     quantize_outputs: bool = True
@@ -75,7 +77,7 @@ class Settings(Quantizing, frozen=True):
 
     by_layer = frozenset(
         {"weight_bits", "activation_bits", "output_bits", "first_bits", "last_bits", "residual_bits", "per_channel"}
-        | {"share_add", "quantize_outputs"}
+        | {"join_bits", "share_add", "quantize_outputs"}
         | BY_LAYER
     )
 
@@ -86,12 +88,14 @@ def plan(graph: Graph, options: OptionsFor) -> Mapping[str, Edge]:
     still = constants | dataless(graph)
     together = fused(graph, still)
     sums = [node for node in graph.nodes if node.target in ADDITIONS and _joins_streams(node, constants)]
-    streams = _streams(sums, options, together)
+    joins = {node: options(layer(node)).join_bits for node in graph.nodes if node.target in CONCATENATIONS}
+    apart = {node: bits for node, bits in joins.items() if bits is not None}
+    streams = {**apart, **_streams(sums, options, together)}
     inputs = declared(graph, options("").inputs)
     known = Known(graph, options, still, together, nonnegative(graph), ends(graph), streams, inputs, divisors(graph))
     ties = [(a, b) for node in sums if options(layer(node)).share_add for a, b in [_terms(node, constants)]]
     edges: dict[str, Edge] = dict(weights(replace(known, constants=constants)))
-    for group in groups(graph, alone=set(together.values()), ties=ties):
+    for group in groups(graph, alone={*together.values(), *apart}, ties=ties):
         edges.update({name: edge for name, edge in activations(known, group).items() if name not in edges})
     return edges
 

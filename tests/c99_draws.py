@@ -34,7 +34,7 @@ def fused(seeds: Iterable[int] = range(40)) -> Iterator[Drawn]:
     for seed in seeds:
         random = np.random.default_rng(seed)
         builder = Builder()
-        channels, sizes = int(random.choice([1, 3, 4, 6, 16, 17])), random.integers(1, 8, 2)
+        channels, sizes = int(random.choice([1, 3, 4, 6, 16, 17, 32, 40])), random.integers(1, 8, 2)
         x = builder.input((channels, *map(int, sizes)), Range(*ENDS[random.integers(len(ENDS))]))
         beside = layer(random, builder, x)
         value = layer(random, builder, x)
@@ -70,12 +70,12 @@ def extreme() -> Iterator[Drawn]:
 def bordered() -> Drawn:
     """A convolution of each channel on its own, of bytes without a sign, whose border is below zero."""
     builder, random = Builder(), np.random.default_rng(0)
-    x = builder.input((18, 3, 4), Range(0, 255))
-    weight = builder.constant(random.integers(-128, 128, (18, 1, 3, 2)))
-    attributes = {"stride": (1, 1), "padding": (1, 1, 1, 0), "dilation": (1, 1), "groups": 18, "pad_value": -7}
-    y = builder.step("conv2d", x, weight, builder.constant(np.arange(18)), **attributes)
+    x = builder.input((40, 3, 4), Range(0, 255))
+    weight = builder.constant(random.integers(-128, 128, (40, 1, 3, 2)))
+    attributes = {"stride": (1, 1), "padding": (1, 1, 1, 0), "dilation": (1, 1), "groups": 40, "pad_value": -7}
+    y = builder.step("conv2d", x, weight, builder.constant(np.arange(40)), **attributes)
     program = builder.build([Port(x, 2**23, 23)], [Port(y, 2**23, 23)])
-    return Drawn(program, [random.integers(0, 256, (2, 18, 3, 4))], [])
+    return Drawn(program, [random.integers(0, 256, (2, 40, 3, 4))], [])
 
 
 def repeated(
@@ -153,7 +153,7 @@ def _form(random: Random, name: str, shape: tuple[int, ...]) -> tuple[dict[str, 
         return {}, (int(random.choice([1, 5, 8])), shape[-1])
     channels = shape[0]
     groups = {"conv2d": 1, "depthwise": channels, "grouped": next(g for g in (3, 2, 1) if channels % g == 0)}[name]
-    outputs = channels if name == "depthwise" else groups * int(random.choice([1, 2, 5, 19]))
+    outputs = channels if name == "depthwise" else groups * int(random.choice([1, 2, 5, 19, 32]))
     kernel = tuple(int(random.integers(1, min(3, n) + 1)) for n in shape[1:])
     padding = tuple(map(int, random.integers(0, 2, 4)))
     stride = tuple(map(int, random.integers(1, 3, 2)))

@@ -21,8 +21,8 @@ from lowbit.backends import soonest
 from lowbit.backends.c99 import compiler, threads
 from lowbit.backends.c99.batches import numbers
 from lowbit.backends.c99.host import Hosted, hosted
-from lowbit.backends.c99.kernel import PORTABLE
 from lowbit.backends.c99.unit import unit
+from lowbit.backends.c99.variants import PORTABLE
 from lowbit.backends.fixed.program import Builder, Port, Program
 from lowbit.backends.fixed.types import INT32, Range
 from lowbit.backends.target import targets

@@ -13,10 +13,11 @@ from lowbit.backends.c99 import compiler, weights
 from lowbit.backends.c99 import kernel as kernel_module
 from lowbit.backends.c99.arena import Block, arranged, blocks, in_place
 from lowbit.backends.c99.host import Hosted, hosted
-from lowbit.backends.c99.kernel import AVX2, MACROS, PORTABLE, VNNI, kernels, kernels_of
+from lowbit.backends.c99.kernel import kernels, kernels_of
 from lowbit.backends.c99.report import report
 from lowbit.backends.c99.schedule import ARENA, scheduled
 from lowbit.backends.c99.unit import Unit, unit
+from lowbit.backends.c99.variants import AVX2, MACROS, PORTABLE, VNNI
 from lowbit.backends.fixed.registry import op_named
 from lowbit.backends.target import targets
 from programs import Drawn, every_op

@@ -47,11 +47,13 @@ class Places(Protocol):
 class Body:
     """Collects what the text of a function refers to. prefix: of the functions that functions share.
 
-    weights: in which form they lie in flash, see `weights`.   begins: statements ahead of the text.
+    weights: in which form they lie in flash, see `weights`.   when: the macro of the variant that it is for.
+    begins: statements ahead of the text.
     """
 
     prefix: str
     weights: str = "plain"
+    when: str = ""
     begins: list[str] = field(default_factory=list)
     tables: list[Table] = field(default_factory=list)
     helpers: dict[str, str] = field(default_factory=dict)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ...compiler.registry import members
 from ..fixed.op import Call
 from .body import Body, Places
+from .registers import Register
 from .tensors import Tensor
 
 PACKAGE = f"{__package__}.elements"
@@ -20,13 +21,13 @@ class Element:
 
     write: (call, C expressions of its operands, body, places) -> statements that leave the result in `v`, an int32_t.
     vectors: the names of the constants that may have one entry for each index of the attribute `axis`.
-    lanes: the same as `write` for eight elements at a time in AVX2 (see `lanes`), along the innermost axis; gives None
+    lanes: the same as `write` for all lanes of a register at a time (see `lanes`), along the innermost axis; gives None
     where it cannot be proven to fit. Without it, loops that end in this op take one element at a time.
     """
 
     write: Callable[[Call, tuple[str, ...], Body, Places], list[str]]
     vectors: tuple[str, ...] = ()
-    lanes: Callable[[Call, tuple[str, ...], Body, Places], list[str] | None] | None = None
+    lanes: Callable[[Call, tuple[str, ...], Body, Places, Register], list[str] | None] | None = None
 
     def axis(self, call: Call) -> int | None:
         """The axis along which its constants change, if they do."""

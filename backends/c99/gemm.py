@@ -1,6 +1,6 @@
-"""Convolutions and linears as products of matrices in AVX2, straight from the image: what all such kernels share.
+"""Convolutions and linears as products of matrices, straight from the image: what all such kernels share.
 
-Pixels go in tiles of 6, outputs in panels of 16. Bytes of x lie as the weights meet them, in the image itself or in a
+Pixels go in tiles, outputs in panels. Bytes of x lie as the weights meet them, in the image itself or in a
 copy of it with its border, where integers may be raised, or widened to 16 bits.
 """
 
@@ -15,19 +15,18 @@ from ...compiler.arrays import Integers
 from ..fixed.types import INT32
 from ..fixed.window import Window
 from .body import Body, filled
-from .gemm_tile import PANEL, STEP, Form, tile
+from .gemm_tile import STEP, Form, tile
 from .integers import INT8, INT16, UINT8, WORD, Integer, literal
 from .kernel import Task
 from .lanes import in_lanes
 from .tensors import strides
 from .windows import seen
 
-TILE = 6
 RAISED = 128
-BLOCK = 8
-"""Tiles that meet a panel of weights while it is in the nearest cache."""
-GROUP = 4
-"""Panels whose sums are finished while they are in the nearest cache."""
+PANEL = 16
+"""Outputs of a panel, unless a form has others."""
+PIXELS, OUTPUTS = 48, 64
+"""Pixels that meet a panel of weights, outputs whose sums are finished, while these are in the nearest cache."""
 C = """\
     $image
     $sums
@@ -41,10 +40,10 @@ $fill
         }
         for (int32_t from = 0; from < $outputs; from += $stride) {
             const int32_t to = $outputs - from < $stride ? $outputs : from + $stride;
-            for (int32_t n = from / 16; n * 16 < to; n++)
+            for (int32_t n = from / $panel; n * $panel < to; n++)
                 for (int32_t i = 0; i < some; i += $tile)
-                    $multiply(pixels + i, runs, $count, $length, bias + n * 16, weight + n * $size$more,
-                        sums + i * $stride + n * 16 - from, $stride);
+                    $multiply(pixels + i, runs, $count, $length, bias + n * $panel, weight + n * $size$more,
+                        sums + i * $stride + n * $panel - from, $stride);
             for (int32_t i = 0; i < some; i++) {
                 const int32_t p = first + i;
                 $chain
@@ -144,16 +143,16 @@ def taps(task: Task, image: Image) -> Integers:
     return moved.reshape(outputs, len(image.runs), image.length)
 
 
-def pairs(weight: Integers, type: Integer) -> Integers:
-    """(outputs, runs, length) -> (panels, 16, runs, steps, pairs of a step, 2), with zeros where nothing is."""
+def pairs(weight: Integers, type: Integer, panel: int = PANEL) -> Integers:
+    """(outputs, runs, length) -> (panels, panel, runs, steps, pairs of a step, 2), with zeros where nothing is."""
     outputs, count, length = weight.shape
     whole = STEP // type.size
-    filled_up = np.pad(weight, [(0, -outputs % PANEL), (0, 0), (0, -length % whole)])
-    return filled_up.reshape(-1, PANEL, count, filled_up.shape[2] // whole, whole // 2, 2)
+    filled_up = np.pad(weight, [(0, -outputs % panel), (0, 0), (0, -length % whole)])
+    return filled_up.reshape(-1, panel, count, filled_up.shape[2] // whole, whole // 2, 2)
 
 
 def panels(paired: Integers) -> Integers:
-    """(panels, runs, steps, elements): for each step, the weights of 16 outputs, side by side."""
+    """(panels, runs, steps, elements): for each step, the weights of a panel's outputs, side by side."""
     moved = np.moveaxis(paired, 1, 3)
     return moved.reshape(*moved.shape[:3], -1)
 
@@ -163,18 +162,18 @@ def written(task: Task, body: Body, form: Form, image: Image, weight: Integers, 
     outputs = len(task.call.bias.data)
     count, steps = weight.shape[1:3]
     lowered = image.raised * task.call.weight.data.reshape(outputs, -1).sum(axis=1)
-    bias = np.pad(task.call.bias.data - lowered, (0, len(weight) * PANEL - outputs))
+    bias = np.pad(task.call.bias.data - lowered, (0, len(weight) * form.panel - outputs))
     runs = np.array(image.runs) * image.type.size
     held = weight.astype("<i2" if image.type is INT16 else "<i1").view(np.int8)  # as x86 reads them
     for name, data, type in (("runs", runs, WORD), ("bias", bias, WORD), ("weight", held.astype(np.int64), INT8)):
         body.table(name, data, type)
-    rows = min(TILE, task.places)
-    stride = min(len(weight), GROUP) * PANEL
-    block = rows * min(BLOCK, -(-task.places // rows))
+    rows = form.tile(task.places)
+    stride = min(len(weight), OUTPUTS // form.panel) * form.panel
+    block = rows * min(PIXELS // rows, -(-task.places // rows))
     return filled(
         C,
         image=body.memory("image", image.type, math.prod(image.sizes) + 32) if image.copied else "",
-        fill=_fill(task, body, image) if image.copied else "",
+        fill=laid(task, body, image) if image.copied else "",
         sums=body.memory("sums", WORD, block * stride),
         block=block,
         rows=task.places,
@@ -182,6 +181,7 @@ def written(task: Task, body: Body, form: Form, image: Image, weight: Integers, 
         pixel=image.pixel,
         outputs=outputs,
         tile=rows,
+        panel=form.panel,
         multiply=tile(body, form, rows),
         count=count,
         length=STEP * steps,
@@ -192,7 +192,7 @@ def written(task: Task, body: Body, form: Form, image: Image, weight: Integers, 
     )
 
 
-def _fill(task: Task, body: Body, image: Image) -> str:
+def laid(task: Task, body: Body, image: Image) -> str:
     """The loops that lay the image out with its border."""
     call, linear = task.call, task.op == "linear"
     *outer, width, channels = (task.places, 1, task.inputs[0].last) if linear else image.sizes
@@ -218,10 +218,10 @@ def _fill(task: Task, body: Body, image: Image) -> str:
     )
 
 
-def cost(task: Task, image: Image, step: float) -> float:
-    """What a kernel takes, of which one step of a tile takes `step`."""
+def cost(task: Task, image: Image, form: Form, step: float) -> float:
+    """What a kernel of that form takes, of which one step of a tile takes `step` nanoseconds."""
     outputs = len(task.call.bias.data)
     steps = len(image.runs) * -(-image.length * image.type.size // STEP)
-    tiles = -(-task.places // TILE) * -(-outputs // PANEL)
+    tiles = -(-task.places // form.rows) * -(-outputs // form.panel)
     copied = 0.1 * math.prod(image.sizes) if image.copied else 0.0
     return tiles * (steps * step + 10) + 0.3 * task.output.elements + copied

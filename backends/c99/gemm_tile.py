@@ -1,4 +1,4 @@
-"""The inner loop of products of matrices in AVX2: some pixels by 16 outputs, four bytes of each pixel a step."""
+"""The inner loop of products of matrices: some pixels by a panel of outputs, four bytes of each pixel a step."""
 
 from __future__ import annotations
 
@@ -6,27 +6,27 @@ from dataclasses import dataclass
 
 from .body import Body, filled, indented
 from .integers import WORD
+from .registers import YMM, Register
 
-PANEL = 16
 STEP = 4
 """Bytes of a pixel that a step takes."""
 PIN = """\
 /* Without this gcc moves products ahead, runs out of registers and keeps sums in memory. */
 #if defined(__GNUC__) || defined(__clang__)
-#define $name(v) __asm__("" : "+x"(v))
+#define $name(v) __asm__("" : "+$pin"(v))
 #else
 #define $name(v) (void)(v)
 #endif
 """
 C = """\
-static __m256i $name_four(const uint8_t *p)
+static $register $name_four(const uint8_t *p)
 {
     int32_t four;
     memcpy(&four, p, 4);
-    return _mm256_set1_epi32(four);
+    return $every;
 }
 
-static __m256i $name_sum(__m256i sum, __m256i x, __m256i w)
+static $register $name_sum($register sum, $register x, $register w)
 {
     return $add;
 }
@@ -35,23 +35,21 @@ static __m256i $name_sum(__m256i sum, __m256i x, __m256i w)
 static void $name(const uint8_t *const *x, const int32_t *runs, int32_t count, int32_t length, const int32_t *bias,
                   const int8_t *w$more, $sum_type *sums, int32_t stride)
 {
-    const __m256i b0 = _mm256_loadu_si256((const __m256i *)(const void *)bias);
-    const __m256i b1 = _mm256_loadu_si256((const __m256i *)(const void *)(bias + 8));
-    __m256i v, w0, w1;
+    const $register $biases;
+    $register v, $weights;
     $loops
     $stores
 }
 """
 RUN = """\
 $pointers
-for (int32_t k = 0; k < length; k += 4, w += 64) {
-    w0 = _mm256_loadu_si256((const __m256i *)(const void *)w);
-    w1 = _mm256_loadu_si256((const __m256i *)(const void *)(w + 32));
+for (int32_t k = 0; k < length; k += 4, w += $bytes) {
+    $loads
     $steps
 }"""
 
 EACH_RUN = """\
-__m256i $start;
+$register $start;
     for (int32_t r = 0; r < count; r++) {
 $run
     }"""
@@ -60,13 +58,28 @@ $run
 @dataclass(frozen=True)
 class Form:
     """A way to add up products. add: the sum, from `sum`, `x` and `w`.   more, told: its parameters besides, and what
-    they are.   loops: from b0 and b1 to the sums, with the $names of `tile`; by default each run in its turn."""
+    they are.   loops: from b0, b1 to the sums, with the $names of `tile`; by default each run in its turn.
+
+    register, registers: of which kind, and how many, hold the sums of a pixel, two at most.   rows: the most pixels.
+    """
 
     name: str
     add: str
     more: str = ""
     told: str = ""
     loops: str = EACH_RUN
+    register: Register = YMM
+    registers: int = 2
+    rows: int = 6
+
+    @property
+    def panel(self) -> int:
+        """Outputs whose sums are made at once."""
+        return self.registers * self.register.lanes
+
+    def tile(self, places: int) -> int:
+        """Pixels at once where there are so many: about as many in each tile."""
+        return -(-places // -(-places // self.rows))
 
 
 def tile(body: Body, form: Form, rows: int) -> str:
@@ -75,33 +88,51 @@ def tile(body: Body, form: Form, rows: int) -> str:
     A form's loops may refer to $run, the loop over one run; to $single, the step of `rest` at `places[e]`; and, for
     sums of 16 bits, to $zeros, $whole, $widen and $back: their start, the sums of 32 bits, and the way there.
     """
-    pin = body.helper("PIN", PIN)
-    short = f"{form.name}_{rows}x{PANEL}"
-    sums = [f"{half}{i}" for i in range(rows) for half in "cd"]
+    register, each = form.register, range(form.registers)
+    pin = body.helper(f"PIN_{register.pin}", PIN, pin=register.pin)
+    short = f"{form.name}_{rows}x{form.panel}"
+    sums = [f"{'cd'[r]}{i}" for i in range(rows) for r in each]
 
     def step(place: str) -> list[str]:
         lines = []
         for i in range(rows):
-            add = [f"{half}{i} = {name}_sum({half}{i}, v, w{w}); {pin}({half}{i});" for w, half in enumerate("cd")]
+            names = [("cd"[r] + str(i), f"w{r}") for r in each]
+            add = [f"{sum} = {name}_sum({sum}, v, {w}); {pin}({sum});" for sum, w in names]
             lines.append(f"v = {name}_four({place.format(i)}); {' '.join(add)}")
         return lines
 
     name = f"{body.prefix}_{short}"
-    pointers = " ".join(f"const uint8_t *const p{i} = x[{i}] + runs[r];" for i in range(rows))
+    run = filled(
+        RUN,
+        pointers=" ".join(f"const uint8_t *const p{i} = x[{i}] + runs[r];" for i in range(rows)),
+        bytes=STEP * form.panel,
+        loads="\n    ".join(f"w{r} = {register.loaded.format(f'w + {STEP * register.lanes * r}')};" for r in each),
+        steps=indented(step("p{} + k"), 1).lstrip(),
+    )
     widen = "{0} = _mm256_add_epi32({0}, _mm256_madd_epi16({1}, _mm256_set1_epi16(1))); {1} = _mm256_setzero_si256();"
-    store = "_mm256_storeu_si256((__m256i *)(void *)(sums + {} * stride + {}), {});"
     loops = filled(
         form.loops,
-        start=", ".join(f"{each} = b{i % 2}" for i, each in enumerate(sums)),
-        run=indented(filled(RUN, pointers=pointers, steps=indented(step("p{} + k"), 1).lstrip()).splitlines(), 2),
+        register=register.type,
+        start=", ".join(f"{sum} = b{i % form.registers}" for i, sum in enumerate(sums)),
+        run=indented(run.splitlines(), 2),
         single="\n        ".join(step("x[{}] + places[e]")),
-        zeros=", ".join(f"{each} = _mm256_setzero_si256()" for each in sums),
-        whole=", ".join(f"b{i % 2}" for i in range(len(sums))),
-        widen="\n        ".join(widen.format(f"whole[{i}]", each) for i, each in enumerate(sums)),
-        back=" ".join(f"{each} = whole[{i}];" for i, each in enumerate(sums)),
+        zeros=", ".join(f"{sum} = _mm256_setzero_si256()" for sum in sums),
+        whole=", ".join(f"b{i % form.registers}" for i in range(len(sums))),
+        widen="\n        ".join(widen.format(f"whole[{i}]", sum) for i, sum in enumerate(sums)),
+        back=" ".join(f"{sum} = whole[{i}];" for i, sum in enumerate(sums)),
     )
-    stores = "\n    ".join(store.format(i // 2, 8 * (i % 2), each) for i, each in enumerate(sums))
-    text = C.replace("$name_", f"{name}_")
+    places = [f"sums + {i} * stride + {r * register.lanes}" for i in range(rows) for r in each]
     return body.helper(
-        short, text, add=form.add, told=form.told, more=form.more, sum_type=body.held(WORD), loops=loops, stores=stores
+        short,
+        C.replace("$name_", f"{name}_"),
+        add=form.add,
+        told=form.told,
+        more=form.more,
+        sum_type=body.held(WORD),
+        register=register.type,
+        every=register.every("four"),
+        biases=", ".join(f"b{r} = {register.loaded.format(f'bias + {register.lanes * r}')}" for r in each),
+        weights=", ".join(f"w{r}" for r in each),
+        loops=loops,
+        stores="\n    ".join(register.stored.format(place, sum) for place, sum in zip(places, sums, strict=True)),
     )

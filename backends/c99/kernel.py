@@ -11,11 +11,9 @@ from ..fixed.op import Call
 from .body import Body
 from .element import Link
 from .tensors import Order, Tensor, Wanted, follow
+from .variants import MACROS, PORTABLE
 
 PACKAGE = f"{__package__}.kernels"
-PORTABLE, AVX2, VNNI = "", "__AVX2__", "__AVX512VNNI__"
-MACROS = (PORTABLE, AVX2, VNNI)
-"""What kernels are written for: what runs one runs those before it too."""
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,9 @@ from ...compiler.errors import UserError
 from ..fixed.macs import macs
 from ..fixed.program import Port, Program
 from ..target import targets
-from .kernel import PORTABLE
 from .text import WIDTH, signature, source
 from .unit import Unit
+from .variants import PORTABLE
 
 PLAIN = ("Makefile", "CMakeLists.txt", "cortex_m.c", "cortex_m.ld")
 FEW = 10**7

@@ -10,10 +10,11 @@ import numpy as np
 from ..fixed.program import Port
 from .body import Table, held
 from .integers import INT16, UINT8, UINT16, WORD, literal
-from .kernel import PORTABLE, Task, kernels
+from .kernel import Task, kernels
 from .schedule import ARENA
 from .tensors import Tensor
 from .unit import Function, Unit
+from .variants import PORTABLE
 
 WIDTH = 116
 TYPES = """\

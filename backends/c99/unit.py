@@ -9,8 +9,9 @@ from ...compiler.errors import Unsupported
 from ..fixed.program import Program
 from .arena import Arena, Block, arranged, blocks, in_place
 from .body import ALIGNMENT, Body, Table
-from .kernel import AVX2, PORTABLE, Task, chosen, kernels
+from .kernel import Task, chosen, kernels
 from .schedule import Schedule, scheduled
+from .variants import AVX2, PORTABLE
 from .weights import PLAIN
 
 VARIANTS = (PORTABLE, AVX2)
@@ -76,7 +77,7 @@ def _function(task: Task, name: str, variant: str, weights: str) -> Function:
     kernel = chosen(task, variant)
     if kernel is None:
         raise Unsupported(f"no kernel in C99 takes this '{task.op}'", where=task.origin)
-    body = Body(name, weights)
+    body = Body(name, weights, variant)
     return Function(kernel, kernels()[kernel].write(task, body), body)
 
 

@@ -11,8 +11,8 @@ import numpy as np
 from ...compiler.arrays import Floats, Integers
 from ..c99 import compiler
 from ..c99.host import Hosted, hosted
-from ..c99.kernel import MACROS
 from ..c99.unit import unit
+from ..c99.variants import MACROS
 from ..fixed.program import Program
 from ..target import Target, Watch
 

@@ -74,8 +74,8 @@ def _folder(path: str) -> Path:
 
 def _tell(screen: Screen, made: Unit) -> None:
     """Bytes and work of each function of the portable variant, and in all."""
-    from ...backends.c99.kernel import PORTABLE
     from ...backends.c99.report import report
+    from ...backends.c99.variants import PORTABLE
 
     rows = report(made, PORTABLE)
     columns = ("function", "ops", "kernel", "weights", "tables", "RAM", "MACs", "from")

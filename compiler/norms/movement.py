@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, fx
 
 from ..graph import arguments, shape
-from ..operators import CONVERSIONS, RESHAPES, aten, calls
+from ..operators import CONCATENATIONS, CONVERSIONS, RESHAPES, aten, calls
 from .norm import is_second
 
 NOBODY = -1
@@ -23,7 +23,6 @@ _SAME = calls("contiguous", "clone", "alias", "dropout", "feature_dropout") | CO
 _RESHAPES = RESHAPES | calls("unflatten", "_unsafe_view", "view_as", "reshape_as", "squeeze")
 _PERMUTATIONS = calls("permute", "transpose", "t", "mT", "movedim", "moveaxis", "swapaxes", "swapdims")
 _SPLITS = calls("chunk", "split", "split_with_sizes")
-_JOINS = calls("cat", "concat", "concatenate")
 _BATCH = 12
 """Stands for every size that only the caller knows: it can be halved, and cut in three or four."""
 
@@ -36,7 +35,7 @@ def behind(node: fx.Node, index: Tensor) -> list[tuple[fx.Node, Tensor]]:
         return []
     given = arguments(node) if isinstance(node.target, torch._ops.OpOverload) else {}
     x: Any = next(iter(given.values()), None)
-    if node.target in _JOINS:
+    if node.target in CONCATENATIONS:
         return _joined(x, given["dim"] % index.dim(), index)
     if not isinstance(x, fx.Node) or not isinstance(x.meta["val"], Tensor):
         return []

@@ -6,6 +6,7 @@ from ...fixed.op import Call
 from .. import rounding_lanes
 from ..body import Body, Places
 from ..element import Element
+from ..registers import Register
 from ..rounding import Rounding, rounded
 
 
@@ -19,8 +20,8 @@ def _write(call: Call, given: tuple[str, ...], body: Body, places: Places) -> li
     return rounded(_rounding(call), given, body, "0")
 
 
-def _lanes(call: Call, given: tuple[str, ...], body: Body, places: Places) -> list[str] | None:
-    return rounding_lanes.rounded(_rounding(call), given, body, "0")
+def _lanes(call: Call, given: tuple[str, ...], body: Body, places: Places, register: Register) -> list[str] | None:
+    return rounding_lanes.rounded(_rounding(call), given, body, "0", register)
 
 
 ELEMENT = Element(_write, lanes=_lanes)

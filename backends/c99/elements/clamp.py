@@ -6,6 +6,7 @@ from ...fixed.op import Call
 from .. import lanes
 from ..body import Body, Places
 from ..element import FLOW, Element
+from ..registers import Register
 from ..rounding import clamped
 
 
@@ -14,9 +15,9 @@ def _write(call: Call, given: tuple[str, ...], body: Body, places: Places) -> li
     return [*start, *clamped("v", call.x.range, call.lo, call.hi)]
 
 
-def _lanes(call: Call, given: tuple[str, ...], body: Body, places: Places) -> list[str]:
+def _lanes(call: Call, given: tuple[str, ...], body: Body, places: Places, register: Register) -> list[str]:
     start = [] if given[0] == FLOW else [f"v = {given[0]};"]
-    return [*start, *lanes.clamped(call.x.range, call.lo, call.hi)]
+    return [*start, *lanes.clamped(register, call.x.range, call.lo, call.hi)]
 
 
 ELEMENT = Element(_write, lanes=_lanes)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from ...fixed.op import Call
 from ..body import Body, Places
 from ..element import Element
-from ..integers import literal, plus
+from ..integers import plus
+from ..registers import Register
 
 
 def _write(call: Call, given: tuple[str, ...], body: Body, places: Places) -> list[str]:
@@ -13,10 +14,10 @@ def _write(call: Call, given: tuple[str, ...], body: Body, places: Places) -> li
     return [f"v = ({a}{plus(-call.zero_a)}) * ({b}{plus(-call.zero_b)});"]
 
 
-def _lanes(call: Call, given: tuple[str, ...], body: Body, places: Places) -> list[str]:
+def _lanes(call: Call, given: tuple[str, ...], body: Body, places: Places, register: Register) -> list[str]:
     zeros = (call.zero_a, call.zero_b)
-    a, b = (f"_mm256_sub_epi32({x}, _mm256_set1_epi32({literal(z)}))" for x, z in zip(given, zeros, strict=True))
-    return [f"v = _mm256_mullo_epi32({a}, {b});"]
+    a, b = (register.call("sub_epi32", x, register.every(z)) for x, z in zip(given, zeros, strict=True))
+    return [f"v = {register.call('mullo_epi32', a, b)};"]
 
 
 ELEMENT = Element(_write, lanes=_lanes)

@@ -7,6 +7,7 @@ from ...fixed.ops.requantize import added
 from .. import rounding_lanes
 from ..body import Body, Places
 from ..element import Element
+from ..registers import Register
 from ..rounding import Rounding, rounded
 
 
@@ -20,9 +21,10 @@ def _write(call: Call, given: tuple[str, ...], body: Body, places: Places) -> li
     return rounded(rounding, given, body, places.along(call.axis) if len(rounding.shifts) > 1 else "0")
 
 
-def _lanes(call: Call, given: tuple[str, ...], body: Body, places: Places) -> list[str] | None:
+def _lanes(call: Call, given: tuple[str, ...], body: Body, places: Places, register: Register) -> list[str] | None:
     rounding = _rounding(call)
-    return rounding_lanes.rounded(rounding, given, body, places.along(call.axis) if len(rounding.shifts) > 1 else "0")
+    index = places.along(call.axis) if len(rounding.shifts) > 1 else "0"
+    return rounding_lanes.rounded(rounding, given, body, index, register)
 
 
 ELEMENT = Element(_write, vectors=("multiplier", "shift", "fraction"), lanes=_lanes)

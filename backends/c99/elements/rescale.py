@@ -6,6 +6,7 @@ from ...fixed.op import Call
 from .. import rounding_lanes
 from ..body import Body, Places
 from ..element import Element
+from ..registers import Register
 from ..rounding import Rounding, rounded
 
 
@@ -19,9 +20,10 @@ def _write(call: Call, given: tuple[str, ...], body: Body, places: Places) -> li
     return rounded(rounding, given, body, places.along(call.axis) if len(rounding.shifts) > 1 else "0")
 
 
-def _lanes(call: Call, given: tuple[str, ...], body: Body, places: Places) -> list[str] | None:
+def _lanes(call: Call, given: tuple[str, ...], body: Body, places: Places, register: Register) -> list[str] | None:
     rounding = _rounding(call)
-    return rounding_lanes.rounded(rounding, given, body, places.along(call.axis) if len(rounding.shifts) > 1 else "0")
+    index = places.along(call.axis) if len(rounding.shifts) > 1 else "0"
+    return rounding_lanes.rounded(rounding, given, body, index, register)
 
 
 ELEMENT = Element(_write, vectors=("multiplier", "shift"), lanes=_lanes)

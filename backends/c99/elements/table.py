@@ -8,7 +8,8 @@ from ...fixed.types import Range
 from .. import lanes
 from ..body import Body, Places
 from ..element import FLOW, Element
-from ..integers import WORD, literal, plus
+from ..integers import WORD, plus
+from ..registers import Register
 from ..rounding import clamped
 
 
@@ -20,15 +21,15 @@ def _write(call: Call, given: tuple[str, ...], body: Body, places: Places) -> li
     return [*start, *clamped("v", call.x.range, seen.lo, seen.hi), f"v = {name}[{row}(v{plus(-seen.lo)})];"]
 
 
-def _lanes(call: Call, given: tuple[str, ...], body: Body, places: Places) -> list[str] | None:
+def _lanes(call: Call, given: tuple[str, ...], body: Body, places: Places, register: Register) -> list[str] | None:
     data, seen = _asked(call)
     if len(data) > 1:
         return None
     name = body.table("table", data, WORD)
-    place = f"_mm256_sub_epi32(v, _mm256_set1_epi32({literal(seen.lo)}))"
+    place = register.call("sub_epi32", "v", register.every(seen.lo))
     start = [] if given[0] == FLOW else [f"v = {given[0]};"]
-    saturated = lanes.clamped(call.x.range, seen.lo, seen.hi)
-    return [*start, *saturated, f"v = _mm256_i32gather_epi32((const int *){name}, {place}, 4);"]
+    saturated = lanes.clamped(register, call.x.range, seen.lo, seen.hi)
+    return [*start, *saturated, f"v = {register.gathered.format(name, place)};"]
 
 
 def _asked(call: Call) -> tuple[Integers, Range]:

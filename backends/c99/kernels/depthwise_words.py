@@ -14,9 +14,10 @@ from ....compiler.arrays import Integers
 from ...fixed.window import Window
 from ..body import Body, filled, indented
 from ..integers import INT8, INT16, UINT8, WORD, literal
-from ..kernel import AVX2, Kernel, Task
+from ..kernel import Kernel, Task
 from ..lanes import in_lanes
 from ..tensors import layer
+from ..variants import AVX2
 from ..windows import element, looks, origins, seen, taps
 
 STEP = 16

@@ -16,8 +16,9 @@ from ..body import Body
 from ..gemm import Image, bytes_meet, cost, pairs, panels, taps, written
 from ..gemm_tile import EACH_RUN, STEP, Form
 from ..integers import INT8, UINT8, WORD
-from ..kernel import AVX2, Kernel, Task
+from ..kernel import Kernel, Task
 from ..tensors import layer
+from ..variants import AVX2
 from ..windows import seen
 
 FORM = Form(
@@ -75,7 +76,7 @@ def _cost(task: Task) -> float:
     image = Image.of(task, UINT8)
     packed = Packed.of(task, image)
     steps = packed.weight.size + packed.rest.size
-    return cost(task, image, NANOSECONDS * steps / packed.weight.size)
+    return cost(task, image, FORM, NANOSECONDS * steps / packed.weight.size)
 
 
 KERNEL = Kernel(

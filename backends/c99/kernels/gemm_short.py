@@ -15,8 +15,9 @@ from ..body import Body
 from ..gemm import Image, bytes_meet, cost, pairs, panels, taps, written
 from ..gemm_tile import STEP, Form
 from ..integers import UINT8
-from ..kernel import AVX2, Kernel, Task
+from ..kernel import Kernel, Task
 from ..tensors import layer
+from ..variants import AVX2
 from ..windows import seen
 
 FORM = Form(
@@ -92,7 +93,7 @@ def _write(task: Task, body: Body) -> str:
 def _cost(task: Task) -> float:
     stretch = _proven(task)
     steps = stretch.every * -(-stretch.image.length // STEP)
-    return cost(task, stretch.image, NANOSECONDS + WIDENING / steps)
+    return cost(task, stretch.image, FORM, NANOSECONDS + WIDENING / steps)
 
 
 KERNEL = Kernel(ops=("conv2d", "conv3d", "linear"), write=_write, cost=_cost, why_not=_why_not, order=layer, when=AVX2)

@@ -15,10 +15,11 @@ from ....compiler.arrays import Integers
 from ..body import Body, filled
 from ..gemm import RAISED, bytes_meet
 from ..integers import INT16, UINT8, WORD, literal
-from ..kernel import AVX2, Kernel, Task
+from ..kernel import Kernel, Task
 from ..lanes import in_lanes
 from ..planes import OUTPUTS, PIXELS, Planes, laid, turned
 from ..tensors import layer
+from ..variants import AVX2
 from ..windows import seen
 
 C = """\

@@ -9,8 +9,9 @@ from ..body import Body
 from ..gemm import Image, cost, pairs, panels, taps, written
 from ..gemm_tile import Form
 from ..integers import INT16
-from ..kernel import AVX2, Kernel, Task
+from ..kernel import Kernel, Task
 from ..tensors import layer
+from ..variants import AVX2
 from ..windows import seen
 
 FORM = Form(
@@ -38,7 +39,7 @@ def _write(task: Task, body: Body) -> str:
 KERNEL = Kernel(
     ops=("conv2d", "conv3d", "linear"),
     write=_write,
-    cost=lambda task: cost(task, Image.of(task, INT16), NANOSECONDS),
+    cost=lambda task: cost(task, Image.of(task, INT16), FORM, NANOSECONDS),
     why_not=_why_not,
     order=layer,
     when=AVX2,

@@ -76,7 +76,7 @@ def _peak(node: Node, x: Real) -> Real:
     both = node.step("concat", x.value, reflected(node, x.value, 2 * x.zero), axis=axis)
     found = largest(node, both, axis)
     top = max(1, node.builder[found].range.hi - x.zero)
-    times = 2 ** min(22, 30 - top.bit_length())
+    times = 2 ** max(0, min(22, 30 - top.bit_length()))
     found = held(node, combined(node, found, found, times, 0, -times * x.zero), 0, times * top)
     return Real(node.shaped(found, node.shape), x.scale / times, wide=True)
 
