@@ -67,6 +67,21 @@ def extreme() -> Iterator[Drawn]:
     yield bordered()
 
 
+def typed() -> Iterator[Drawn]:
+    """A layer with rows of 32 for each type that its values can have, over all of its range."""
+    random = np.random.default_rng(0)
+    for lo, hi in [*ENDS[:2], *ENDS[4:], (-(2**31), 2**31 - 1)]:
+        builder = Builder()
+        x = builder.input((5, 6), Range(-128, 127))
+        weight = builder.constant(random.integers(-128, 128, (32, 6)))
+        made = builder.step("linear", x, weight, builder.constant(random.integers(-1000, 1000, 32)))
+        numbers = (np.full(32, 2**23 + 12345), np.full(32, 48 - Range(lo, hi).magnitude.bit_length()))
+        bounds = {"axis": 1, "zero": (lo + hi + 1) // 2, "lo": lo, "hi": hi}
+        y = builder.step("rescale", made, *map(builder.constant, numbers), **bounds)
+        program = builder.build([Port(x, 2**23, 23)], [Port(y, 2**23, 23)])
+        yield Drawn(program, [random.integers(-128, 128, (2, 5, 6))], [])
+
+
 def bordered() -> Drawn:
     """A convolution of each channel on its own, of bytes without a sign, whose border is below zero."""
     builder, random = Builder(), np.random.default_rng(0)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from c99_draws import extreme, fused, repeated, saturating, small, weighted
+from c99_draws import extreme, fused, repeated, saturating, small, typed, weighted
 from lowbit.backends.c99 import compiler, weights
 from lowbit.backends.c99 import kernel as kernel_module
 from lowbit.backends.c99.arena import Block, arranged, blocks, in_place
@@ -78,7 +78,7 @@ def test_kernels_of_an_instruction_set_compute_the_same(macro: str, monkeypatch:
         pytest.skip(f"this machine, or its compiler, does not have {macro}")
     own = {name: kernel for name, kernel in kernels().items() if kernel.when == macro}
     one, small = EXTREME[macro]
-    turns = [*zip(fused(), cycle(own), strict=False), *((case, one) for case in extreme())]
+    turns = [*zip(fused(), cycle(own), strict=False), *((case, one) for case in (*extreme(), *typed()))]
     turns += [(repeated(np.array([7, 7, -1, 7]), 0, 255, 2, (2, 3)), turn) for turn in small]
     cases, units = [case for case, _ in turns], []
     for i, (case, turn) in enumerate(turns):

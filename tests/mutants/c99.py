@@ -205,10 +205,10 @@ MUTANTS: list[Mutant] = [
         f"{LAWS}::test_kernels_of_an_instruction_set_compute_the_same",
     ),
     Mutant(
-        "what is shifted left is multiplied by factors that are too",
+        "what is to be shifted left is not",
         "backends/c99/rounding_lanes.py",
-        "factor << (more - left) for",
-        "factor << more for",
+        "expression, str(left)) if left",
+        "expression, '0') if left",
         f"{LAWS}::test_kernels_of_an_instruction_set_compute_the_same",
     ),
     Mutant(
