@@ -155,6 +155,7 @@ PASS = Pass(
         "conv(4) relu [ conv(4) bn ] + relu [ conv(4) ] + gap linear(2)"
         " | insert_fake_quant(residual_bits=12, first_bits=5, last_bits=4)",
         "tconv(4) hardswish halves [ sigmoid ] * upsample [ conv(2) ] + conv(3) | insert_fake_quant(share_add=true)",
+        "conv(3) relu [ conv(3) ] cat tanh [ conv(6) ] cat conv(2) | insert_fake_quant(join_bits=12)",
         "conv(4) swap bn relu6 [ conv(4) ] cat bn(noaffine) relu linear(3) | insert_fake_quant",
         "conv(3) relu linear(4) | insert_fake_quant(weight_bits=1, weights='lsq', activations='pact')",
         "conv(3) relu linear(4) | insert_fake_quant(weight_bits=1, weights='binary', activations='power_of_two')",

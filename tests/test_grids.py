@@ -63,8 +63,9 @@ def placed(graph: Graph) -> dict[fx.Node, Scale | None]:
         if node.target is own.fake_quantize.default:
             found[node] = grid_of(node)
         elif name(node) in MOVED | JOINED:
-            assert name(node) in MOVED or len(set(operands)) == 1, f"{node} joins {operands}"
-            found[node] = operands[0]
+            rounded = all(reader.target is own.fake_quantize.default for reader in node.users)
+            assert name(node) in MOVED or rounded or len(set(operands)) == 1, f"{node} joins {operands}"
+            found[node] = operands[0] if name(node) in MOVED or len(set(operands)) == 1 else None
     return found
 
 
@@ -208,6 +209,15 @@ def test_a_stream_that_layers_alone_read_is_no_wider() -> None:
 
 def test_streams_as_wide_as_the_rest_have_one_grid() -> None:
     assert not [key for key in widths(quantized(STREAM, residual_bits=8)) if "narrow" in key]
+
+
+def test_what_is_joined_keeps_grids_of_its_own_where_asked() -> None:
+    joining = "conv(3) relu [ conv(3) ] cat conv(2)"
+    for graph, scales in ((quantized(joining), 1), (apart := quantized(joining, join_bits=12), 2)):
+        where, (join,) = placed(graph), graph.fx.find_nodes(op="call_function", target=aten.cat.default)
+        assert len({where[node] for node in join.all_input_nodes}) == scales
+    assert (widths(apart)["relu"], widths(apart)["conv2d_1"], widths(apart)["cat"]) == (8, -8, -8)
+    assert widths(quantized("conv(3) [ conv(3) ] cat tanh conv(2)", join_bits=12))["cat"] == -12
 
 
 def test_terms_share_a_grid_where_asked() -> None:
