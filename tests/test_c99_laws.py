@@ -23,7 +23,7 @@ from lowbit.backends.target import targets
 from programs import Drawn, every_op
 
 STRICT = ("-O0", "-pedantic", "-Wall", "-Wextra", "-Werror")
-FLAGS = {AVX2: ("-mavx2",), VNNI: ("-mavx2", "-mavx512vnni", "-mavx512vl")}
+FLAGS = {AVX2: ("-mavx2",), VNNI: ("-mavx2", "-mavx512vnni", "-mavx512vl", "-mavx512bw")}
 EXTREME = {AVX2: ("gemm_bytes", ("gemm_short", "gemm_sparse")), VNNI: ("gemm_dots", ())}
 """What meets all that could saturate, and what meets sums that 16 bits do not hold."""
 compiles = pytest.mark.skipif(bool(compiler.reason()), reason=compiler.reason())

@@ -89,42 +89,16 @@ def tile(body: Body, form: Form, rows: int) -> str:
     sums of 16 bits, to $zeros, $whole, $widen and $back: their start, the sums of 32 bits, and the way there.
     """
     register, each = form.register, range(form.registers)
-    pin = body.helper(f"PIN_{register.pin}", PIN, pin=register.pin)
     short = f"{form.name}_{rows}x{form.panel}"
-    sums = [f"{'cd'[r]}{i}" for i in range(rows) for r in each]
-
-    def step(place: str) -> list[str]:
-        lines = []
-        for i in range(rows):
-            names = [("cd"[r] + str(i), f"w{r}") for r in each]
-            add = [f"{sum} = {name}_sum({sum}, v, {w}); {pin}({sum});" for sum, w in names]
-            lines.append(f"v = {name}_four({place.format(i)}); {' '.join(add)}")
-        return lines
-
-    name = f"{body.prefix}_{short}"
-    run = filled(
-        RUN,
-        pointers=" ".join(f"const uint8_t *const p{i} = x[{i}] + runs[r];" for i in range(rows)),
-        bytes=STEP * form.panel,
-        loads="\n    ".join(f"w{r} = {register.loaded.format(f'w + {STEP * register.lanes * r}')};" for r in each),
-        steps=indented(step("p{} + k"), 1).lstrip(),
-    )
-    widen = "{0} = _mm256_add_epi32({0}, _mm256_madd_epi16({1}, _mm256_set1_epi16(1))); {1} = _mm256_setzero_si256();"
-    loops = filled(
-        form.loops,
-        register=register.type,
-        start=", ".join(f"{sum} = b{i % form.registers}" for i, sum in enumerate(sums)),
-        run=indented(run.splitlines(), 2),
-        single="\n        ".join(step("x[{}] + places[e]")),
-        zeros=", ".join(f"{sum} = _mm256_setzero_si256()" for sum in sums),
-        whole=", ".join(f"b{i % form.registers}" for i in range(len(sums))),
-        widen="\n        ".join(widen.format(f"whole[{i}]", sum) for i, sum in enumerate(sums)),
-        back=" ".join(f"{sum} = whole[{i}];" for i, sum in enumerate(sums)),
-    )
-    places = [f"sums + {i} * stride + {r * register.lanes}" for i in range(rows) for r in each]
+    text = C.replace("$name_", f"{body.prefix}_{short}_")
+    stores = [
+        register.stored.format(f"sums + {i} * stride + {r * register.lanes}", sum)
+        for i, pixel in enumerate(_sums(form, rows))
+        for r, sum in enumerate(pixel)
+    ]
     return body.helper(
         short,
-        C.replace("$name_", f"{name}_"),
+        text,
         add=form.add,
         told=form.told,
         more=form.more,
@@ -133,6 +107,48 @@ def tile(body: Body, form: Form, rows: int) -> str:
         every=register.every("four"),
         biases=", ".join(f"b{r} = {register.loaded.format(f'bias + {register.lanes * r}')}" for r in each),
         weights=", ".join(f"w{r}" for r in each),
-        loops=loops,
-        stores="\n    ".join(register.stored.format(place, sum) for place, sum in zip(places, sums, strict=True)),
+        loops=_loops(body, form, rows, f"{body.prefix}_{short}"),
+        stores="\n    ".join(stores),
     )
+
+
+def _sums(form: Form, rows: int) -> list[list[str]]:
+    """The names of the sums of each pixel."""
+    return [[f"{'cd'[r]}{i}" for r in range(form.registers)] for i in range(rows)]
+
+
+def _loops(body: Body, form: Form, rows: int, name: str) -> str:
+    register, pixels = form.register, _sums(form, rows)
+    sums = [sum for pixel in pixels for sum in pixel]
+    starts = [f"b{r}" for pixel in pixels for r in range(len(pixel))]
+    run = filled(
+        RUN,
+        pointers=" ".join(f"const uint8_t *const p{i} = x[{i}] + runs[r];" for i in range(rows)),
+        bytes=STEP * form.panel,
+        loads="\n    ".join(
+            f"w{r} = {register.loaded.format(f'w + {STEP * register.lanes * r}')};" for r in range(form.registers)
+        ),
+        steps=indented(_step(body, form, pixels, name, "p{} + k"), 1).lstrip(),
+    )
+    widen = "{0} = _mm256_add_epi32({0}, _mm256_madd_epi16({1}, _mm256_set1_epi16(1))); {1} = _mm256_setzero_si256();"
+    return filled(
+        form.loops,
+        register=register.type,
+        start=", ".join(f"{sum} = {start}" for sum, start in zip(sums, starts, strict=True)),
+        run=indented(run.splitlines(), 2),
+        single="\n        ".join(_step(body, form, pixels, name, "x[{}] + places[e]")),
+        zeros=", ".join(f"{sum} = _mm256_setzero_si256()" for sum in sums),
+        whole=", ".join(starts),
+        widen="\n        ".join(widen.format(f"whole[{i}]", sum) for i, sum in enumerate(sums)),
+        back=" ".join(f"{sum} = whole[{i}];" for i, sum in enumerate(sums)),
+    )
+
+
+def _step(body: Body, form: Form, pixels: list[list[str]], name: str, place: str) -> list[str]:
+    """The products of four bytes of each pixel."""
+    pin = body.helper(f"PIN_{form.register.pin}", PIN, pin=form.register.pin)
+    lines = []
+    for i, pixel in enumerate(pixels):
+        add = [f"{sum} = {name}_sum({sum}, v, w{r}); {pin}({sum});" for r, sum in enumerate(pixel)]
+        lines.append(f"v = {name}_four({place.format(i)}); {' '.join(add)}")
+    return lines

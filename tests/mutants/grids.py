@@ -71,9 +71,16 @@ MUTANTS: list[Mutant] = [
     Mutant(
         "terms are never tied",
         PASS,
-        "alone=set(together.values()), ties=ties",
-        "alone=set(together.values())",
+        "alone={*together.values(), *apart}, ties=ties",
+        "alone={*together.values(), *apart}",
         f"{GRIDS}::test_terms_share_a_grid_where_asked",
+    ),
+    Mutant(
+        "what is joined is tied to the whole",
+        PASS,
+        "alone={*together.values(), *apart}",
+        "alone={*together.values()}",
+        f"{GRIDS}::test_what_is_joined_keeps_grids_of_its_own_where_asked",
     ),
     Mutant("what is read twice is not rounded", EDGES, "once = _is_read_once(source)", "once = True", READS),
     Mutant(

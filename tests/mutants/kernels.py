@@ -1,0 +1,148 @@
+"""Seeded bugs of the kernels for AVX2 and VNNI. Those of the latter are found on processors that have it alone."""
+
+from mutant import Mutant
+
+KERNELS = "tests/test_c99_laws.py::test_kernels_of_an_instruction_set_compute_the_same"
+
+MUTANTS: list[Mutant] = [
+    Mutant(
+        "pairs saturate at the least weights",
+        "backends/c99/kernels/gemm_bytes.py",
+        "| (downs < -(2**15))",
+        "",
+        KERNELS,
+    ),
+    Mutant(
+        "one product too many fits 16 bits",
+        "backends/c99/kernels/gemm_bytes.py",
+        "spill = (ups > 2**15 - 1)",
+        "spill = (ups > 2**15 + 100)",
+        KERNELS,
+    ),
+    Mutant(
+        "four products saturate in 32 bits",
+        "backends/c99/kernels/gemm_dots.py",
+        "_mm512_dpbusd_epi32(sum, x, w)",
+        "_mm512_dpbusd_epi32(sum, w, x)",
+        KERNELS,
+    ),
+    Mutant(
+        "raised integers keep their bias",
+        "backends/c99/gemm.py",
+        "lowered = image.raised *",
+        "lowered = 0 *",
+        KERNELS,
+    ),
+    Mutant(
+        "small weights are added up once too often",
+        "backends/c99/kernels/gemm_short.py",
+        ".max() <= 2**15 - 1)",
+        ".max() <= 2**16 - 1)",
+        KERNELS,
+    ),
+    Mutant(
+        "what is negative never fills 16 bits",
+        "backends/c99/kernels/gemm_short.py",
+        "-np.minimum(paired, 0).sum(-1)])",
+        "0 * paired.sum(-1)])",
+        KERNELS,
+    ),
+    Mutant(
+        "bytes with a sign meet a border that fits none",
+        "backends/c99/kernels/depthwise_words.py",
+        "x.type not in (INT8, UINT8) or seen(call) not in x.type.range",
+        "x.type not in (INT8, UINT8)",
+        KERNELS,
+    ),
+    Mutant(
+        "shifts of 64 bits are raised without what is added",
+        "backends/c99/rounding_lanes.py",
+        "added=rounding.added << more, shifts",
+        "added=rounding.added, shifts",
+        KERNELS,
+    ),
+    Mutant(
+        "what is to be shifted left is not",
+        "backends/c99/rounding_lanes.py",
+        "expression, str(left)) if left",
+        "expression, '0') if left",
+        KERNELS,
+    ),
+    Mutant(
+        "odd elements of sixteen are those of eight",
+        "backends/c99/registers.py",
+        "_mm512_mask_blend_epi32(0xaaaa,",
+        "_mm512_mask_blend_epi32(0xaa,",
+        KERNELS,
+    ),
+    Mutant(
+        "rows of sixteen go below zero in bytes without a sign",
+        "backends/c99/registers.py",
+        "_mm_storeu_si128((__m128i *)to, _mm512_cvtusepi32_epi8(v));",
+        "_mm_storeu_si128((__m128i *)to, _mm512_cvtsepi32_epi8(v));",
+        KERNELS,
+    ),
+    Mutant(
+        "the last channels of a depthwise layer are those behind the others",
+        "backends/c99/kernels/depthwise_dots.py",
+        "n < $chunks - 1 ? n * 32 : $channels - 32",
+        "n * 32",
+        KERNELS,
+    ),
+    Mutant(
+        "raised channels keep their bias",
+        "backends/c99/kernels/depthwise_dots.py",
+        "image.raised * weight.sum(axis=1)",
+        "0 * weight.sum(axis=1)",
+        KERNELS,
+    ),
+    Mutant(
+        "a panel of one register has the places of two",
+        "backends/c99/gemm_tile.py",
+        "return self.registers * self.register.lanes",
+        "return 2 * self.register.lanes",
+        KERNELS,
+    ),
+    Mutant(
+        "a row ends with the last eight elements",
+        "backends/c99/lanes.py",
+        '"o", end)',
+        '"o", "o")',
+        KERNELS,
+    ),
+    Mutant(
+        "sparse sums go on where 16 bits do not hold them",
+        "backends/c99/kernels/gemm_sparse.py",
+        "axis=1).max() <= HELD:",
+        "axis=1).max() <= 2 * HELD:",
+        KERNELS,
+    ),
+    Mutant(
+        "a tap of a stride looks as far as one of none",
+        "backends/c99/planes.py",
+        "+ x // self.stride[1])",
+        "+ x)",
+        KERNELS,
+    ),
+    Mutant(
+        "channels behind the last eight are laid apart from where pixels ended",
+        "backends/c99/planes.py",
+        "c < channels / 8 * 8 ? done : 0",
+        "done",
+        KERNELS,
+    ),
+    Mutant(
+        "sparse sums of four lanes change places",
+        "backends/c99/kernels/sparse_dots.py",
+        "_mm512_storeu_si512(sums + 16, _mm512_shuffle_i32x4(b, d, 0x88));",
+        "_mm512_storeu_si512(sums + 16, _mm512_shuffle_i32x4(a, c, 0xdd));",
+        KERNELS,
+    ),
+    Mutant(
+        "what is beside the last weight of an output belongs to the next",
+        "backends/c99/sparse.py",
+        "np.cumsum(-(-counts // together))",
+        "np.cumsum(counts // together)",
+        KERNELS,
+    ),
+]
