@@ -1,4 +1,4 @@
-"""Hypothesis profiles: `quick` everywhere; `nightly`, a hundred times longer, with --hypothesis-profile=nightly."""
+"""Hypothesis profiles: `quick` everywhere; `nightly`, over a hundred times longer, with --hypothesis-profile=nightly."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ settings.register_profile(
     derandomize=True,
     database=None,
     deadline=None,
-    max_examples=20,
+    max_examples=16,
     phases=(Phase.explicit, Phase.generate),
     suppress_health_check=[HealthCheck.too_slow],
 )
