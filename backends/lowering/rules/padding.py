@@ -1,6 +1,7 @@
 """pad: a border of one number that lies on the grid, of the values at the edge, or of those mirrored; or less than all.
 
-A border along an axis that is not one of the last two is put around rows: all that lies behind that axis, as one.
+An axis that is not one of the last two is the last while a border is put there: where memory has channels innermost, as
+compiled C has, that moves nothing.
 """
 
 from __future__ import annotations
@@ -75,10 +76,11 @@ def _constant(node: Node, x: Real, shape: list[int]) -> Real:
 def _around(node: Node, value: int, axis: int, border: tuple[int, int], fill: int) -> int:
     if not any(border):
         return value
-    shape = node.builder[value].shape
-    rows = (math.prod(shape[:axis]), shape[axis], math.prod(shape[axis + 1 :]))
-    value = _around_planes(node, node.step("reshape", value, shape=rows), [border, (0, 0)], fill)
-    return node.step("reshape", value, shape=(*shape[:axis], shape[axis] + sum(border), *shape[axis + 1 :]))
+    axes = tuple(range(len(node.builder[value].shape)))
+    last = (*axes[:axis], *axes[axis + 1 :], axis)
+    value = node.step("transpose", value, axes=last)
+    value = node.step("pad2d", value, padding=(0, 0, *border), pad_value=fill)
+    return node.step("transpose", value, axes=tuple(map(last.index, axes)))
 
 
 def _around_planes(node: Node, value: int, borders: list[tuple[int, int]], fill: int) -> int:
