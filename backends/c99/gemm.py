@@ -23,8 +23,6 @@ from .tensors import strides
 from .windows import seen
 
 RAISED = 128
-PANEL = 16
-"""Outputs of a panel, unless a form has others."""
 PIXELS, OUTPUTS = 48, 64
 """Pixels that meet a panel of weights, outputs whose sums are finished, while these are in the nearest cache."""
 C = """\
@@ -122,14 +120,17 @@ class Image:
 
 
 def bytes_meet(task: Task) -> str:
-    """Why bytes of x, raised where they have a sign, cannot meet bytes of weights, or ""."""
+    """Why bytes of x, raised where they have a sign, cannot meet the weights of a product of matrices, or ""."""
+    return "channels are in groups" if task.call.attributes.get("groups", 1) != 1 else bytes_fit(task)
+
+
+def bytes_fit(task: Task) -> str:
+    """Why x and weights are no bytes, or sums of raised bytes too large, or ""."""
     call, x = task.call, seen(task.call)
     if x not in UINT8.range and x not in INT8.range:
         return "x does not fit a byte"
     if call.weight.range not in INT8.range:
         return "a weight does not fit a byte"
-    if call.attributes.get("groups", 1) != 1:
-        return "channels are in groups"
     rows = np.abs(call.weight.data.reshape(len(call.weight.data), -1)).sum(axis=1)
     if 255 * int(rows.max()) + call.bias.range.magnitude + RAISED * int(rows.max()) not in INT32:
         return "sums of raised integers do not fit 32 bits"
@@ -143,7 +144,7 @@ def taps(task: Task, image: Image) -> Integers:
     return moved.reshape(outputs, len(image.runs), image.length)
 
 
-def pairs(weight: Integers, type: Integer, panel: int = PANEL) -> Integers:
+def pairs(weight: Integers, type: Integer, panel: int) -> Integers:
     """(outputs, runs, length) -> (panels, panel, runs, steps, pairs of a step, 2), with zeros where nothing is."""
     outputs, count, length = weight.shape
     whole = STEP // type.size

@@ -12,15 +12,13 @@ import math
 import numpy as np
 
 from ....compiler.arrays import Integers
-from ...fixed.types import INT32
 from ..body import Body, filled, indented
-from ..gemm import RAISED, Image, laid
+from ..gemm import Image, bytes_fit, laid
 from ..integers import INT8, UINT8, WORD
 from ..kernel import Kernel, Task
 from ..lanes import in_lanes
 from ..tensors import layer
 from ..variants import VNNI
-from ..windows import seen
 
 STEP, TAPS, PIXELS = 32, 4, 16
 ORDER = np.arange(STEP).reshape(2, 4, 4).swapaxes(0, 1).reshape(-1)
@@ -77,19 +75,10 @@ s3 = _mm256_dpbusd_epi32(s3, _mm256_unpackhi_epi16(u, v), w$d);"""
 
 
 def _why_not(task: Task) -> str:
-    call, x = task.call, seen(task.call)
-    outputs, depth = call.weight.shape[:2]
-    if depth != 1 or outputs != call.groups:
+    outputs, depth = task.call.weight.shape[:2]
+    if depth != 1 or outputs != task.call.groups:
         return "a channel's output depends on other channels too"
-    if outputs < STEP:
-        return "there are fewer than 32 channels"
-    if x not in UINT8.range and x not in INT8.range:
-        return "x does not fit a byte"
-    if call.weight.range not in INT8.range:
-        return "a weight does not fit a byte"
-    rows = np.abs(call.weight.data.reshape(outputs, -1)).sum(axis=1)
-    most = (UINT8.range.hi + RAISED) * int(rows.max()) + call.bias.range.magnitude
-    return "" if most in INT32 else "sums of raised integers do not fit 32 bits"
+    return "there are fewer than 32 channels" if outputs < STEP else bytes_fit(task)
 
 
 def _write(task: Task, body: Body) -> str:

@@ -49,7 +49,7 @@ class Packed:
 
     @staticmethod
     def of(task: Task, image: Image) -> Packed:
-        paired = pairs(taps(task, image), UINT8)
+        paired = pairs(taps(task, image), UINT8, FORM.panel)
         most = seen(task.call).hi + image.raised
         ups, downs = np.maximum(paired, 0).sum(-1) * most, np.minimum(paired, 0).sum(-1) * most
         spill = (ups > 2**15 - 1) | (downs < -(2**15))

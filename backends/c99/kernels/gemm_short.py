@@ -51,7 +51,7 @@ class Stretch:
         """The longest that is proven, or None."""
         image = Image.of(task, UINT8)
         most = seen(task.call).hi + image.raised
-        paired = pairs(taps(task, image), UINT8)
+        paired = pairs(taps(task, image), UINT8, FORM.panel)
         ends = np.stack([np.maximum(paired, 0).sum(-1), -np.minimum(paired, 0).sum(-1)]) * most
         sums = np.moveaxis(ends, (3, 4), (0, 1)).reshape(*paired.shape[2:4], -1)
         count, steps, _ = sums.shape
@@ -85,7 +85,7 @@ def _proven(task: Task) -> Stretch:
 def _write(task: Task, body: Body) -> str:
     stretch = _proven(task)
     image = Image.of(task, UINT8)
-    whole = pairs(taps(task, image), UINT8)
+    whole = pairs(taps(task, image), UINT8, FORM.panel)
     cut = whole.reshape(*whole.shape[:2], len(stretch.image.runs), -1, *whole.shape[4:])
     return written(task, body, FORM, stretch.image, panels(cut), f", {stretch.every}")
 

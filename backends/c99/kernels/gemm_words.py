@@ -33,7 +33,7 @@ def _why_not(task: Task) -> str:
 
 def _write(task: Task, body: Body) -> str:
     image = Image.of(task, INT16)
-    return written(task, body, FORM, image, panels(pairs(taps(task, image), INT16)), "")
+    return written(task, body, FORM, image, panels(pairs(taps(task, image), INT16, FORM.panel)), "")
 
 
 KERNEL = Kernel(
