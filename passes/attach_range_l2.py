@@ -30,7 +30,7 @@ NAME = "range_l2"
 class Settings(Attached, frozen=True):
     """The coefficient stays as it is by default: a learnable one would shrink ranges without end."""
 
-    coefficient: Literal["fixed", "scheduled", "learnable"] = "fixed"
+    coefficient: Literal["fixed", "scheduled", "learnable", "log"] = "fixed"
     initial: NotNegative = 1e-4
 
 

@@ -36,7 +36,7 @@ NAME = "sinreq"
 class Settings(Attached, frozen=True):
     """The defaults are those of the authors."""
 
-    coefficient: Literal["fixed", "scheduled", "learnable"] = "scheduled"
+    coefficient: Literal["fixed", "scheduled", "learnable", "log"] = "scheduled"
     schedule: Shape = "exponential"
     initial: NotNegative = math.exp(-4)
 

@@ -37,7 +37,7 @@ class Settings(Attached, frozen=True):
     """The coefficient is lambda_w.   bits: the largest lambda_beta, which rises as lambda_w does by default, between
     `begin` and `end`.   fall_begin, fall_end: the shares of the training between which it falls to zero."""
 
-    coefficient: Literal["fixed", "scheduled", "learnable"] = "scheduled"
+    coefficient: Literal["fixed", "scheduled", "learnable", "log"] = "scheduled"
     schedule: Shape = "tanh"
     initial: NotNegative = 0.0
     begin: Share = 0.17

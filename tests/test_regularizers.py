@@ -1,9 +1,8 @@
-"""Penalties: one suite over all attach passes, each with any quantizer; gradients, and learnable coefficients."""
+"""Penalties: one suite over all attach passes, each with any quantizer; gradients, and what they are."""
 
 from __future__ import annotations
 
 import math
-from functools import cache
 
 import pytest
 import torch
@@ -11,58 +10,15 @@ from lowbit.api import passes
 from lowbit.compiler.coefficient import Coefficient
 from lowbit.compiler.quantizer import FOLDER, Quantizer
 from lowbit.compiler.registry import members
-from lowbit.testing import graph
 from lowbit.testing.laws import legal, meaning
-from lowbit.testing.observed import Watched
 from lowbit.testing.trials import result
+from penalties import every_penalty, home, measured, recipe, scoped, stages
 from prepared import STEPS, batch, optimizer, prepared, train
 from torch import Tensor
 
 _own = torch.ops.lowbit
 
-ATTACH = sorted(name for name in passes() if name.startswith("attach_"))
-SKETCH = "conv(3) bn relu [ conv(3) relu ] + gap linear(3)"
-every_penalty = pytest.mark.parametrize("name", ATTACH)
 every_quantizer = pytest.mark.parametrize("quantizer", members(FOLDER, Quantizer))
-scoped = {"attach_waveq": "waveq"}
-"""Penalties that need a quantizer of their own; the others take any."""
-
-
-def grids(quantizer: str) -> str:
-    """The stage that puts edges on the grids of a quantizer: of weights, of hidden activations, or of both."""
-    made = members(FOLDER, Quantizer)[quantizer]
-    bits = min(max(3, made.least), made.most)
-    names = [f"{kind}='{quantizer}'" for kind in ("weights", "activations") if getattr(made, kind)]
-    return f"insert_fake_quant({', '.join(names)}, weight_bits={bits}, activation_bits=4)"
-
-
-def stages(name: str, quantizer: str, options: str = "") -> str:
-    return f"{SKETCH} | {grids(quantizer)} | {name}({options})"
-
-
-def home(name: str) -> str:
-    """A quantizer that the penalty goes with."""
-    return scoped.get(name, "learned")
-
-
-@cache
-def _runner(line: str) -> Watched:
-    """Its parameters a little away from where they were made, where R is zero of scales that are not calibrated."""
-    runner = Watched(graph(line), ties=False)
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for p in runner.module.parameters():
-            p.add_(torch.rand(p.shape, generator=generator, dtype=p.dtype), alpha=2.0**-4)
-    return runner
-
-
-def measured(line: str) -> tuple[list[str], dict[str, tuple[Tensor, ...]], dict[str, Tensor]]:
-    """Names of the penalties that the last stage added; of each the term, R and lambda of a run; the parameters."""
-    runner = _runner(line)
-    old = graph(line.rpartition("|")[0]).penalties
-    torch.manual_seed(0)
-    run = {name: tuple(map(torch.as_tensor, parts)) for name, parts in runner.run(*runner.given)[1].items()}
-    return [name for name in run if name not in old], run, dict(runner.module.named_parameters())
 
 
 @every_penalty
@@ -110,59 +66,6 @@ def test_a_step_downhill_lowers_it(name: str) -> None:
         for p, old in zip(trained, before, strict=True):
             p.copy_(old)
     assert sum(lower[one][1].item() for one in added) < sum(run[one][1].item() for one in added)
-
-
-@every_penalty
-@pytest.mark.parametrize("alpha", [0.01, 0.5])
-def test_a_learnable_coefficient_at_rest_is_a_logarithm(name: str, alpha: float) -> None:
-    """At omega = log(alpha / R) nothing pulls omega, and all else is pulled as by alpha log R."""
-    line = stages(name, home(name), f"coefficient='learnable', initial=1.0, alpha={alpha}, limit=1e12")
-    added, run, parameters = measured(line)
-    penalty = added[0]
-    omega = parameters[f"lowbit.coefficients.{penalty}"]
-    others = [p for key, p in parameters.items() if "coefficients" not in key and p.requires_grad]
-    error = run[penalty][1]
-    with torch.no_grad():
-        omega.fill_(math.log(alpha / error.item()))
-    _, rest, _ = measured(line)
-    term, measure, factor = rest[penalty]
-    assert factor.item() == pytest.approx(alpha / measure.item(), rel=1e-12)
-    assert term.item() == pytest.approx(alpha * (1 - math.log(alpha)) + alpha * math.log(measure.item()), rel=1e-9)
-    pull, *pulls = torch.autograd.grad(term, [omega, *others], retain_graph=True, allow_unused=True)
-    expected = torch.autograd.grad(alpha * measure.log(), others, allow_unused=True)
-    assert abs(pull.item()) <= alpha * 1e-12
-    for ours, theirs in zip(pulls, expected, strict=True):
-        assert (ours is None) == (theirs is None)
-        assert ours is None or torch.allclose(ours, theirs, rtol=1e-9, atol=1e-15)
-
-
-def test_a_learnable_coefficient_follows_alpha_over_r() -> None:
-    """While weights go to their grid, lambda grows with 1 / R over more than four orders of magnitude."""
-    options = "activations = false, alpha = 0.1, limit = 1e12"
-    ours = prepared("conv(3) relu gap linear(3)", recipe(f'{{use = "attach_msqe", {options}}}'), torch.float64)
-    groups = ours.parameter_groups(lr=1.0)
-    omega = ours.get_parameter("lowbit.coefficients.msqe_weights")
-    weights = next(group["params"] for group in groups if group["name"] == "weights")
-    first, ratios = ours.penalties()["msqe_weights"], []
-    for _ in range(40):
-        for _ in range(60):  # omega by its own gradient alone until it rests
-            (pull,) = torch.autograd.grad(ours.regularization(), omega)
-            with torch.no_grad():
-                omega.sub_(pull.clamp(-0.1, 0.1), alpha=10)
-        ratios.append(ours.coefficients()["msqe_weights"] * ours.penalties()["msqe_weights"] / 0.1)
-        pulls = torch.autograd.grad(ours.regularization(), weights, allow_unused=True)
-        error, share = ours.penalties()["msqe_weights"], 0.2
-        squares = sum(float(pull.square().sum()) for pull in pulls if pull is not None)
-        with torch.no_grad():  # a step of gradient descent that lowers alpha log R by about that share of alpha
-            for weight, pull in zip(weights, pulls, strict=True):
-                weight.sub_(0 if pull is None else pull, alpha=share * 0.1 / squares)
-        assert error > 0
-    assert ours.penalties()["msqe_weights"] < 1e-3 * first
-    assert ratios == pytest.approx([1.0] * len(ratios), rel=1e-6)
-
-
-def recipe(*uses: str) -> str:
-    return f'\nprepare = [{{use = "insert_fake_quant", weight_bits = 3}}, {", ".join(uses)}]'
 
 
 def test_one_penalty_beside_another_each_has_its_name() -> None:

@@ -3,6 +3,7 @@
 from mutant import Mutant
 
 SUITE = "tests/test_regularizers.py"
+COEFFICIENTS = "tests/test_coefficients.py"
 SCHEDULES = "tests/test_schedules.py"
 DIFFERENCES = f"{SUITE}::test_gradients_by_finite_differences"
 COEFFICIENT, SCHEDULE, WAVES = "compiler/coefficient.py", "compiler/schedule.py", "compiler/waves.py"
@@ -48,7 +49,21 @@ MUTANTS: list[Mutant] = [
         COEFFICIENT,
         "omega, alpha=options.alpha)",
         "omega)",
-        f"{SUITE}::test_a_learnable_coefficient_at_rest_is_a_logarithm",
+        f"{COEFFICIENTS}::test_a_learnable_coefficient_at_rest_is_a_logarithm",
+    ),
+    Mutant(
+        "the coefficient of a logarithm falls with the square of R",
+        COEFFICIENT,
+        "weight, edit.call(_aten.detach.default, kept))",
+        "weight, edit.call(_aten.square.default, kept))",
+        f"{COEFFICIENTS}::test_a_logarithm_is_a_learnable_coefficient_at_rest",
+    ),
+    Mutant(
+        "a logarithm has its last weight from the start",
+        COEFFICIENT,
+        "measure, options.alpha, options.final)",
+        "measure, options.final, options.final)",
+        f"{COEFFICIENTS}::test_a_coefficient_that_follows_from_activations_is_told_after_a_forward",
     ),
     Mutant(
         "what is told of a penalty is the weighted one",
