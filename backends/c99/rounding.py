@@ -106,9 +106,14 @@ def _sum(rounding: Rounding, start: Vector, given: Sequence[str], body: Body, in
 
 
 def positive(rounding: Rounding) -> Vector:
-    """The multiples of 2^shift that make each sum positive; one for all channels where their shifts are the same."""
+    """The multiples of 2^shift that make each sum positive; one for all channels where their shifts are the same: the
+    power of two, with which layers of one shape are one function, unless sums then need more than 32 bits."""
     needed = np.maximum(-(rounding.ends[0] >> rounding.shifts), 0)
-    return np.full_like(needed, max(needed)) if len(set(rounding.shifts)) == 1 else needed
+    if len(set(rounding.shifts)) > 1:
+        return needed
+    exact, power = max(needed), 1 << int(max(needed)).bit_length()
+    within = [max(rounding.ends[1] + (units << rounding.shifts)) < 2**32 for units in (exact, power)]
+    return np.full_like(needed, power if exact and within[0] == within[1] else exact)
 
 
 def _reduced(rounding: Rounding) -> Rounding:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
+from ...compiler.arrays import Integers
 from ..fixed.program import Port
 from .body import Table, held
 from .integers import INT16, UINT8, UINT16, WORD, literal
@@ -24,9 +25,10 @@ TYPES = """\
 #else
 #define $name_SHARED
 #endif"""
-LONG_TABLE, STRING = 1024, 112
-OCTAL = np.array([f"\\{byte:03o}".encode() for byte in range(256)])
-"""How each byte is written in a string, whatever follows it."""
+LONG_TABLE, STRING = 1024, 28
+PLAIN = {*range(32, 127)} - {*b'01234567"\\?'}
+ESCAPED = np.array([bytes([byte]) if byte in PLAIN else b"\\%o" % byte for byte in range(256)])
+"""How each byte is written in a string: no octal digit is plain, so whatever may follow; nor is what trigraphs have."""
 STRINGS = """\
 /* Long tables of bytes are strings, which compilers read thirty times as fast as numbers. */
 #if defined(__GNUC__) || defined(__clang__)
@@ -62,7 +64,7 @@ def source(unit: Unit, outside: bool = False) -> str:
         _constants(unit, outside),
     ]
     parts += [_conditional(unit, used, text) for text, used in _helpers(unit).items()]
-    parts += [_function(unit, number) for number in range(len(unit.schedule.tasks))]
+    parts += _functions(unit)
     return "\n\n".join(filter(None, [*parts, _run(unit)])) + "\n"
 
 
@@ -86,7 +88,8 @@ def _headers(unit: Unit) -> list[str]:
 
 def _types(unit: Unit) -> str:
     texts = [function.text for functions in unit.variants.values() for function in functions]
-    everything = "\n".join([*texts, *_helpers(unit), *(_parameters(unit, task) for task in unit.schedule.tasks)])
+    types = [held(unit.name, tensor.type) for task in unit.schedule.tasks for tensor in (*task.reads, task.output)]
+    everything = "\n".join([*texts, *_helpers(unit), *types])
     macro = f"{unit.name.upper()}_SHARED"
     names = [f"typedef {t.name} {macro} {held(unit.name, t)};" for t in (INT16, UINT16, WORD)]
     needed = [line for line in names if line.split()[-1].rstrip(";") in everything]
@@ -151,49 +154,87 @@ def _pointer(table: Table) -> str:
 
 def _listed(table: Table, name: str) -> str:
     if _is_long(table):
-        octal = OCTAL[table.data.reshape(-1) & 255].tobytes().decode()
-        lines = [f'    "{octal[at : at + STRING]}"' for at in range(0, len(octal), STRING)]
-        return "\n".join([f"static const {table.type.name} {name}[{table.data.size} + 1] =", *lines]) + ";"
+        lines = _strings(table.data.reshape(-1) & 255)
+        return "\n".join([f"static const {table.type.name} {name}[{table.data.size} + 1] =", lines]) + ";"
     numbers = ", ".join(literal(int(each)) for each in table.data.reshape(-1))
     lines = textwrap.wrap(numbers, WIDTH, initial_indent="    ", subsequent_indent="    ", break_long_words=False)
     return "\n".join([f"static const {table.type.name} {name}[{table.data.size}] = {{", *lines, "};"])
+
+
+def _strings(data: Integers) -> str:
+    """Bytes as strings, one a line. Numpy pads each escape with zeros, which are left out in the end."""
+    whole = len(data) // STRING * STRING
+    rows = [data[:whole].reshape(-1, STRING), data[whole:].reshape(1, -1)]
+    texts = [ESCAPED[row].view(np.uint8).reshape(len(row), -1) for row in rows if row.size]
+    quoted = [np.pad(text, ((0, 0), (6, 1))) for text in texts]
+    for text in quoted:
+        text[:, :6], text[:, -1] = [*b'\n    "'], ord('"')
+    flat = np.concatenate([text.reshape(-1) for text in quoted])
+    return flat[flat != 0].tobytes().decode().removeprefix("\n")
 
 
 def _is_long(table: Table) -> bool:
     return table.type.size == 1 and table.data.size >= LONG_TABLE
 
 
-def _function(unit: Unit, number: int) -> str:
-    task, names = unit.schedule.tasks[number], _table_names(unit)
-    texts: dict[str, set[str]] = {}
-    for variant, functions in unit.variants.items():
-        texts.setdefault(_body(functions[number], names), set()).add(variant)
-    bodies = "\n".join(_conditional(unit, used, text) for text, used in texts.items())
-    origin = f"; {task.origin}" if task.origin else ""
-    title = f"{', '.join([task.op, *(link.op for link in task.chain)])}{origin}".replace("*/", "* /")
-    return f"/* {title} */\nstatic void {unit.name}_{number}({_parameters(unit, task)})\n{{\n{bodies}\n}}"
+def _functions(unit: Unit) -> list[str]:
+    """Each function once, however many tasks call it with other constants."""
+    texts: list[dict[str, set[str]]] = [{} for _ in unit.schedule.tasks]
+    for variant in unit.variants:
+        for first, tasks in _alike(unit, variant).items():
+            texts[first].setdefault(_function(unit, variant, tasks), set()).add(variant)
+    return [_conditional(unit, used, text) for functions in texts for text, used in functions.items()]
 
 
-def _body(function: Function, names: dict[tuple[str, bytes], str]) -> str:
-    lines = [f"    {_pointer(table)}const {table.name} = {names[table.key]};" for table in function.body.tables]
+def _alike(unit: Unit, variant: str) -> dict[int, list[int]]:
+    """The tasks of each function of that variant, under the number of the first."""
+    found: dict[tuple[str, str], list[int]] = {}
+    for number in range(len(unit.schedule.tasks)):
+        found.setdefault(_definition(unit, variant, number), []).append(number)
+    return {tasks[0]: tasks for tasks in found.values()}
+
+
+def _function(unit: Unit, variant: str, tasks: Sequence[int]) -> str:
+    told = [unit.schedule.tasks[number] for number in tasks]
+    origins = "; ".join(task.origin for task in told if task.origin)
+    title = f"{', '.join([told[0].op, *(link.op for link in told[0].chain)])}{'; ' if origins else ''}{origins}"
+    lines = textwrap.wrap(f"/* {title.replace('*/', '* /')} */", WIDTH, subsequent_indent="   ")
+    head, body = _definition(unit, variant, tasks[0])
+    lines += textwrap.wrap(f"static void {unit.name}_{tasks[0]}({head})", WIDTH, subsequent_indent="    ")
+    return "\n".join([*lines, body])
+
+
+def _definition(unit: Unit, variant: str, number: int) -> tuple[str, str]:
+    """The parameters of a task's function, tables among them, and its body."""
+    function, task = unit.variants[variant][number], unit.schedule.tasks[number]
     unused = [] if function.body.scratch else ["    (void)s;"]
     begins = [f"    {line}" for line in function.body.begins]
-    return "\n".join([*lines, *unused, *begins, function.text])
+    return _parameters(unit, task, function), "\n".join(["{", *unused, *begins, function.text, "}"])
 
 
-def _parameters(unit: Unit, task: Task) -> str:
-    """Pointers to the operands, to the output, and to scratch memory; one in whose place the output is made is `y`."""
+def _parameters(unit: Unit, task: Task, function: Function) -> str:
+    """Pointers to the operands, the output, scratch memory and tables; one in whose place the output is made is `y`."""
     own = task.output.buffer
     given = [f"const {held(unit.name, t.type)} *restrict x{i}" for i, t in enumerate(task.reads) if t.buffer != own]
-    return ", ".join([*given, f"{held(unit.name, task.output.type)} *restrict y", "uint8_t *s"])
+    tables = [f"{_pointer(table)}restrict {table.name}" for table in function.body.tables]
+    return ", ".join([*given, f"{held(unit.name, task.output.type)} *restrict y", "uint8_t *s", *tables])
 
 
 def _run(unit: Unit) -> str:
     """The calls, one after another; arenas of variants differ."""
-    texts: dict[str, set[str]] = {}
+    names, texts = _table_names(unit), dict[str, set[str]]()
     for variant in unit.variants:
-        calls = [_call(unit, number, variant) for number in range(len(unit.schedule.tasks))]
-        texts.setdefault("\n".join(calls), set()).add(variant)
+        called = {number: first for first, tasks in _alike(unit, variant).items() for number in tasks}
+        calls = [
+            f"{unit.name}_{called[number]}({_arguments(unit, number, variant, names)});"
+            for number in range(len(unit.schedule.tasks))
+        ]
+        lines = [
+            line
+            for call in calls
+            for line in textwrap.wrap(call, WIDTH, initial_indent=" " * 4, subsequent_indent=" " * 8)
+        ]
+        texts.setdefault("\n".join(lines), set()).add(variant)
     bodies = [_conditional(unit, used, text) for text, used in texts.items()]
     kept = {variant for variant, memory in unit.memories.items() if memory.arena.size}
     if kept:
@@ -208,13 +249,13 @@ def _read(unit: Unit, number: int) -> bool:
     return any(tensor.buffer == number for task in unit.schedule.tasks for tensor in task.reads)
 
 
-def _call(unit: Unit, number: int, variant: str) -> str:
-    task, memory = unit.schedule.tasks[number], unit.memories[variant]
+def _arguments(unit: Unit, number: int, variant: str, names: Mapping[tuple[str, bytes], str]) -> str:
+    """What the function of a task is called with, see `_parameters`."""
+    task, memory, body = unit.schedule.tasks[number], unit.memories[variant], unit.variants[variant][number].body
     tensors = [*(t for t in task.reads if t.buffer != task.output.buffer), task.output]
     given = [_place(unit, tensor, variant) for tensor in tensors]
-    used = unit.variants[variant][number].body.scratch
-    scratch = f"arena + {memory.scratch[number]}" if used else "0"
-    return f"    {unit.name}_{number}({', '.join([*given, scratch])});"
+    scratch = f"arena + {memory.scratch[number]}" if body.scratch else "0"
+    return ", ".join([*given, scratch, *(names[table.key] for table in body.tables)])
 
 
 def _place(unit: Unit, tensor: Tensor, variant: str) -> str:
