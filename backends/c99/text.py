@@ -154,8 +154,9 @@ def _pointer(table: Table) -> str:
 
 def _listed(table: Table, name: str) -> str:
     if _is_long(table):
-        lines = _strings(table.data.reshape(-1) & 255)
-        return "\n".join([f"static const {table.type.name} {name}[{table.data.size} + 1] =", lines]) + ";"
+        return (
+            f"static const {table.type.name} {name}[{table.data.size} + 1] =\n{_strings(table.data.reshape(-1) & 255)};"
+        )
     numbers = ", ".join(literal(int(each)) for each in table.data.reshape(-1))
     lines = textwrap.wrap(numbers, WIDTH, initial_indent="    ", subsequent_indent="    ", break_long_words=False)
     return "\n".join([f"static const {table.type.name} {name}[{table.data.size}] = {{", *lines, "};"])
@@ -170,7 +171,7 @@ def _strings(data: Integers) -> str:
     for text in quoted:
         text[:, :6], text[:, -1] = [*b'\n    "'], ord('"')
     flat = np.concatenate([text.reshape(-1) for text in quoted])
-    return flat[flat != 0].tobytes().decode().removeprefix("\n")
+    return bytes(flat[flat != 0]).decode().removeprefix("\n")
 
 
 def _is_long(table: Table) -> bool:
