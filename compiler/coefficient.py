@@ -10,7 +10,7 @@ without a schedule. omega is clamped from above, since R = 0 would send it to in
 
 "log" is the learnable one with omega at rest in every step: the omega that makes the cost least is log(alpha / R), and
 putting it in leaves alpha log R (variable projection, Golub and Pereyra 1973). An omega that is trained crosses orders
-of magnitude slower than R does: in an epoch of LeNet-5, R halves with it, and falls below 1e-9 of its start without.
+of magnitude slower than R does, see benchmarks/RESULTS.md.
 """
 
 from __future__ import annotations
@@ -41,10 +41,11 @@ class Coefficient(Options, frozen=True):
     """Options of every penalty.
 
     coefficient: lambda is a constant ("fixed"), a function of the step ("scheduled"), trained ("learnable"), or where
-    training would bring it ("log").   initial: the first lambda, a plain factor.   alpha: weight of the log term of a
-    learnable one, and the first of "log".   limit: their largest lambda.   schedule, final, begin, end: a scheduled one
-    goes from `initial` to `final`, up or down, and the weight of "log" from `alpha` to `final`, between these shares of
-    the training: "ramp" evenly, "exponential" by even factors, "tanh" in an S; "constant" is at once `final`.
+    training would bring it ("log"; that of activations is trained).   initial: the first lambda, a plain factor.
+    alpha: weight of the log term of a learnable one, and the first of "log".   limit: their largest lambda.
+    schedule, final, begin, end: a scheduled one goes from `initial` to `final`, up or down, and the weight of "log"
+    from `alpha` to `final`, between these shares of the training: "ramp" evenly, "exponential" by even factors, "tanh"
+    in an S; "constant" is at once `final`.
     """
 
     coefficient: Literal["fixed", "scheduled", "learnable", "log"] = "learnable"
@@ -95,10 +96,13 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
 gradient(bounded, _backward, _setup)
 
 
-def penalize(match: Match, edit: Edit, name: str, measure: fx.Node) -> None:
-    """Add the penalty of that name, R weighted by its coefficient, whose tensor is `lowbit.coefficients.<name>`."""
+def penalize(match: Match, edit: Edit, name: str, measure: fx.Node, of_batch: bool = False) -> None:
+    """Add the penalty of that name, R weighted by its coefficient, whose tensor is `lowbit.coefficients.<name>`.
+
+    of_batch: R is of activations. "log" is trained then: parts of a batch have logarithms that do not add up.
+    """
     options: Coefficient = match.options
-    if options.coefficient == "learnable":
+    if options.coefficient == "learnable" or (of_batch and options.coefficient == "log"):
         return _learnable(edit, options, name, measure)
     if options.coefficient == "log":
         return _logarithm(match, edit, name, measure)

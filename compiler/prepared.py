@@ -49,15 +49,14 @@ class Prepared(nn.Module):
         self._returns_one = {mode: _is_one(signature) for mode, signature in self._returns.items()}
         fed = _reached(graph)
         factors = {name: penalty.coefficient for name, penalty in graph.penalties.items()}
-        nodes = {name: factor for name, factor in factors.items() if isinstance(factor, fx.Node)}
-        computed = {name: factor for name, factor in nodes.items() if factor not in fed}
+        computed = {name: factor for name, factor in factors.items() if isinstance(factor, fx.Node)}
         of_weights = {name: penalty for name, penalty in graph.penalties.items() if penalty.term not in fed}
         measured = {name: penalty for name, penalty in graph.penalties.items() if penalty.term in fed}
         self._train = _function(weights_divided(graph.select(outputs=graph.outputs, penalties=measured)))
         self._eval = _function(evaluated(graph))
         self._penalties = _function(graph.select(penalties=of_weights))
         self._coefficients = _function(graph.select(updates=computed))
-        self._factors = {name: factor for name, factor in factors.items() if name not in nodes}
+        self._factors = {name: None if name in computed else float(factor) for name, factor in factors.items()}
         self._updates = _function(graph.select(updates=graph.updates))
         self._measured = Measured()
         taken = sorted({name.split(".")[0] for name in graph.state if hasattr(self, name.split(".")[0])})
@@ -103,12 +102,9 @@ class Prepared(nn.Module):
 
     @torch.no_grad()
     def coefficients(self) -> dict[str, float]:
-        """Name -> lambda of each penalty, by which its R is weighted now; one that follows from an R of activations
-        is that of the last training forward.
-        """
+        """Name -> lambda of each penalty, by which its R is weighted now."""
         _, _, computed = self._coefficients(self, self._device())
-        known = {**{name: penalty.coefficient for name, penalty in self._measured.items()}, **self._factors, **computed}
-        return {name: float(known[name]) for name in self._graph.penalties if name in known}
+        return {name: float(computed.get(name, factor)) for name, factor in self._factors.items()}
 
     def _last_penalties(self) -> dict[str, Penalty]:
         _, penalties, _ = self._penalties(self, self._device())

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 from penalties import SKETCH, every_penalty, home, measured, recipe, stages
-from prepared import STEPS, batch, prepared
+from prepared import STEPS, prepared
 
 
 @every_penalty
@@ -51,17 +51,19 @@ def test_a_logarithm_is_a_learnable_coefficient_at_rest(name: str) -> None:
         assert ours is None or torch.allclose(ours, theirs, rtol=1e-9, atol=1e-15)
 
 
-def test_a_coefficient_that_follows_from_activations_is_told_after_a_forward() -> None:
-    """Its weight goes from alpha to final; of weights lambda is known at any time."""
+def test_a_logarithm_has_a_weight_that_rises() -> None:
+    """From alpha to final; of activations the coefficient is trained, since logarithms of batches do not add up."""
     options = 'coefficient = "log", alpha = 0.25, final = 1.0, begin = 0.5, end = 0.5'
     ours = prepared(SKETCH, recipe(f'{{use = "attach_msqe", {options}}}')).train()
-    assert ours.coefficients().keys() == {"msqe_weights"}
+    assert [name for name, _ in ours.named_parameters() if "coefficients" in name] == [
+        "lowbit.coefficients.msqe_activations"
+    ]
     for weight in (0.25, 1.0):
-        ours(batch(SKETCH)[0])
-        measures, factors = ours.penalties(), ours.coefficients()
-        assert measures.keys() == factors.keys() == {"msqe_weights", "msqe_activations"}
-        for name, measure in measures.items():
-            assert factors[name] == pytest.approx(weight / (measure + 1e-6), rel=1e-5)
+        expected = weight / (ours.penalties()["msqe_weights"] + 1e-6)
+        assert ours.coefficients() == {
+            "msqe_weights": pytest.approx(expected, rel=1e-5),
+            "msqe_activations": pytest.approx(1.0),
+        }
         for _ in range(STEPS):
             ours.step()
 

@@ -162,11 +162,11 @@ def test_a_bounded_exponent_can_come_back(x: float, grad: float) -> None:
 
 
 def test_coefficients_are_not_decayed() -> None:
-    ours = prepared(SKETCH, recipe('coefficient = "learnable"', '{use = "attach_partial_l2"}'))
+    ours = prepared(SKETCH, "choi2020")
     decay = {group["name"]: group["weight_decay"] for group in ours.parameter_groups(0.01, 0.1)}
     learned = {id(p) for name, p in ours.named_parameters() if name.startswith("lowbit.coefficients.")}
     (own,) = [group for group in ours.parameter_groups(0.01, 0.1) if group["name"] == "coefficients"]
     assert learned == {id(p) for p in own["params"]}
-    assert len(learned) == 2
+    assert len(learned) == 3
     assert decay["coefficients"] == decay["scales"] == 0
-    assert list(ours.coefficients()) == ["partial_l2", "msqe_weights"]
+    assert list(ours.coefficients()) == ["partial_l2", "msqe_weights", "msqe_activations"]

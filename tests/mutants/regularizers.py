@@ -63,7 +63,7 @@ MUTANTS: list[Mutant] = [
         COEFFICIENT,
         "measure, options.alpha, options.final)",
         "measure, options.final, options.final)",
-        f"{COEFFICIENTS}::test_a_coefficient_that_follows_from_activations_is_told_after_a_forward",
+        f"{COEFFICIENTS}::test_a_logarithm_has_a_weight_that_rises",
     ),
     Mutant(
         "what is told of a penalty is the weighted one",
