@@ -16,7 +16,7 @@ of magnitude slower than R does, see benchmarks/RESULTS.md.
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 import torch
 from msgspec import Meta
@@ -33,6 +33,7 @@ _aten, _own = torch.ops.aten, torch.ops.lowbit
 COEFFICIENTS = "lowbit.coefficients."
 """Names of the parameters omega of learnable coefficients, and of the buffers lambda of scheduled ones."""
 
+Kind: TypeAlias = Literal["fixed", "scheduled", "learnable", "log"]
 Positive = Annotated[float, Meta(gt=0, le=1e12)]
 NotNegative = Annotated[float, Meta(ge=0, le=1e12)]
 
@@ -48,7 +49,7 @@ class Coefficient(Options, frozen=True):
     in an S; "constant" is at once `final`.
     """
 
-    coefficient: Literal["fixed", "scheduled", "learnable", "log"] = "learnable"
+    coefficient: Kind = "learnable"
     initial: NotNegative = 1.0
     alpha: Positive = 0.01
     limit: Positive = 1e6

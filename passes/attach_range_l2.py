@@ -9,13 +9,11 @@ decay, which `parameter_groups` keeps away from scales.
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from torch import fx
 
 from ..compiler.attachment import Attached, grids, on, planned, summed, trained_scales, unless_attached, where_planned
-from ..compiler.coefficient import NotNegative, penalize
+from ..compiler.coefficient import Kind, NotNegative, penalize
 from ..compiler.contract import Exact, OptionsFor, Pass
 from ..compiler.edit import Edit
 from ..compiler.graph import Graph
@@ -30,7 +28,7 @@ NAME = "range_l2"
 class Settings(Attached, frozen=True):
     """The coefficient stays as it is by default: a learnable one would shrink ranges without end."""
 
-    coefficient: Literal["fixed", "scheduled", "learnable", "log"] = "fixed"
+    coefficient: Kind = "fixed"
     initial: NotNegative = 1e-4
 
 

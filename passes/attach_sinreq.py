@@ -12,14 +12,13 @@ The coefficient rises by even factors, e^-4 to 1, as in their code, unless told 
 from __future__ import annotations
 
 import math
-from typing import Literal
 
 import torch
 from torch import fx
 
 from ..compiler import waves  # noqa: F401  registers the operator
 from ..compiler.attachment import Attached, grids, on, planned, summed, unless_attached, where_planned
-from ..compiler.coefficient import NotNegative, penalize
+from ..compiler.coefficient import Kind, NotNegative, penalize
 from ..compiler.contract import Exact, OptionsFor, Pass
 from ..compiler.edit import Edit
 from ..compiler.facts import weights_on_grid
@@ -36,7 +35,7 @@ NAME = "sinreq"
 class Settings(Attached, frozen=True):
     """The defaults are those of the authors."""
 
-    coefficient: Literal["fixed", "scheduled", "learnable", "log"] = "scheduled"
+    coefficient: Kind = "scheduled"
     schedule: Shape = "exponential"
     initial: NotNegative = math.exp(-4)
 

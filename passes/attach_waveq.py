@@ -12,14 +12,12 @@ phases, as in the authors' code: neither term; both from a fifth of the training
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from torch import fx
 
 from ..compiler import waves  # noqa: F401  registers the operator
 from ..compiler.attachment import Attached, grids, on, planned, summed, unless_attached, where_planned
-from ..compiler.coefficient import COEFFICIENTS, NotNegative, penalize
+from ..compiler.coefficient import COEFFICIENTS, Kind, NotNegative, penalize
 from ..compiler.contract import Exact, OptionsFor, Pass
 from ..compiler.edit import Edit
 from ..compiler.facts import weights_on_grid
@@ -37,7 +35,7 @@ class Settings(Attached, frozen=True):
     """The coefficient is lambda_w.   bits: the largest lambda_beta, which rises as lambda_w does by default, between
     `begin` and `end`.   fall_begin, fall_end: the shares of the training between which it falls to zero."""
 
-    coefficient: Literal["fixed", "scheduled", "learnable", "log"] = "scheduled"
+    coefficient: Kind = "scheduled"
     schedule: Shape = "tanh"
     initial: NotNegative = 0.0
     begin: Share = 0.17

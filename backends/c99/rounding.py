@@ -107,7 +107,8 @@ def _sum(rounding: Rounding, start: Vector, given: Sequence[str], body: Body, in
 
 def positive(rounding: Rounding) -> Vector:
     """The multiples of 2^shift that make each sum positive; one for all channels where their shifts are the same: the
-    power of two, with which layers of one shape are one function, unless sums then need more than 32 bits."""
+    next power of two, so that layers of one shape are one function, unless sums then need more than 32 bits. They
+    never need more than 64: without it they are within 62."""
     needed = np.maximum(-(rounding.ends[0] >> rounding.shifts), 0)
     if len(set(rounding.shifts)) > 1:
         return needed

@@ -154,9 +154,8 @@ def _pointer(table: Table) -> str:
 
 def _listed(table: Table, name: str) -> str:
     if _is_long(table):
-        return (
-            f"static const {table.type.name} {name}[{table.data.size} + 1] =\n{_strings(table.data.reshape(-1) & 255)};"
-        )
+        strings = _strings(table.data.reshape(-1) & 255)
+        return f"static const {table.type.name} {name}[{table.data.size} + 1] =\n{strings};"
     numbers = ", ".join(literal(int(each)) for each in table.data.reshape(-1))
     lines = textwrap.wrap(numbers, WIDTH, initial_indent="    ", subsequent_indent="    ", break_long_words=False)
     return "\n".join([f"static const {table.type.name} {name}[{table.data.size}] = {{", *lines, "};"])
