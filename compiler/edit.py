@@ -91,10 +91,10 @@ class Edit:
         penalties = {**graph.penalties, _free(name, graph.penalties.__contains__): made}
         graph.output.args = ((graph.outputs, plain(penalties), graph.updates),)
 
-    def update(self, buffer: fx.Node, value: fx.Node) -> None:
-        """Let `step()` set a buffer to the value of a node."""
+    def update(self, tensor: fx.Node, value: fx.Node) -> None:
+        """Let `step()` set a parameter or buffer to the value of a node."""
         graph = self.graph
-        updates = {**graph.updates, str(buffer.target): value}
+        updates = {**graph.updates, str(tensor.target): value}
         graph.output.args = ((graph.outputs, plain(graph.penalties), updates),)
 
     def _tensor(self, name: str, value: torch.Tensor) -> fx.Node:

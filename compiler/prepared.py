@@ -112,11 +112,12 @@ class Prepared(nn.Module):
 
     @torch.no_grad()
     def step(self) -> None:
-        """Advance schedules by one training step: masks, ramps, counters."""
+        """Advance schedules by one training step: masks, ramps, counters, weights that settle."""
         _, _, updates = self._updates(self, self._device())
         for name, value in updates.items():
-            if (buffer := self.get_buffer(name)) is not value:  # a mask that stays
-                buffer.copy_(value)
+            path, _, leaf = name.rpartition(".")
+            if (tensor := getattr(self.get_submodule(path), leaf)) is not value:  # a mask that stays
+                tensor.copy_(value)
 
     def parameter_groups(self, lr: float, weight_decay: float = 0.0) -> list[dict[str, Any]]:
         """Groups for an optimizer: weights; scales of grids (log2, and those that are trained as they are: ranges),

@@ -19,7 +19,7 @@ def verify(graph: Graph, after: str) -> None:
     G3 every tensor read is in the state, every leaf called in the leaves.
     G4 every node has a value and an origin.
     G5 every argument given is one of the operator's schema.
-    G6 penalties are scalars; updates name buffers and have their shape.
+    G6 penalties are scalars; updates name parameters and buffers, and have their shape.
     G7 every call is read, changes something, or draws random numbers.
     """
     try:
@@ -66,6 +66,6 @@ def _output(graph: Graph, after: str) -> None:
         if any(part.meta["val"].dim() != 0 for part in penalty if isinstance(part, fx.Node)):
             raise Broken(f"{after} broke G6: the penalty '{name}' is not a scalar", where=str(origin(penalty.term)))
     for name, node in graph.updates.items():
-        buffer = graph.state.get(name)
-        if buffer is None or isinstance(buffer, torch.nn.Parameter) or buffer.shape != node.meta["val"].shape:
+        tensor = graph.state.get(name)
+        if tensor is None or tensor.shape != node.meta["val"].shape:
             raise Broken(f"{after} broke G6: '{name}' cannot take its update", where=str(origin(node)))

@@ -1,0 +1,117 @@
+"""Bring weights onto their grids in the last part of the training, whatever the optimizer.
+
+    w <- w + c(t) (Q(k w) / k - w),   c from 0 to 1 between `begin` and `end`, behind every step of the optimizer
+
+It is the proximal step of the square error, argmin_v lambda |v - Q(w)|^2 + |v - w|^2 with c = lambda / (1 + lambda)
+(ProxQuant: Bai, Wang, Liberty, arXiv 1810.00861, eq. 9), outside of the gradient as a decoupled weight decay is: an
+optimizer that divides gradients by their size can make no penalty strong enough to cross half a step in time. The
+network computes with Q(w) already, which is what it was, since Q(Q(w)) = Q(w): settling changes no output. It ends the
+hopping of weights between levels, and leaves the parameters of the module at what is deployed.
+
+k is the factor of a norm that `simulate_fold` left; what is masked keeps its value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import fx
+
+from ..compiler.attachment import grids
+from ..compiler.clock import step_ending
+from ..compiler.contract import Exact, Options, OptionsFor, Pass
+from ..compiler.edit import Edit
+from ..compiler.facts import weights_on_grid
+from ..compiler.graph import Graph, arguments
+from ..compiler.layers import factor_of, is_mask, weight_of
+from ..compiler.pattern import Whole
+from ..compiler.rule import Match, rule
+from ..compiler.schedule import Share
+
+_aten, _own = torch.ops.aten, torch.ops.lowbit
+
+
+class Settings(Options, frozen=True):
+    """begin, end: shares of the training.   settled: false leaves a layer out."""
+
+    begin: Share = 0.9
+    end: Share = 1.0
+    settled: bool = True
+
+    by_layer = frozenset({"settled"})
+
+    def __post_init__(self) -> None:
+        if self.begin > self.end:
+            raise ValueError(f"weights are settled at {self.end:g}, before they begin to at {self.begin:g}")
+
+
+def plan(graph: Graph, options: OptionsFor) -> Mapping[str, str]:
+    """Name of each weight that is trained and comes to one grid through products alone -> that grid."""
+    rounded: dict[str, dict[fx.Node, fx.Node]] = {}
+    for grid, weight in grids(graph, lambda path: options(path).settled).items():
+        if weight is not None and graph.tensor(weight).requires_grad and _products(grid) is not None:
+            rounded.setdefault(str(weight.target), {})[arguments(grid)["x"]] = grid
+    return {name: next(iter(found.values())).name for name, found in rounded.items() if len(found) == 1}
+
+
+def _products(grid: fx.Node) -> list[fx.Node] | None:
+    """The products on the way of a weight to its grid, from there on; None if more happens to it."""
+    found: list[fx.Node] = []
+    value = arguments(grid)["x"]
+    while value.op != "get_attr":
+        if factor_of(value) is None and not is_mask(arguments(value).get("other")):
+            return None
+        found.append(value)
+        value = arguments(value)["self"]
+    return found
+
+
+def _any(match: Match) -> str:
+    return "" if match.plan else "no weight that is trained comes to one grid as it is"
+
+
+def _unsettled(match: Match) -> str:
+    return "weights are settled already" if match.plan.keys() & match.graph.updates.keys() else ""
+
+
+@rule(Whole(), _any, _unsettled)
+def settle(match: Match, edit: Edit) -> fx.Node:
+    """step() moves each weight by its share of the way."""
+    span = (match.step_at(share, "settle_weights") for share in (match.options.begin, match.options.end))
+    share = edit.call(_own.schedule.default, step_ending(edit), "ramp", *span, 0.0, 1.0)
+    for grid in [node for node in match.graph.nodes if node.name in match.plan.values()]:
+        weight: fx.Node = weight_of(grid)  # type: ignore[assignment]  # what is planned has one
+        way = edit.call(_aten.mul.Tensor, _way(edit, grid), share)
+        edit.update(weight, edit.call(_aten.add.Tensor, weight, way))
+    return match.root
+
+
+def _way(edit: Edit, grid: fx.Node) -> fx.Node:
+    """How far a weight is from its level, in its own units; what is masked is there."""
+    way = edit.call(_aten.sub.Tensor, grid, arguments(grid)["x"])
+    for product in _products(grid) or ():
+        by = arguments(product)["other"]
+        way = edit.call(_aten.mul.Tensor if is_mask(by) else _aten.div.Tensor, way, by)
+    return way
+
+
+PASS = Pass(
+    rules=(settle,),
+    law=Exact(),
+    options=Settings,
+    plan=plan,
+    needs=(weights_on_grid,),
+    fires=(
+        "conv(3) bn relu linear(4) | insert_fake_quant | settle_weights",
+        "conv(4) bn relu conv(3) | simulate_fold | schedule_pruning | insert_fake_quant | settle_weights",
+        "conv(3) linear(2) | insert_fake_quant(weights='binary', weight_bits=1) | settle_weights(begin=0)",
+    ),
+    refuses={
+        "relu | insert_fake_quant | settle_weights": "no weight that is trained comes to one grid as it is",
+        "conv(3) | insert_fake_quant(weights='dorefa') | settle_weights": (
+            "no weight that is trained comes to one grid as it is"
+        ),
+        "conv(3) | insert_fake_quant | settle_weights | settle_weights": "weights are settled already",
+    },
+)
