@@ -82,7 +82,7 @@ def run(name: str, seed: int, args: argparse.Namespace, data: lowbit.Data) -> Ro
     some = next(batches(data.train, 128))[0]
     prepared = lowbit.prepare(trained(args.data), (some[:2],), recipe, steps=plan.steps(data.train))
     lowbit.calibrate(prepared, [some])
-    schedule = {key: getattr(args, key) for key in SCHEDULE}
+    schedule, first = {key: getattr(args, key) for key in SCHEDULE}, prepared.penalties()
     stem = "-".join(f"{part}" for part in (name, f"seed {seed}", *schedule.values())).replace("/", "").replace(" ", "")
     teacher = trained(args.data)
     with quick(prepared, teacher) if args.fast else contextlib.nullcontext():
@@ -90,12 +90,13 @@ def run(name: str, seed: int, args: argparse.Namespace, data: lowbit.Data) -> Ro
         train(prepared, data.train, plan, told, args.out / f"{stem}.checkpoint", teacher=teacher)
     with torch.compiler.set_stance("force_eager"):
         fake = accuracy(prepared.eval(), data.test)
+    falls = {of: last / first[of] for of, last in prepared.penalties().items() if first.get(of)}
     compiled = lowbit.lower(prepared)
     size = compiled.save(args.out / f"{stem}.lowbit")
     program = lowbit.load(args.out / f"{stem}.lowbit")
     integers = accuracy(lambda x: program.run(x)[0], data.test)
     none, weights = zeros(program.program)
-    found = {"fake-quant": fake, "integers": integers, "bytes": size, "zeros": none / weights}
+    found = {"fake-quant": fake, "integers": integers, "bytes": size, "zeros": none / weights, "falls": falls}
     return {"run": name, "seed": seed, **schedule, **found}
 
 
