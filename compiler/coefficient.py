@@ -3,14 +3,9 @@
     fixed:      lambda R
     scheduled:  lambda(t) R, see `compiler/schedule.py`
     learnable:  e^omega R - alpha omega,   d/d omega = e^omega R - alpha,   so at rest lambda = e^omega = alpha / R
-    log:        a(t) log(R + final / limit),   lambda = a(t) / (R + final / limit),   a from alpha to final
 
 The learnable one grows as R falls: at rest the penalty is alpha log R up to a constant, which drives R to zero
 without a schedule. omega is clamped from above, since R = 0 would send it to infinity.
-
-"log" is the learnable one with omega at rest in every step: the omega that makes the cost least is log(alpha / R), and
-putting it in leaves alpha log R (variable projection, Golub and Pereyra 1973). An omega that is trained crosses orders
-of magnitude slower than R does, see benchmarks/RESULTS.md.
 """
 
 from __future__ import annotations
@@ -33,7 +28,7 @@ _aten, _own = torch.ops.aten, torch.ops.lowbit
 COEFFICIENTS = "lowbit.coefficients."
 """Names of the parameters omega of learnable coefficients, and of the buffers lambda of scheduled ones."""
 
-Kind: TypeAlias = Literal["fixed", "scheduled", "learnable", "log"]
+Kind: TypeAlias = Literal["fixed", "scheduled", "learnable"]
 Positive = Annotated[float, Meta(gt=0, le=1e12)]
 NotNegative = Annotated[float, Meta(ge=0, le=1e12)]
 
@@ -41,12 +36,10 @@ NotNegative = Annotated[float, Meta(ge=0, le=1e12)]
 class Coefficient(Options, frozen=True):
     """Options of every penalty.
 
-    coefficient: lambda is a constant ("fixed"), a function of the step ("scheduled"), trained ("learnable"), or where
-    training would bring it ("log"; that of activations is trained).   initial: the first lambda, a plain factor.
-    alpha: weight of the log term of a learnable one, and the first of "log".   limit: their largest lambda.
-    schedule, final, begin, end: a scheduled one goes from `initial` to `final`, up or down, and the weight of "log"
-    from `alpha` to `final`, between these shares of the training: "ramp" evenly, "exponential" by even factors, "tanh"
-    in an S; "constant" is at once `final`.
+    coefficient: lambda is a constant ("fixed"), a function of the step ("scheduled") or trained ("learnable").
+    initial: the first lambda, a plain factor.   alpha: weight of the log term of a learnable one.   limit: its largest
+    lambda.   schedule, final, begin, end: a scheduled one goes from `initial` to `final`, up or down, between these
+    shares of the training: "ramp" evenly, "exponential" by even factors, "tanh" in an S; "constant" is at once `final`.
     """
 
     coefficient: Kind = "learnable"
@@ -59,8 +52,6 @@ class Coefficient(Options, frozen=True):
     end: Share = 1.0
 
     def __post_init__(self) -> None:
-        if self.coefficient == "log" and not self.final:
-            raise ValueError("the weight of a logarithm cannot end at 0")
         if self.coefficient == "learnable" and self.initial > self.limit:
             raise ValueError(f"initial {self.initial:g} is above the limit {self.limit:g}")
         if self.coefficient == "scheduled" and self.schedule == "exponential" and not (self.initial and self.final):
@@ -97,36 +88,20 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
 gradient(bounded, _backward, _setup)
 
 
-def penalize(match: Match, edit: Edit, name: str, measure: fx.Node, of_batch: bool = False) -> None:
-    """Add the penalty of that name, R weighted by its coefficient, whose tensor is `lowbit.coefficients.<name>`.
-
-    of_batch: R is of activations. "log" is trained then: parts of a batch have logarithms that do not add up.
-    """
+def penalize(match: Match, edit: Edit, name: str, measure: fx.Node) -> None:
+    """Add the penalty of that name, R weighted by its coefficient, whose tensor is `lowbit.coefficients.<name>`."""
     options: Coefficient = match.options
-    if options.coefficient == "learnable" or (of_batch and options.coefficient == "log"):
+    if options.coefficient == "learnable":
         return _learnable(edit, options, name, measure)
-    if options.coefficient == "log":
-        return _logarithm(match, edit, name, measure)
-    factor: fx.Node | float = options.initial
-    if options.coefficient == "scheduled":
-        factor = _scheduled(match, edit, name, measure, options.initial, options.final)
+    factor = options.initial if options.coefficient == "fixed" else _scheduled(match, edit, options, name, measure)
     edit.penalty(name, edit.call(_aten.mul.Tensor, measure, factor), measure, factor)
     return None
 
 
-def _scheduled(match: Match, edit: Edit, name: str, measure: fx.Node, initial: float, final: float) -> fx.Node:
-    options: Coefficient = match.options
+def _scheduled(match: Match, edit: Edit, options: Coefficient, name: str, measure: fx.Node) -> fx.Node:
     begin, end = (match.step_at(share, f"the coefficient of {name}") for share in (options.begin, options.end))
-    span = options.schedule, begin, end, initial, final
+    span = options.schedule, begin, end, options.initial, options.final
     return scheduled(edit, f"{COEFFICIENTS}{name}", measure.meta["val"].dtype, span)
-
-
-def _logarithm(match: Match, edit: Edit, name: str, measure: fx.Node) -> None:
-    options: Coefficient = match.options
-    weight = _scheduled(match, edit, name, measure, options.alpha, options.final)
-    kept = edit.call(_aten.add.Tensor, measure, options.final / options.limit)
-    factor = edit.call(_aten.div.Tensor, weight, edit.call(_aten.detach.default, kept))
-    edit.penalty(name, edit.call(_aten.mul.Tensor, edit.call(_aten.log.default, kept), weight), measure, factor)
 
 
 def _learnable(edit: Edit, options: Coefficient, name: str, measure: fx.Node) -> None:

@@ -153,7 +153,7 @@ def _attach(match: Match, edit: Edit, kind: str, shares: Mapping[str, float]) ->
     weighed = [shares[edge.name] for edge in edges]
     samples = SAMPLES if kind == "activations" else 0
     both = edit.call(_own.msqe.default, xs, scales, **parts, shares=weighed, samples=samples)
-    penalize(match, edit, f"msqe_{kind}", edit.item(both, 0), of_batch=kind == "activations")
+    penalize(match, edit, f"msqe_{kind}", edit.item(both, 0))
     return match.root
 
 

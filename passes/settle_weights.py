@@ -8,7 +8,8 @@ optimizer that divides gradients by their size can make no penalty strong enough
 network computes with Q(w) already, which is what it was, since Q(Q(w)) = Q(w): settling changes no output. It ends the
 hopping of weights between levels, and leaves the parameters of the module at what is deployed.
 
-k is the factor of a norm that `simulate_fold` left; what is masked keeps its value.
+k is the factor of a norm that `simulate_fold` left; what is masked keeps its value. Under DistributedDataParallel the
+running statistics in k are those of each process until the next forward: so are the settled weights, by as much.
 """
 
 from __future__ import annotations
@@ -82,18 +83,21 @@ def settle(match: Match, edit: Edit) -> fx.Node:
     share = edit.call(_own.schedule.default, step_ending(edit), "ramp", *span, 0.0, 1.0)
     for grid in [node for node in match.graph.nodes if node.name in match.plan.values()]:
         weight: fx.Node = weight_of(grid)  # type: ignore[assignment]  # what is planned has one
-        way = edit.call(_aten.mul.Tensor, _way(edit, grid), share)
-        edit.update(weight, edit.call(_aten.add.Tensor, weight, way))
+        part = edit.call(_aten.to.dtype, share, weight.meta["val"].dtype)
+        edit.update(weight, edit.call(_aten.lerp.Tensor, weight, *_there(edit, grid, part)))
     return match.root
 
 
-def _way(edit: Edit, grid: fx.Node) -> fx.Node:
-    """How far a weight is from its level, in its own units; what is masked is there."""
-    way = edit.call(_aten.sub.Tensor, grid, arguments(grid)["x"])
+def _there(edit: Edit, grid: fx.Node, share: fx.Node) -> tuple[fx.Node, fx.Node]:
+    """Where a weight settles, in its own units, and how much of the way it goes: nothing where it is masked."""
+    level = grid
     for product in _products(grid) or ():
         by = arguments(product)["other"]
-        way = edit.call(_aten.mul.Tensor if is_mask(by) else _aten.div.Tensor, way, by)
-    return way
+        if is_mask(by):
+            share = edit.call(_aten.mul.Tensor, by, share)
+        else:
+            level = edit.call(_aten.div.Tensor, level, by)
+    return level, share
 
 
 PASS = Pass(

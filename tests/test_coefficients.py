@@ -1,4 +1,4 @@
-"""Coefficients: the learnable one at rest is a logarithm, and "log" is that; what is told of them."""
+"""The learnable coefficient: at rest its penalty is a logarithm, and it follows alpha / R."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import math
 
 import pytest
 import torch
-from penalties import SKETCH, every_penalty, home, measured, recipe, stages
-from prepared import STEPS, prepared
+from penalties import every_penalty, home, measured, recipe, stages
+from prepared import prepared
 
 
 @every_penalty
@@ -32,40 +32,6 @@ def test_a_learnable_coefficient_at_rest_is_a_logarithm(name: str, alpha: float)
     for ours, theirs in zip(pulls, expected, strict=True):
         assert (ours is None) == (theirs is None)
         assert ours is None or torch.allclose(ours, theirs, rtol=1e-9, atol=1e-15)
-
-
-@every_penalty
-def test_a_logarithm_is_a_learnable_coefficient_at_rest(name: str) -> None:
-    """The pull is that of a log R and lambda is a / R; at R = 0 lambda is its limit."""
-    weight, limit = 0.5, 1e12
-    options = f"coefficient='log', schedule='constant', alpha={weight}, final={weight}, limit={limit}"
-    added, run, parameters = measured(stages(name, home(name), options))
-    term, measure, factor = run[added[0]]
-    assert factor.item() == pytest.approx(1 / (measure.item() / weight + 1 / limit), rel=1e-12)
-    assert term.item() == pytest.approx(weight * math.log(measure.item() + weight / limit), rel=1e-12)
-    trained = [p for p in parameters.values() if p.requires_grad]
-    pulls = torch.autograd.grad(term, trained, retain_graph=True, allow_unused=True)
-    expected = torch.autograd.grad(factor * measure, trained, allow_unused=True)
-    for ours, theirs in zip(pulls, expected, strict=True):
-        assert (ours is None) == (theirs is None)
-        assert ours is None or torch.allclose(ours, theirs, rtol=1e-9, atol=1e-15)
-
-
-def test_a_logarithm_has_a_weight_that_rises() -> None:
-    """From alpha to final; of activations the coefficient is trained, since logarithms of batches do not add up."""
-    options = 'coefficient = "log", alpha = 0.25, final = 1.0, begin = 0.5, end = 0.5'
-    ours = prepared(SKETCH, recipe(f'{{use = "attach_msqe", {options}}}')).train()
-    assert [name for name, _ in ours.named_parameters() if "coefficients" in name] == [
-        "lowbit.coefficients.msqe_activations"
-    ]
-    for weight in (0.25, 1.0):
-        expected = weight / (ours.penalties()["msqe_weights"] + 1e-6)
-        assert ours.coefficients() == {
-            "msqe_weights": pytest.approx(expected, rel=1e-5),
-            "msqe_activations": pytest.approx(1.0),
-        }
-        for _ in range(STEPS):
-            ours.step()
 
 
 def test_a_learnable_coefficient_follows_alpha_over_r() -> None:

@@ -6,6 +6,7 @@ SUITE = "tests/test_regularizers.py"
 COEFFICIENTS = "tests/test_coefficients.py"
 SCHEDULES = "tests/test_schedules.py"
 DIFFERENCES = f"{SUITE}::test_gradients_by_finite_differences"
+SETTLING, SETTLED = "passes/settle_weights.py", "tests/test_settling.py"
 COEFFICIENT, SCHEDULE, WAVES = "compiler/coefficient.py", "compiler/schedule.py", "compiler/waves.py"
 
 MUTANTS: list[Mutant] = [
@@ -52,20 +53,6 @@ MUTANTS: list[Mutant] = [
         f"{COEFFICIENTS}::test_a_learnable_coefficient_at_rest_is_a_logarithm",
     ),
     Mutant(
-        "the coefficient of a logarithm falls with the square of R",
-        COEFFICIENT,
-        "weight, edit.call(_aten.detach.default, kept))",
-        "weight, edit.call(_aten.square.default, kept))",
-        f"{COEFFICIENTS}::test_a_logarithm_is_a_learnable_coefficient_at_rest",
-    ),
-    Mutant(
-        "a logarithm has its last weight from the start",
-        COEFFICIENT,
-        "measure, options.alpha, options.final)",
-        "measure, options.final, options.final)",
-        f"{COEFFICIENTS}::test_a_logarithm_has_a_weight_that_rises",
-    ),
-    Mutant(
         "what is told of a penalty is the weighted one",
         "compiler/edit.py",
         "term if measure is None else measure",
@@ -110,5 +97,33 @@ MUTANTS: list[Mutant] = [
         "0.0, -options.bits)",
         "0.0, 0.0)",
         f"{SUITE}::test_waveq_has_three_phases",
+    ),
+    Mutant(
+        "weights settle in the units of their grid",
+        SETTLING,
+        "_aten.div.Tensor, level, by",
+        "_aten.mul.Tensor, level, by",
+        f"{SETTLED}::test_what_has_settled_lies_on_its_grid_and_computes_the_same",
+    ),
+    Mutant(
+        "what is masked settles too",
+        SETTLING,
+        "_aten.mul.Tensor, by, share",
+        "_aten.add.Tensor, by, share",
+        f"{SETTLED}::test_what_is_masked_keeps_its_value",
+    ),
+    Mutant(
+        "weights settle from their grid away",
+        SETTLING,
+        '_aten.sub.Tensor, grid, arguments(grid)["x"])',
+        '_aten.sub.Tensor, arguments(grid)["x"], grid)',
+        f"{SETTLED}::test_weights_move_from_its_beginning_on",
+    ),
+    Mutant(
+        "settling begins a step early",
+        SETTLING,
+        'step_ending(edit), "ramp", *span',
+        'edit.call(_aten.add.Tensor, step_ending(edit), 1), "ramp", *span',
+        f"{SETTLED}::test_weights_move_from_its_beginning_on",
     ),
 ]
