@@ -67,7 +67,7 @@ def rounded(rounding: Rounding, given: Sequence[str], body: Body, index: str) ->
     start = units << rounding.shifts
     most = rounding.ends[1] + start
     offset = units - rounding.zero
-    narrow = max(most) < 2**32 and max(rounding.shifts) < 32
+    narrow = in_words(rounding, units)
     total = _sum(rounding, start, given, body, index, narrow)
     shifted = f"(({total}) >> {body.constant('shift', rounding.shifts, index)})"
     before = rounding.before
@@ -113,8 +113,13 @@ def positive(rounding: Rounding) -> Vector:
     if len(set(rounding.shifts)) > 1:
         return needed
     exact, power = max(needed), 1 << int(max(needed)).bit_length()
-    within = [max(rounding.ends[1] + (units << rounding.shifts)) < 2**32 for units in (exact, power)]
+    within = [in_words(rounding, units) for units in (exact, power)]
     return np.full_like(needed, power if exact and within[0] == within[1] else exact)
+
+
+def in_words(rounding: Rounding, units: Any) -> bool:
+    """Whether 32 bits without a sign hold each sum, made positive by so many multiples of 2^shift, and its shift."""
+    return bool(max(rounding.ends[1] + (units << rounding.shifts)) < 2**32 and max(rounding.shifts) < 32)
 
 
 def _reduced(rounding: Rounding) -> Rounding:

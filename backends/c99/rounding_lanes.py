@@ -16,7 +16,7 @@ from ..fixed.types import INT32, Range
 from .body import Body
 from .lanes import clamped, constant, constants
 from .registers import Register
-from .rounding import WIDE, Rounding, modular, positive
+from .rounding import WIDE, Rounding, in_words, modular, positive
 
 
 def rounded(rounding: Rounding, given: Sequence[str], body: Body, index: str, register: Register) -> list[str] | None:
@@ -33,9 +33,7 @@ def rounded(rounding: Rounding, given: Sequence[str], body: Body, index: str, re
 def _narrow(rounding: Rounding, given: Sequence[str], body: Body, index: str, register: Register) -> list[str] | None:
     units = positive(rounding)
     start = units << rounding.shifts
-    if max(rounding.ends[1] + start) >= 2**32 or max(rounding.shifts) >= 32:
-        return None
-    if Range.of(units - rounding.zero) not in INT32:
+    if not in_words(rounding, units) or Range.of(units - rounding.zero) not in INT32:
         return None
     call = register.call
     lines = [f"{register.type} t = {constant(register, body, 'added', modular(rounding.added + start, 32), index)};"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TypeAlias
 
 import numpy as np
 
@@ -46,6 +47,8 @@ HIDE = """\
 #else
 #define $name_HIDE(p) (void)(p)
 #endif"""
+Alike: TypeAlias = Mapping[tuple[str, str], list[int]]
+"""The parameters and the body of each function of a variant -> its tasks, however many have other constants."""
 HEADERS = "#include <string.h>\n\n#include <immintrin.h>"
 
 
@@ -64,8 +67,8 @@ def source(unit: Unit, outside: bool = False) -> str:
         _constants(unit, outside),
     ]
     parts += [_conditional(unit, used, text) for text, used in _helpers(unit).items()]
-    parts += _functions(unit)
-    return "\n\n".join(filter(None, [*parts, _run(unit)])) + "\n"
+    alike = {variant: _alike(unit, variant) for variant in unit.variants}
+    return "\n\n".join(filter(None, [*parts, *_functions(unit, alike), _run(unit, alike)])) + "\n"
 
 
 def signature(unit: Unit) -> str:
@@ -177,29 +180,28 @@ def _is_long(table: Table) -> bool:
     return table.type.size == 1 and table.data.size >= LONG_TABLE
 
 
-def _functions(unit: Unit) -> list[str]:
-    """Each function once, however many tasks call it with other constants."""
-    texts: list[dict[str, set[str]]] = [{} for _ in unit.schedule.tasks]
-    for variant in unit.variants:
-        for first, tasks in _alike(unit, variant).items():
-            texts[first].setdefault(_function(unit, variant, tasks), set()).add(variant)
-    return [_conditional(unit, used, text) for functions in texts for text, used in functions.items()]
-
-
-def _alike(unit: Unit, variant: str) -> dict[int, list[int]]:
-    """The tasks of each function of that variant, under the number of the first."""
+def _alike(unit: Unit, variant: str) -> Alike:
     found: dict[tuple[str, str], list[int]] = {}
     for number in range(len(unit.schedule.tasks)):
         found.setdefault(_definition(unit, variant, number), []).append(number)
-    return {tasks[0]: tasks for tasks in found.values()}
+    return found
 
 
-def _function(unit: Unit, variant: str, tasks: Sequence[int]) -> str:
+def _functions(unit: Unit, alike: Mapping[str, Alike]) -> list[str]:
+    """Each function once, in the order of the tasks that it is named after."""
+    texts: list[dict[str, set[str]]] = [{} for _ in unit.schedule.tasks]
+    for variant, definitions in alike.items():
+        for definition, tasks in definitions.items():
+            texts[tasks[0]].setdefault(_function(unit, definition, tasks), set()).add(variant)
+    return [_conditional(unit, used, text) for functions in texts for text, used in functions.items()]
+
+
+def _function(unit: Unit, definition: tuple[str, str], tasks: Sequence[int]) -> str:
     told = [unit.schedule.tasks[number] for number in tasks]
     origins = "; ".join(task.origin for task in told if task.origin)
     title = f"{', '.join([told[0].op, *(link.op for link in told[0].chain)])}{'; ' if origins else ''}{origins}"
     lines = textwrap.wrap(f"/* {title.replace('*/', '* /')} */", WIDTH, subsequent_indent="   ")
-    head, body = _definition(unit, variant, tasks[0])
+    head, body = definition
     lines += textwrap.wrap(f"static void {unit.name}_{tasks[0]}({head})", WIDTH, subsequent_indent="    ")
     return "\n".join([*lines, body])
 
@@ -220,11 +222,11 @@ def _parameters(unit: Unit, task: Task, function: Function) -> str:
     return ", ".join([*given, f"{held(unit.name, task.output.type)} *restrict y", "uint8_t *s", *tables])
 
 
-def _run(unit: Unit) -> str:
+def _run(unit: Unit, alike: Mapping[str, Alike]) -> str:
     """The calls, one after another; arenas of variants differ."""
     names, texts = _table_names(unit), dict[str, set[str]]()
-    for variant in unit.variants:
-        called = {number: first for first, tasks in _alike(unit, variant).items() for number in tasks}
+    for variant, definitions in alike.items():
+        called = {number: tasks[0] for tasks in definitions.values() for number in tasks}
         calls = [
             f"{unit.name}_{called[number]}({_arguments(unit, number, variant, names)});"
             for number in range(len(unit.schedule.tasks))

@@ -11,8 +11,8 @@ MUTANTS: list[Mutant] = [
     Mutant(
         "32 bits hold what takes 33",
         "backends/c99/rounding.py",
-        "narrow = max(most) < 2**32 and",
-        "narrow = max(most) < 2**33 and",
+        "(units << rounding.shifts)) < 2**32 and",
+        "(units << rounding.shifts)) < 2**33 and",
         VALUES,
     ),
     Mutant(
