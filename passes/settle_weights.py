@@ -15,22 +15,28 @@ running statistics in k are those of each process until the next forward: so are
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import reduce
+from typing import Any
 
 import torch
-from torch import fx
+from torch import Tensor, fx
 
 from ..compiler.attachment import grids
 from ..compiler.clock import step_ending
 from ..compiler.contract import Exact, Options, OptionsFor, Pass
+from ..compiler.direct import undifferentiated
 from ..compiler.edit import Edit
 from ..compiler.facts import weights_on_grid
+from ..compiler.fused import plain
 from ..compiler.graph import Graph, arguments
 from ..compiler.layers import factor_of, is_mask, weight_of
 from ..compiler.pattern import Whole
 from ..compiler.rule import Match, rule
 from ..compiler.schedule import Share
 
-_aten, _own = torch.ops.aten, torch.ops.lowbit
+_own = torch.ops.lowbit
+
+_GRID = ("scale", "zero", "lo", "hi", "axis", "odd")
 
 
 class Settings(Options, frozen=True):
@@ -45,6 +51,59 @@ class Settings(Options, frozen=True):
     def __post_init__(self) -> None:
         if self.begin > self.end:
             raise ValueError(f"weights are settled at {self.end:g}, before they begin to at {self.begin:g}")
+
+
+@torch.library.custom_op("lowbit::settled", mutates_args=())
+def settled(
+    weight: Tensor,
+    masks: list[Tensor],
+    factors: list[Tensor],
+    scale: Tensor,
+    zero: int,
+    lo: int,
+    hi: int,
+    axis: int,
+    odd: bool,
+    step: Tensor,
+    begin: int,
+    end: int,
+) -> Tensor:
+    """The weight after that step; masks and factors: what it is multiplied by on the way to its grid."""
+    done = _share(step, begin, end)
+    return _moved(weight, masks, factors, scale, (zero, lo, hi, axis, odd), done) if done else weight.clone()
+
+
+@settled.register_fake
+def _(weight: Tensor, *rest: Any) -> Tensor:
+    return torch.empty_like(weight)
+
+
+def _share(step: Tensor, begin: int, end: int) -> float:
+    """c after that step."""
+    now = int(step)
+    return min(max(now - begin, 0) / (end - begin), 1.0) if end > begin else float(now >= end)
+
+
+def _moved(
+    weight: Tensor, masks: list[Tensor], factors: list[Tensor], scale: Tensor, grid: tuple[Any, ...], share: float
+) -> Tensor:
+    zero, lo, hi, axis, odd = grid
+    x = reduce(torch.mul, [*masks, *factors], weight)
+    level = reduce(torch.div, factors, _own.fake_quantize.default(x, scale, zero, lo, hi, axis, odd=odd))
+    return torch.lerp(weight, level, reduce(torch.mul, masks, torch.full_like(scale[:1], share, dtype=weight.dtype)))
+
+
+def _run(weight: Tensor, masks: list[Tensor], factors: list[Tensor], scale: Tensor, *rest: Any) -> Tensor:
+    """Without a copy of a weight that stays; only the operator knows what to do with a step that has no value."""
+    *grid, step, begin, end = rest
+    if not plain(step) or step.is_meta:
+        unknown: Tensor = settled(weight, masks, factors, scale, *rest)
+        return unknown
+    done = _share(step, begin, end)
+    return _moved(weight, masks, factors, scale, tuple(grid), done) if done else weight
+
+
+undifferentiated(settled, _run)
 
 
 def plan(graph: Graph, options: OptionsFor) -> Mapping[str, str]:
@@ -79,25 +138,15 @@ def _unsettled(match: Match) -> str:
 @rule(Whole(), _any, _unsettled)
 def settle(match: Match, edit: Edit) -> fx.Node:
     """step() moves each weight by its share of the way."""
-    span = (match.step_at(share, "settle_weights") for share in (match.options.begin, match.options.end))
-    share = edit.call(_own.schedule.default, step_ending(edit), "ramp", *span, 0.0, 1.0)
+    begin, end = (match.step_at(share, "settle_weights") for share in (match.options.begin, match.options.end))
+    when = {"step": step_ending(edit), "begin": begin, "end": end}
     for grid in [node for node in match.graph.nodes if node.name in match.plan.values()]:
         weight: fx.Node = weight_of(grid)  # type: ignore[assignment]  # what is planned has one
-        part = edit.call(_aten.to.dtype, share, weight.meta["val"].dtype)
-        edit.update(weight, edit.call(_aten.lerp.Tensor, weight, *_there(edit, grid, part)))
+        by = [arguments(product)["other"] for product in _products(grid) or ()]
+        masks, factors = [each for each in by if is_mask(each)], [each for each in by if not is_mask(each)]
+        given = {name: value for name, value in arguments(grid).items() if name in _GRID}
+        edit.update(weight, edit.call(_own.settled.default, weight, masks, factors, **given, **when))
     return match.root
-
-
-def _there(edit: Edit, grid: fx.Node, share: fx.Node) -> tuple[fx.Node, fx.Node]:
-    """Where a weight settles, in its own units, and how much of the way it goes: nothing where it is masked."""
-    level = grid
-    for product in _products(grid) or ():
-        by = arguments(product)["other"]
-        if is_mask(by):
-            share = edit.call(_aten.mul.Tensor, by, share)
-        else:
-            level = edit.call(_aten.div.Tensor, level, by)
-    return level, share
 
 
 PASS = Pass(
