@@ -16,7 +16,7 @@ BLOCK = 2**20
 class Arrays:
     """What numpy and torch spell differently. dtypes are named "int32", "int64", "float32", "float64".
 
-    add_product, add_product_: y + a b, which broadcast; the latter in place.
+    add_product_: y += a b, which broadcast.   clip_: to both bounds, in place; the array itself.
     """
 
     full: Callable[[tuple[int, ...], int, str], Any]
@@ -24,8 +24,8 @@ class Arrays:
     load: Callable[[Integers, str], Any]
     maximum: Callable[[Any, Any], Any]
     permute: Callable[[Any, tuple[int, ...]], Any]
-    add_product: Callable[[Any, Any, Any], Any]
     add_product_: Callable[[Any, Any, Any], Any]
+    clip_: Callable[[Any, int, int], Any]
 
 
 def blocks(outer: int, channels: int, inner: int) -> Iterator[tuple[slice, slice]]:

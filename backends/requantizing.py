@@ -21,7 +21,8 @@ DOUBLE = 2**53
 class Finish(NamedTuple):
     """What becomes of sums (..., channels, elements) of some channels: `of` them, converted to integers, and `lo`.
 
-    What `of` gives is never below zero where it is no integer, so that the conversion rounds down.
+    `of` may overwrite the sums. What it gives is never below zero where it is no integer, so that converting it rounds
+    down.
     """
 
     of: Callable[[Any, slice], Any]
@@ -66,7 +67,10 @@ def finish(arrays: Arrays, call: Call, bias: Integers | None = None) -> Finish |
 
     def of(sums: Any, some: slice) -> Any:
         some = some if channels > 1 else slice(None)
-        return arrays.add_product(offset[some], arrays.cast(sums, "float64"), factor[some]).clip(0, top)
+        made = arrays.cast(sums, "float64")
+        made *= factor[some]
+        made += offset[some]
+        return arrays.clip_(made, 0, top)
 
     return Finish(of, call.lo)
 

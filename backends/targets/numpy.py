@@ -21,8 +21,8 @@ NUMPY = Arrays(
     load=lambda values, dtype: np.ascontiguousarray(values, dtype),
     maximum=np.maximum,
     permute=np.transpose,
-    add_product=lambda y, a, b: y + a * b,
     add_product_=_add_product,
+    clip_=lambda y, lo, hi: np.clip(y, lo, hi, out=y),
 )
 
 TARGET = Target(

@@ -28,8 +28,8 @@ TORCH = Arrays(
     load=_load,
     maximum=torch.maximum,
     permute=torch.permute,
-    add_product=torch.addcmul,
     add_product_=lambda y, a, b: y.addcmul_(a, b),
+    clip_=torch.clamp_,
 )
 
 STEPWISE = Stepwise(
