@@ -3,10 +3,10 @@
     w <- w + c(t) (Q(k w) / k - w),   c from 0 to 1 between `begin` and `end`, behind every step of the optimizer
 
 It is the proximal step of the square error, argmin_v lambda |v - Q(w)|^2 + |v - w|^2 with c = lambda / (1 + lambda)
-(ProxQuant: Bai, Wang, Liberty, arXiv 1810.00861, eq. 9), outside of the gradient as a decoupled weight decay is: an
+(ProxQuant: Bai, Wang, Liberty, arXiv 1810.00861), outside of the gradient as a decoupled weight decay is: an
 optimizer that divides gradients by their size can make no penalty strong enough to cross half a step in time. The
-network computes with Q(w) already, which is what it was, since Q(Q(w)) = Q(w): settling changes no output. It ends the
-hopping of weights between levels, and leaves the parameters of the module at what is deployed.
+network computes with Q(w) already, which stays what it was, since Q(Q(w)) = Q(w): settling changes no output. It ends
+the hopping of weights between levels, also in a training that goes on behind `end`.
 
 k is the factor of a norm that `simulate_fold` left; what is masked keeps its value. Under DistributedDataParallel the
 running statistics in k are those of each process until the next forward: so are the settled weights, by as much.
