@@ -21,7 +21,7 @@ from .contract import Options
 from .direct import gradient
 from .edit import Edit
 from .rule import Match
-from .schedule import Shape, Share, scheduled
+from .schedule import Shape, Share, in_order, scheduled
 
 _aten, _own = torch.ops.aten, torch.ops.lowbit
 
@@ -60,8 +60,7 @@ class Coefficient(Options, frozen=True):
             raise ValueError("a learnable coefficient cannot begin at 0: its logarithm is trained")
         if self.coefficient == "learnable" and not self.final:
             raise ValueError("`final` is of a scheduled coefficient: a learnable one goes where alpha / R takes it")
-        if self.begin > self.end:
-            raise ValueError(f"the schedule ends at {self.end:g}, before it begins at {self.begin:g}")
+        in_order(self.begin, self.end)
 
 
 @torch.library.custom_op("lowbit::bounded", mutates_args=())

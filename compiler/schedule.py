@@ -33,6 +33,12 @@ _SLOPE = 3.0
 """Of the tanh: nine tenths of the way are made in the middle half of the time."""
 
 
+def in_order(begin: float, end: float) -> None:
+    """Raises ValueError for shares of a training that no schedule can have."""
+    if begin > end:
+        raise ValueError(f"the schedule ends at {end:g}, before it begins at {begin:g}")
+
+
 @torch.library.custom_op("lowbit::schedule", mutates_args=())
 def schedule(step: Tensor, shape: str, begin: int, end: int, initial: float, final: float) -> Tensor:
     """The number after that many steps; step: an int64 scalar, the result a float64 one."""

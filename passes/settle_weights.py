@@ -30,9 +30,10 @@ from ..compiler.facts import weights_on_grid
 from ..compiler.fused import plain
 from ..compiler.graph import Graph, arguments
 from ..compiler.layers import factor_of, is_mask, weight_of
+from ..compiler.masks.placement import mask_of
 from ..compiler.pattern import Whole
 from ..compiler.rule import Match, rule
-from ..compiler.schedule import Share
+from ..compiler.schedule import Share, in_order
 
 _own = torch.ops.lowbit
 
@@ -49,8 +50,7 @@ class Settings(Options, frozen=True):
     by_layer = frozenset({"settled"})
 
     def __post_init__(self) -> None:
-        if self.begin > self.end:
-            raise ValueError(f"weights are settled at {self.end:g}, before they begin to at {self.begin:g}")
+        in_order(self.begin, self.end)
 
 
 @torch.library.custom_op("lowbit::settled", mutates_args=())
@@ -64,13 +64,11 @@ def settled(
     hi: int,
     axis: int,
     odd: bool,
-    step: Tensor,
-    begin: int,
-    end: int,
+    share: Tensor,
 ) -> Tensor:
-    """The weight after that step; masks and factors: what it is multiplied by on the way to its grid."""
-    done = _share(step, begin, end)
-    return _moved(weight, masks, factors, scale, (zero, lo, hi, axis, odd), done) if done else weight.clone()
+    """The weight after its share of the way; masks and factors: what it is multiplied by on the way to its grid."""
+    c = float(share)
+    return _moved(weight, masks, factors, scale, (zero, lo, hi, axis, odd), c) if c else weight.clone()
 
 
 @settled.register_fake
@@ -78,29 +76,23 @@ def _(weight: Tensor, *rest: Any) -> Tensor:
     return torch.empty_like(weight)
 
 
-def _share(step: Tensor, begin: int, end: int) -> float:
-    """c after that step."""
-    now = int(step)
-    return min(max(now - begin, 0) / (end - begin), 1.0) if end > begin else float(now >= end)
-
-
 def _moved(
-    weight: Tensor, masks: list[Tensor], factors: list[Tensor], scale: Tensor, grid: tuple[Any, ...], share: float
+    weight: Tensor, masks: list[Tensor], factors: list[Tensor], scale: Tensor, grid: tuple[Any, ...], c: float
 ) -> Tensor:
     zero, lo, hi, axis, odd = grid
     x = reduce(torch.mul, [*masks, *factors], weight)
     level = reduce(torch.div, factors, _own.fake_quantize.default(x, scale, zero, lo, hi, axis, odd=odd))
-    return torch.lerp(weight, level, reduce(torch.mul, masks, torch.full_like(scale[:1], share, dtype=weight.dtype)))
+    return torch.lerp(weight, level, reduce(torch.mul, masks, torch.full_like(scale[:1], c, dtype=weight.dtype)))
 
 
 def _run(weight: Tensor, masks: list[Tensor], factors: list[Tensor], scale: Tensor, *rest: Any) -> Tensor:
-    """Without a copy of a weight that stays; only the operator knows what to do with a step that has no value."""
-    *grid, step, begin, end = rest
-    if not plain(step) or step.is_meta:
+    """Without a copy of a weight that stays; only the operator knows what to do with a share that has no value."""
+    *grid, share = rest
+    if not plain(share) or share.is_meta:
         unknown: Tensor = settled(weight, masks, factors, scale, *rest)
         return unknown
-    done = _share(step, begin, end)
-    return _moved(weight, masks, factors, scale, tuple(grid), done) if done else weight
+    c = float(share)
+    return _moved(weight, masks, factors, scale, tuple(grid), c) if c else weight
 
 
 undifferentiated(settled, _run)
@@ -120,10 +112,10 @@ def _products(grid: fx.Node) -> list[fx.Node] | None:
     found: list[fx.Node] = []
     value = arguments(grid)["x"]
     while value.op != "get_attr":
-        if factor_of(value) is None and not is_mask(arguments(value).get("other")):
+        if factor_of(value) is None and mask_of(value) is None:
             return None
         found.append(value)
-        value = arguments(value)["self"]
+        value, _ = value.args
     return found
 
 
@@ -139,13 +131,13 @@ def _unsettled(match: Match) -> str:
 def settle(match: Match, edit: Edit) -> fx.Node:
     """step() moves each weight by its share of the way."""
     begin, end = (match.step_at(share, "settle_weights") for share in (match.options.begin, match.options.end))
-    when = {"step": step_ending(edit), "begin": begin, "end": end}
+    share = edit.call(_own.schedule.default, step_ending(edit), "ramp", begin, end, 0.0, 1.0)
     for grid in [node for node in match.graph.nodes if node.name in match.plan.values()]:
         weight: fx.Node = weight_of(grid)  # type: ignore[assignment]  # what is planned has one
-        by = [arguments(product)["other"] for product in _products(grid) or ()]
+        by = [product.args[1] for product in _products(grid) or ()]
         masks, factors = [each for each in by if is_mask(each)], [each for each in by if not is_mask(each)]
         given = {name: value for name, value in arguments(grid).items() if name in _GRID}
-        edit.update(weight, edit.call(_own.settled.default, weight, masks, factors, **given, **when))
+        edit.update(weight, edit.call(_own.settled.default, weight, masks, factors, **given, share=share))
     return match.root
 
 

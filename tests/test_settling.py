@@ -9,7 +9,8 @@ from torch import Tensor
 
 PLAIN, NORMS = "conv(4) relu gap linear(3)", "conv(4) bn relu conv(4,nobias) bn relu gap linear(3)"
 FOLDED = '{use = "simulate_fold"}, {use = "schedule_pruning", sparsity = 0.5, begin = 0.0, end = 0.0}, '
-SKETCHES = [(PLAIN, ""), (NORMS, FOLDED), (NORMS, "")]
+STRAIGHT = FOLDED.replace("end = 0.0", 'end = 0.0, gradient = "straight"')
+SKETCHES = [(PLAIN, ""), (NORMS, FOLDED), (NORMS, STRAIGHT), (NORMS, "")]
 every_sketch = pytest.mark.parametrize(("sketch", "before"), SKETCHES)
 
 

@@ -47,9 +47,9 @@ HIDE = """\
 #else
 #define $name_HIDE(p) (void)(p)
 #endif"""
+HEADERS = "#include <string.h>\n\n#include <immintrin.h>"
 Alike: TypeAlias = Mapping[tuple[str, str], list[int]]
 """The parameters and the body of each function of a variant -> its tasks, however many have other constants."""
-HEADERS = "#include <string.h>\n\n#include <immintrin.h>"
 
 
 def source(unit: Unit, outside: bool = False) -> str:

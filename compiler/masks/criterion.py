@@ -17,7 +17,7 @@ from ..contract import Options
 from ..direct import undifferentiated
 from ..fused import plain
 from ..graph import schema_arguments
-from ..schedule import Share
+from ..schedule import Share, in_order
 
 Sparsity = Annotated[float, Meta(ge=0, lt=1)]
 _WHEN = ("step", "begin", "end", "every")
@@ -37,8 +37,7 @@ class Schedule(Options, frozen=True):
     by_layer = frozenset({"pruned"})
 
     def __post_init__(self) -> None:
-        if self.begin > self.end:
-            raise ValueError(f"the schedule ends at {self.end:g}, before it begins at {self.begin:g}")
+        in_order(self.begin, self.end)
 
 
 def criterion(choose: Callable[..., list[Tensor]]) -> Any:

@@ -115,15 +115,15 @@ MUTANTS: list[Mutant] = [
     Mutant(
         "weights settle in a step",
         SETTLING,
-        "min(max(now - begin, 0) / (end - begin), 1.0)",
-        "min(max(now - begin, 0) / 1, 1.0)",
+        '"ramp", begin, end, 0.0, 1.0)',
+        '"ramp", begin, begin + 1, 0.0, 1.0)',
         f"{SETTLED}::test_weights_move_from_its_beginning_on",
     ),
     Mutant(
         "settling begins a step early",
         SETTLING,
-        "now = int(step)",
-        "now = int(step) + 1",
+        '"ramp", begin, end, 0.0, 1.0)',
+        '"ramp", begin - 1, end, 0.0, 1.0)',
         f"{SETTLED}::test_weights_move_from_its_beginning_on",
     ),
 ]
