@@ -6,7 +6,7 @@ DIR is the data folder; EfficientNet-Lite0 comes from pip (see `imagenet.py`). O
 same inputs (`lowbit.verify`); on --images the float model, the prepared model and the integers are judged. LeNet-5 has
 no weights there, and is trained for two epochs first. `powers` has a power of two for every scale. Calibrated on 256
 training images, of ImageNet on every 32nd of the 1,000, which are not measured. Rows in --out are not measured again.
-With --double the prepared model is judged in float64 too, where the noise of its own sums is gone.
+With --double the prepared model is judged in float64 too, where the noise of its own sums is gone, and against itself.
 """
 
 from __future__ import annotations
@@ -142,10 +142,15 @@ def _judged(net: Trained, prepared: lowbit.Prepared, label: str, args: argparse.
         kind: torch.cat(list(_tops(model, x.split(net.batch), f"{label}, {kind}"))) for kind, model in models.items()
     }
     scores = {kind: float((top == classes).double().mean()) for kind, top in tops.items()}
+    pairs = {
+        "agreement": ("prepared", "integers"),
+        "agreement in double": ("double", "integers"),
+        "with itself": ("prepared", "double"),
+    }
     agreement = {
-        called: float((tops[kind] == tops["integers"]).double().mean())
-        for called, kind in (("agreement", "prepared"), ("agreement in double", "double"))
-        if kind in tops
+        called: float((tops[one] == tops[other]).double().mean())
+        for called, (one, other) in pairs.items()
+        if {one, other} <= tops.keys()
     }
     return {"images": len(x), "bytes": size, **scores, **agreement}
 
@@ -168,14 +173,15 @@ def table(found: list[dict[str, Any]]) -> str:
     """The rows as a table."""
     lines = [
         "| network | recipe | samples | codes | differ | by | images | float | prepared | integers | same class "
-        "| same in double |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| same in double | prepared as in double |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for one in found:
         codes = one["codes"]
         share = f"{codes['different']:,} ({100 * codes['different'] / codes['count']:.5f} %)"
         shares = " | ".join(f"{100 * one[key]:.2f} %" for key in ("float", "prepared", "integers", "agreement"))
-        double = f"{100 * one['agreement in double']:.2f} %" if "agreement in double" in one else ""
+        keys = ("agreement in double", "with itself")
+        double = " | ".join(f"{100 * one[key]:.2f} %" if key in one else "" for key in keys)
         named = f"| {one['network']} | {one['recipe']} | {one['samples']} | {codes['count']:,} | {share}"
         lines.append(f"{named} | {codes['largest']} | {one['images']:,} | {shares} | {double} |")
     return "\n".join(lines)
