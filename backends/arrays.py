@@ -8,7 +8,7 @@ from typing import Any
 
 from ..compiler.arrays import Integers
 
-BLOCK = 2**20
+BLOCK = 2**17
 """Elements that are computed with at once, so that several calls over them find them in the cache."""
 
 
@@ -16,10 +16,11 @@ BLOCK = 2**20
 class Arrays:
     """What numpy and torch spell differently. dtypes are named "int32", "int64", "float32", "float64".
 
-    add_product_: y += a b, which broadcast.   clip_: to both bounds, in place; the array itself.
+    empty: for what is written whole before it is read.   add_product_: y += a b, which broadcast.   clip_: to both bounds, in place; the array itself.
     """
 
     full: Callable[[tuple[int, ...], int, str], Any]
+    empty: Callable[[tuple[int, ...], str], Any]
     cast: Callable[[Any, str], Any]
     load: Callable[[Integers, str], Any]
     maximum: Callable[[Any, Any], Any]

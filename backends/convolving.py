@@ -57,7 +57,7 @@ def _of_pixels(arrays: Arrays, call: Call, end: Finish, dtype: str) -> Kernel:
     pixels = math.prod(sizes)
 
     def run(x: Any) -> Any:
-        y = arrays.full((len(x), outputs, *sizes), 0, "int32")
+        y = arrays.empty((len(x), outputs, *sizes), "int32")
         for image, found in zip(x.reshape(len(x), depth, pixels), y.reshape(len(x), outputs, pixels), strict=True):
             for part in runs(pixels, max(depth, outputs)):
                 found[:, part] = end.of(weight @ arrays.cast(image[:, part], dtype), slice(None))
@@ -75,7 +75,7 @@ def _by_columns(arrays: Arrays, call: Call, window: Window, end: Finish, dtype: 
     images = max(1, COLUMN_BYTES // (8 * shape[0] * math.prod((*kernel, *sizes))))
 
     def run(x: Any) -> Any:
-        y = arrays.full((len(x), outputs, *sizes), 0, "int32")
+        y = arrays.empty((len(x), outputs, *sizes), "int32")
         for start in range(0, len(x), images):
             some = slice(start, start + images)
             columns = _columns(arrays, window, padded(arrays, window, x[some], call.pad_value), shape, dtype)
@@ -96,7 +96,7 @@ def _depthwise(arrays: Arrays, call: Call, window: Window, end: Finish, dtype: s
     weight = arrays.load(call.weight.data.reshape(outputs, -1, 1), dtype)
 
     def run(x: Any) -> Any:
-        y = arrays.full((len(x), outputs, *phases.outputs), 0, "int32")
+        y = arrays.empty((len(x), outputs, *phases.outputs), "int32")
         for rows, some in blocks(len(x), outputs, math.prod(phases.wide)):
             seen = phases.cut(arrays, x[rows, some], call.pad_value, dtype)
             sums = arrays.full((*seen.shape[:2], math.prod(phases.held)), 0, dtype)
@@ -185,7 +185,7 @@ def padded(arrays: Arrays, window: Window, x: Any, fill: int, dtype: str = "int3
 def _columns(arrays: Arrays, window: Window, padded: Any, shape: tuple[int, ...], dtype: str) -> Any:
     """(channels, taps, batch, *sizes): what each tap of the kernel sees, ready for one product with weights."""
     sizes = (shape[0], math.prod(window.kernel), len(padded), *window.output(*shape[1:]))
-    columns = arrays.full(sizes, 0, dtype)
+    columns = arrays.empty(sizes, dtype)
     for place, tap in enumerate(window.taps(*shape[1:])):
         columns[:, place] = padded[:, :, *tap].swapaxes(0, 1)
     return columns

@@ -17,6 +17,7 @@ def _add_product(y: Integers, a: Integers, b: Integers) -> None:
 
 NUMPY = Arrays(
     full=lambda shape, value, dtype: np.full(shape, value, dtype),
+    empty=lambda shape, dtype: np.empty(shape, dtype),
     cast=lambda array, dtype: array.astype(dtype),
     load=lambda values, dtype: np.ascontiguousarray(values, dtype),
     maximum=np.maximum,

@@ -24,6 +24,7 @@ def _load(values: Integers, dtype: str) -> torch.Tensor:
 
 TORCH = Arrays(
     full=lambda shape, value, dtype: torch.full(shape, value, dtype=getattr(torch, dtype), device=DEVICE),
+    empty=lambda shape, dtype: torch.empty(shape, dtype=getattr(torch, dtype), device=DEVICE),
     cast=lambda array, dtype: array.to(getattr(torch, dtype)),
     load=_load,
     maximum=torch.maximum,
