@@ -16,7 +16,8 @@ BLOCK = 2**17
 class Arrays:
     """What numpy and torch spell differently. dtypes are named "int32", "int64", "float32", "float64".
 
-    empty: for what is written whole before it is read.   add_product_: y += a b, which broadcast.   clip_: to both bounds, in place; the array itself.
+    empty: for what is written whole before it is read.   add_product_: y += a b, which broadcast.
+    clip_: to both bounds, in place; the array itself.
     """
 
     full: Callable[[tuple[int, ...], int, str], Any]
