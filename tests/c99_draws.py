@@ -94,19 +94,31 @@ def bordered() -> Drawn:
 
 
 def repeated(
-    weights: np.ndarray[Any, Any], lo: int, hi: int, dilation: int = 1, stride: tuple[int, int] = (1, 1)
+    weights: np.ndarray[Any, Any],
+    lo: int,
+    hi: int,
+    dilation: int = 1,
+    stride: tuple[int, int] = (1, 1),
+    shape: tuple[int, int, int] = (5, 6, 7),
 ) -> Drawn:
     """A convolution and a linear of those weights over and over, on images of the ends of that range."""
     builder = Builder()
-    x = builder.input((5, 6, 7), Range(lo, hi))
-    weight = builder.constant(np.resize(weights, (18, 5, 3, 2)))
+    x = builder.input(shape, Range(lo, hi))
+    weight = builder.constant(np.resize(weights, (18, shape[0], 3, 2)))
     attributes = {"stride": stride, "padding": (1, 0, 0, 1), "dilation": (1, dilation), "groups": 1}
     made = builder.step("conv2d", x, weight, builder.constant(np.arange(18)), **attributes, pad_value=hi)
-    flat = builder.step("linear", x, builder.constant(np.resize(weights, (3, 7))), builder.constant(np.zeros(3)))
+    rows = builder.constant(np.resize(weights, (3, shape[2])))
+    flat = builder.step("linear", x, rows, builder.constant(np.zeros(3)))
     program = builder.build([Port(x, 2**23, 23)], [Port(made, 2**23, 23), Port(flat, 2**23, 23)])
-    shape = (5, 6, 7)
     images = [np.full(shape, hi), np.full(shape, lo), np.resize([hi, lo], shape), np.resize([lo, hi, hi], shape)]
     return Drawn(program, [np.stack(images)], [])
+
+
+def summed() -> Iterator[Drawn]:
+    """Convolutions whose sums 16 bits just hold, or do not, above or below; and lines of more than eight pixels."""
+    for weights in ([7, 7, -1, 7], [16, 16, -1, 16], [-16, -16, 1, -16]):
+        yield repeated(np.array(weights), 0, 255, 2, (2, 3))
+    yield repeated(np.array([3, 0, 0, -2, 1, 0, 4]), 0, 255, 1, (1, 2), (11, 4, 21))
 
 
 def frames() -> Drawn:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from c99_draws import extreme, fused, repeated, saturating, small, typed, weighted
+from c99_draws import extreme, fused, saturating, small, summed, typed, weighted
 from lowbit.backends.c99 import compiler, weights
 from lowbit.backends.c99 import kernel as kernel_module
 from lowbit.backends.c99.arena import Block, arranged, blocks, in_place
@@ -24,8 +24,8 @@ from programs import Drawn, every_op
 
 STRICT = ("-O0", "-pedantic", "-Wall", "-Wextra", "-Werror")
 FLAGS = {AVX2: ("-mavx2",), VNNI: ("-mavx2", "-mavx512vnni", "-mavx512vl", "-mavx512bw")}
-EXTREME = {AVX2: ("gemm_bytes", ("gemm_short", "gemm_sparse")), VNNI: ("gemm_dots", ())}
-"""What meets all that could saturate, and what meets sums that 16 bits do not hold."""
+EXTREME = {AVX2: ("gemm_bytes", ("gemm_short", "gemm_sparse")), VNNI: ("gemm_dots", ("sparse_dots",))}
+"""What meets all that could saturate, and what meets the cases of `summed`."""
 compiles = pytest.mark.skipif(bool(compiler.reason()), reason=compiler.reason())
 
 
@@ -79,7 +79,7 @@ def test_kernels_of_an_instruction_set_compute_the_same(macro: str, monkeypatch:
     own = {name: kernel for name, kernel in kernels().items() if kernel.when == macro}
     one, small = EXTREME[macro]
     turns = [*zip(fused(), cycle(own), strict=False), *((case, one) for case in (*extreme(), *typed()))]
-    turns += [(repeated(np.array([7, 7, -1, 7]), 0, 255, 2, (2, 3)), turn) for turn in small]
+    turns += [(case, turn) for case in summed() for turn in small]
     cases, units = [case for case, _ in turns], []
     for i, (case, turn) in enumerate(turns):
         preferred = {**kernels(), turn: replace(own[turn], cost=lambda task: -1.0)}
