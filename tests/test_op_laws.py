@@ -14,7 +14,7 @@ from lowbit.backends.fixed.op import Attribute, Call, Legal
 from lowbit.backends.fixed.program import Builder
 from lowbit.backends.fixed.registry import names_by_code, op_named, ops
 from lowbit.backends.fixed.rounding import halves_up, ties
-from lowbit.backends.fixed.sums import dot, partial_dot
+from lowbit.backends.fixed.sums import dot, partial_dot, scaled
 from lowbit.backends.fixed.types import INT32, Range
 from lowbit.backends.fixed.verify import IllegalStep, check
 from lowbit.backends.target import targets
@@ -166,6 +166,12 @@ def test_dot_range_and_partial_sums_are_the_exact_extremes(row: list[int], bias:
     subsets = {sum(itertools.compress(t, keep)) for t in corners for keep in itertools.product((0, 1), repeat=len(t))}
     assert dot(weight, start, x) == Range(min(sums), max(sums))
     assert partial_dot(weight, start, x) == Range(min(subsets), max(subsets))
+
+
+@laws(20)
+@given(spans, st.integers(-(2**24), 2**24))
+def test_range_of_a_multiple_is_that_of_its_ends(x: Range, factor: int) -> None:
+    assert scaled(x, factor) == Range.of(np.array([x.lo, x.hi]) * factor)
 
 
 def test_partial_sums_look_at_every_channel() -> None:

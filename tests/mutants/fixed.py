@@ -143,7 +143,7 @@ MUTANTS: list[Mutant] = [
         "backends/fixed/sums.py",
         "return Range(min(ends), max(ends))",
         "return Range(*ends) if ends[0] <= ends[1] else Range(ends[1], ends[1])",
-        OPS,
+        f"{OPS}::test_range_of_a_multiple_is_that_of_its_ends",
     ),
     Mutant(
         "add drops its offset",
