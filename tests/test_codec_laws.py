@@ -10,7 +10,7 @@ from codec_edges import EDGES, LEAST, MOST, bell, rows, sparse, words
 from hypothesis import given
 from hypothesis import strategies as st
 from lowbit.backends import frequencies
-from lowbit.backends.bits import gamma, pack
+from lowbit.backends.bits import gamma, gamma_order, pack, zigzag
 from lowbit.backends.codec import Words, codecs, names_by_code, smallest
 from lowbit.backends.codecs import rans
 from lowbit.backends.mixing import form
@@ -193,6 +193,13 @@ def test_biases_cost_little_more_than_their_spread() -> None:
     assert len(smallest(biases)[1]) <= 512 * (np.log2(4000) + 2.6) / 8
 
 
+@pytest.mark.parametrize("spread", [0, 3, 1000, 2**40])
+def test_gamma_takes_the_order_of_the_fewest_bits(spread: int) -> None:
+    folded = zigzag(bell(200, spread, MOST))
+    sizes = [gamma(folded, order).size for order in range(64)]
+    assert gamma_order(folded) == sizes.index(min(sizes))
+
+
 def test_multiples_of_a_power_of_two_cost_what_they_are_multiples_by() -> None:
     biases, codec = bell(512, 40, 2**20), codecs()["gamma"]
     assert len(codec.encode(biases << 9)) == len(codec.encode(biases)) + 1
@@ -201,6 +208,12 @@ def test_multiples_of_a_power_of_two_cost_what_they_are_multiples_by() -> None:
 def test_a_shift_of_nothing_is_an_error() -> None:
     with pytest.raises(FileError, match="the shift is 0"):
         codecs()["gamma"].decode(bytes([64, 0, 0, 1]), (1,))
+
+
+@pytest.mark.parametrize("edge", EDGES)
+def test_edges_come_back_by_rans_without_the_extension(monkeypatch: pytest.MonkeyPatch, edge: str) -> None:
+    monkeypatch.setattr(form, "NATIVE", None)
+    check_round_trip("rans", EDGES[edge])
 
 
 @pytest.mark.parametrize("edge", ["many lanes", "more than a chunk"])

@@ -46,7 +46,7 @@ MUTANTS: list[Mutant] = [
         "backends/bits.py",
         "return costs.index(min(costs))",
         "return min(costs.index(min(costs)) + 2, 63)",
-        f"{LAWS}::test_biases_cost_little_more_than_their_spread",
+        f"{LAWS}::test_gamma_takes_the_order_of_the_fewest_bits",
     ),
     Mutant(
         "gamma length by float",
@@ -95,7 +95,7 @@ MUTANTS: list[Mutant] = [
         "backends/codecs/rans.py",
         "if state < 1 << _LOW:",
         "if state <= 1 << _LOW:",
-        f"{LAWS}::test_edges_come_back",
+        f"{LAWS}::test_edges_come_back_by_rans_without_the_extension",
     ),
     Mutant(
         "rans writes the words of a row backwards",
