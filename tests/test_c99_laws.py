@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from c99_draws import extreme, fused, saturating, small, summed, typed, weighted
+from c99_draws import corners, extreme, fused, saturating, small, summed, typed, weighted
 from lowbit.backends.c99 import compiler, weights
 from lowbit.backends.c99 import kernel as kernel_module
 from lowbit.backends.c99.arena import Block, arranged, blocks, in_place
@@ -32,7 +32,7 @@ compiles = pytest.mark.skipif(bool(compiler.reason()), reason=compiler.reason())
 @pytest.fixture(scope="module")
 def cases() -> list[Drawn]:
     """Programs of several steps, steps of every op on its edges, and layers with all that runs in their loops."""
-    return [*fused(), *saturating(), *small()]
+    return [*fused(), *corners(), *saturating(), *small()]
 
 
 @pytest.fixture(scope="module")
