@@ -1,6 +1,6 @@
 """LeNet-5 with 99.5 % zeros and 3 bits: the whole file beside what NNCodec makes of the weights alone, as trained.
 
-    python benchmarks/lenet_sparsest.py --data DIR [--seeds 0,1,2] [--epochs 8]
+    python benchmarks/lenet_sparsest.py --data DIR [--seeds 0,1,2] [--epochs 3]
 
 DIR holds MNIST, see `lenet_mnist.py`, whose recipe this is with one threshold for all weights, which decay. NNCodec,
 where its extension can be imported (see `coder_size.py`), codes the weights before units without use are taken out and
@@ -88,7 +88,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=os.environ.get("LOWBIT_DATA"), help="default: $LOWBIT_DATA")
     parser.add_argument("--seeds", default="0,1,2")
-    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--epochs", type=int, default=3)
     args = parser.parse_args()
     if args.data is None:
         parser.error("--data or LOWBIT_DATA must name the folder of MNIST")
