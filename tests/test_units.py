@@ -277,3 +277,27 @@ def test_a_chain_is_found_again(rows: int, columns: int, seed: int) -> None:
 def test_rows_that_share_inputs_become_neighbours() -> None:
     rows = np.array([[1, 1, 0, 0], [0, 0, 1, 1], [1, 1, 0, 0], [0, 0, 1, 1], [1, 1, 1, 0]], dtype=np.float32)
     assert chain(rows @ rows.T).tolist() == [4, 0, 2, 1, 3]
+
+
+def test_rows_of_other_signs_are_not_alike() -> None:
+    rows = [[1.0, 1, 1, 0, 0, 0, 0], [-1, -1, 0, 0, 0, 0, 0], [0, 1, 1, 0, 0, 0, 1]]
+
+    def given(state: dict[str, torch.Tensor]) -> None:
+        for tensor in state.values():
+            if tensor.shape == (3, 7):
+                tensor.copy_(torch.tensor(rows))
+
+    graph = frozen("gap linear(7) linear(3) relu linear(2)", change=given)
+    before, ordered = (_middle(each) for each in (graph, after(graph, "reorder_units")))
+    assert torch.equal(ordered, before[[0, 2, 1]])
+
+
+def _middle(graph: Graph) -> torch.Tensor:
+    """The signs of the three rows of seven."""
+    found = next(tensor for tensor in graph.state.values() if tensor.shape == (3, 7))
+    return found.sign()
+
+
+def test_a_row_with_little_else_is_nearer_than_one_that_shares_as_much() -> None:
+    rows = np.array([[1, 1, 1, 0, 0], [0, 1, 0, 1, 1], [0, 1, 0, 0, 0]], dtype=np.float32)
+    assert chain(rows @ rows.T).tolist() == [0, 2, 1]

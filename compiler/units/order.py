@@ -88,7 +88,7 @@ def _dense(known: Units, kinds: _Kinds) -> Integers:
 
 
 def _shared(known: Units, kinds: _Kinds, dense: Integers) -> Mapping[int, Floats]:
-    """Of each sparse kind of several units: how many inputs two of them share, float32 (units, units)."""
+    """Of each sparse kind of several units: how many inputs two of them weigh with one sign, float32 (units, units)."""
     found: dict[int, Floats] = {}
     for layer in _weights(known):
         number = kinds.number[known.of[layer.call]]
@@ -102,26 +102,31 @@ def _shared(known: Units, kinds: _Kinds, dense: Integers) -> Mapping[int, Floats
 
 
 def _rows(layer: Layer, ids: Integers, here: Integers) -> Floats:
-    """The rows of a weight at a mask of its outputs, 1 where not zero, by unit; those of one unit side by side."""
+    """The rows of a weight at a mask of its outputs, by unit; those of one unit side by side. 1 where a weight is above
+    zero, then 1 where it is below."""
     places = np.flatnonzero(here)
     count = len(np.unique(ids[places]))
     places = places[np.argsort(ids[places], kind="stable")]
     rows = layer.blocks.shape[1]
-    found: Floats = (layer.blocks[places // rows, places % rows] != 0).reshape(count, -1).astype(np.float32)
-    return found
+    found = layer.blocks[places // rows, places % rows].reshape(count, -1)
+    signs: Floats = np.concatenate([found > 0, found < 0], axis=1).astype(np.float32)
+    return signs
 
 
 def chain(shared: Floats) -> Integers:
-    """An order of units by how many inputs two of them share: first the one with most, then whichever shares most.
+    """An order of units by how alike they are: first the one with most inputs, then whichever is most like the last.
 
-    shared: (units, units); on the diagonal, how many inputs each has. The first of equals is taken, so that an order
-    once found is found again.
+    shared: (units, units), how many inputs two have in common; on the diagonal, how many each has. Alike are those that
+    share most of what either has (the index of Jaccard). The first of equals is taken, so that an order once found is
+    found again.
     """
-    left = np.ones(len(shared), dtype=bool)
-    order = [int(shared.diagonal().argmax())]
+    own, left = shared.diagonal(), np.ones(len(shared), dtype=bool)
+    order = [int(own.argmax())]
     for _ in range(len(shared) - 1):
-        left[order[-1]] = False
-        order.append(int(np.where(left, shared[order[-1]], -1).argmax()))
+        last = order[-1]
+        left[last] = False
+        alike = shared[last] / np.maximum(own + own[last] - shared[last], 1)
+        order.append(int(np.where(left, alike, -1).argmax()))
     return np.array(order)
 
 

@@ -133,8 +133,22 @@ MUTANTS: list[Mutant] = [
     Mutant(
         "ties of a chain are broken by the last",
         ORDER,
-        "np.where(left, shared[order[-1]], -1).argmax()",
-        "len(rows) - 1 - np.where(left, shared[order[-1]], -1)[::-1].argmax()",
+        "np.where(left, alike, -1).argmax()",
+        "len(left) - 1 - np.where(left, alike, -1)[::-1].argmax()",
         f"{UNITS}::test_a_chain_is_found_again",
+    ),
+    Mutant(
+        "signs make no difference to what is alike",
+        ORDER,
+        "[found > 0, found < 0]",
+        "[found != 0, found != 0]",
+        f"{UNITS}::test_rows_of_other_signs_are_not_alike",
+    ),
+    Mutant(
+        "what only one has makes no difference to what is alike",
+        ORDER,
+        "np.maximum(own + own[last] - shared[last], 1)",
+        "1",
+        f"{UNITS}::test_a_row_with_little_else_is_nearer_than_one_that_shares_as_much",
     ),
 ]
