@@ -3,8 +3,9 @@
     y = W2 f(W1 x + b1) = (W2 P^T) f(P W1 x + P b1),   P a permutation
 
 The first unit is the one with most weights, the next whichever is most like the last: of the inputs that either weighs,
-the share that both do, with one sign. Integer sums do not depend on order, so the program gives the same integers. A coder that looks at single weights alone gains nothing. (The
-order of hidden units carries no information: Basu and Varshney 2018, arXiv 1810.10702.)
+the share that both do, with one sign. Integer sums do not depend on order, so the program gives the same integers. A
+coder that looks at single weights alone gains nothing. (The order of hidden units carries no information: Basu and
+Varshney 2018, arXiv 1810.10702.)
 """
 
 from __future__ import annotations
