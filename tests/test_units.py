@@ -21,7 +21,6 @@ from lowbit.compiler.layers import is_layer
 from lowbit.compiler.sketches.trial import advance, trial
 from lowbit.compiler.units.groups import components, units
 from lowbit.compiler.units.idle import shifted
-from lowbit.compiler.units.order import chain
 from lowbit.testing.integers import same_integers
 
 _own = torch.ops.lowbit
@@ -266,19 +265,6 @@ def test_blocks_of_channels_keep_to_their_groups() -> None:
     assert kinds[0] == kinds[1] != kinds[2] == kinds[3]
 
 
-@given(st.integers(1, 8), st.integers(1, 6), st.integers(0, 2**32 - 1))
-def test_a_chain_is_found_again(rows: int, columns: int, seed: int) -> None:
-    drawn = (np.random.default_rng(seed).random((rows, columns)) < 0.4).astype(np.float32)
-    order = chain(drawn @ drawn.T)
-    assert sorted(order) == list(range(rows))
-    assert chain((drawn @ drawn.T)[order][:, order]).tolist() == list(range(rows))
-
-
-def test_rows_that_share_inputs_become_neighbours() -> None:
-    rows = np.array([[1, 1, 0, 0], [0, 0, 1, 1], [1, 1, 0, 0], [0, 0, 1, 1], [1, 1, 1, 0]], dtype=np.float32)
-    assert chain(rows @ rows.T).tolist() == [4, 0, 2, 1, 3]
-
-
 def test_rows_of_other_signs_are_not_alike() -> None:
     rows = [[1.0, 1, 1, 0, 0, 0, 0], [-1, -1, 0, 0, 0, 0, 0], [0, 1, 1, 0, 0, 0, 1]]
 
@@ -296,8 +282,3 @@ def _middle(graph: Graph) -> torch.Tensor:
     """The signs of the three rows of seven."""
     found = next(tensor for tensor in graph.state.values() if tensor.shape == (3, 7))
     return found.sign()
-
-
-def test_a_row_with_little_else_is_nearer_than_one_that_shares_as_much() -> None:
-    rows = np.array([[1, 1, 1, 0, 0], [0, 1, 0, 1, 1], [0, 1, 0, 0, 0]], dtype=np.float32)
-    assert chain(rows @ rows.T).tolist() == [0, 2, 1]

@@ -13,6 +13,7 @@ CHOICE, CHOOSE = "compiler/units/choice.py", "compiler/units/choose.py"
 SETTLED = "compiler/units/settled.py"
 IDLE = "compiler/units/idle.py"
 ORDER = "compiler/units/order.py"
+CHAIN = "tests/test_unit_order.py"
 
 MUTANTS: list[Mutant] = [
     Mutant("terms of a sum are not tied", GROUPS, "    if found.joined:\n", "    if False:\n", UNITS),
@@ -135,7 +136,7 @@ MUTANTS: list[Mutant] = [
         ORDER,
         "np.where(left, alike, -1).argmax()",
         "len(left) - 1 - np.where(left, alike, -1)[::-1].argmax()",
-        f"{UNITS}::test_a_chain_is_found_again",
+        f"{CHAIN}::test_a_chain_is_found_again",
     ),
     Mutant(
         "signs make no difference to what is alike",
@@ -149,6 +150,6 @@ MUTANTS: list[Mutant] = [
         ORDER,
         "np.maximum(own + own[last] - shared[last], 1)",
         "1",
-        f"{UNITS}::test_a_row_with_little_else_is_nearer_than_one_that_shares_as_much",
+        f"{CHAIN}::test_a_row_with_little_else_is_nearer_than_one_that_shares_as_much",
     ),
 ]
