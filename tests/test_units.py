@@ -187,6 +187,7 @@ class Middle(torch.nn.Module):
 
 def test_parts_stay_beside_each_other() -> None:
     """Units of parts that nobody reads neither go nor change places, others do."""
+    torch.manual_seed(1)  # with other weights the order may be right before
     graph = capture(Middle(), (torch.randn(2, 3, 4, 4),))
     for stage in ("insert_fake_quant", "eval", "freeze"):
         graph = advance(graph, stage, passes()).graph
