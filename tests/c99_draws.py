@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -55,69 +55,6 @@ def saturating() -> Iterator[Drawn]:
         clamped = builder.step("clamp", x, lo=lo, hi=hi)
         program = builder.build([Port(x, 2**23, 23)], [Port(clamped, 2**23, 23)])
         yield Drawn(program, [np.array([[-7, 0, 8], [-6, 7, 1]])], [])
-
-
-def corners() -> Iterator[Drawn]:
-    """Programs that each meet a place where memory, or a constant, could be taken for another."""
-    yield _made((3,), Range(-5, 5), _least_sum)
-    for made in (_read_again, _residual, _turned):
-        yield _made((4, 5, 5), Range(-128, 127), made)
-    yield _made((5, 6), Range(-128, 127), _rows)
-
-
-def _made(shape: tuple[int, ...], held: Range, made: Callable[[Builder, int], int]) -> Drawn:
-    builder = Builder()
-    x = builder.input(shape, held)
-    program = builder.build([Port(x, 2**23, 23)], [Port(made(builder, x), 2**23, 23)])
-    ends = np.resize([held.lo, held.hi, 0, 1], (1, *shape))
-    return Drawn(program, [np.concatenate([ends, uniform(None, (2, *shape), held, 0)])], [])
-
-
-def _grid(builder: Builder, value: int, multiplier: int, shift: int, length: int = 1) -> int:
-    numbers = (builder.constant(multiplier + 2**20 * np.arange(length)), builder.constant(np.full(length, shift)))
-    return builder.step("rescale", value, *numbers, axis=0, zero=0, lo=-128, hi=127)
-
-
-def _least_sum(builder: Builder, x: int) -> int:
-    """The least sum is not that of a power of two, with which sums that share a shift are made positive."""
-    return _grid(builder, x, 2**23, 23)
-
-
-def _pooled(builder: Builder, x: int) -> int:
-    """In the arena, which inputs are not."""
-    return builder.step("max_pool2d", x, kernel=(2, 2), stride=(1, 1), padding=(0, 0, 0, 0), dilation=(1, 1))
-
-
-def _sum(builder: Builder, a: int, b: int) -> int:
-    numbers = {"multiplier_a": 2**23, "multiplier_b": 2**22, "shift": 23, "zero": 0, "offset": 0}
-    return builder.step("add", a, b, **numbers, lo=-128, hi=127)
-
-
-def _read_again(builder: Builder, x: int) -> int:
-    """What is read element by element, and once more by a step behind that one."""
-    held = _pooled(builder, x)
-    first = builder.step("clamp", held, lo=-100, hi=3)
-    return _sum(builder, _pooled(builder, held), _pooled(builder, first))
-
-
-def _residual(builder: Builder, x: int) -> int:
-    """A layer that adds what it reads."""
-    held = _pooled(builder, x)
-    weight, bias = builder.constant(np.resize([1, -2, 3], (4, 4, 3, 3))), builder.constant(np.arange(4))
-    attributes = {"stride": (1, 1), "padding": (1, 1, 1, 1), "dilation": (1, 1), "groups": 1, "pad_value": 0}
-    return _sum(builder, _grid(builder, builder.step("conv2d", held, weight, bias, **attributes), 2**23, 26), held)
-
-
-def _turned(builder: Builder, x: int) -> int:
-    """A sum of a value and of the same, turned."""
-    held = _pooled(builder, x)
-    return _sum(builder, held, builder.step("transpose", held, axes=(0, 2, 1)))
-
-
-def _rows(builder: Builder, x: int) -> int:
-    """A grid of its own for each row behind a layer whose loops go over columns."""
-    weight, bias = builder.constant(np.resize([1, -2, 3], (7, 6))), builder.constant(np.arange(7))
-    return _grid(builder, builder.step("linear", x, weight, bias), 2**23, 26, 5)
 
 
 def extreme() -> Iterator[Drawn]:

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from c99_draws import corners, extreme, fused, saturating, small, summed, typed, weighted
+from c99_corners import corners
+from c99_draws import extreme, fused, saturating, small, summed, typed, weighted
 from lowbit.backends.c99 import compiler, weights
 from lowbit.backends.c99 import kernel as kernel_module
 from lowbit.backends.c99.arena import Block, arranged, blocks, in_place
