@@ -33,7 +33,7 @@ def _grid(builder: Builder, value: int, multiplier: int, shift: int, length: int
 
 def _least_sum(builder: Builder, x: int) -> int:
     """The least sum is not that of a power of two, with which sums that share a shift are made positive."""
-    return _grid(builder, x, 2**23, 23)
+    return _grid(builder, x, 2**23 + 1, 23)
 
 
 def _pooled(builder: Builder, x: int) -> int:

@@ -83,7 +83,7 @@ MUTANTS: list[Mutant] = [
         "backends/c99/arena.py",
         "if life and life.last == time and",
         "if life and",
-        MEMORY,
+        VALUES,
     ),
     Mutant(
         "an operand is taken that a layer reads elsewhere too",
