@@ -12,7 +12,7 @@ from programs import Drawn, uniform
 
 def corners() -> Iterator[Drawn]:
     """Programs that each meet a place where memory, or a constant, could be taken for another."""
-    yield _made((3,), Range(-5, 5), _least_sum)
+    yield _made((3,), Range(-1, 5), _least_sum)
     for made in (_read_again, _residual, _turned, _flat, _divided):
         yield _made((4, 5, 5), Range(-128, 127), made)
     yield _made((5, 6), Range(-128, 127), _rows)
@@ -32,8 +32,9 @@ def _grid(builder: Builder, value: int, multiplier: int, shift: int, length: int
 
 
 def _least_sum(builder: Builder, x: int) -> int:
-    """The least sum is not that of a power of two, with which sums that share a shift are made positive."""
-    return _grid(builder, x, 2**23 + 1, 23)
+    """The least sum is one below zero: sums that share a shift are made positive by more than needed, but for this."""
+    numbers = (builder.constant([2**23 + 1]), builder.constant([23]))
+    return builder.step("rescale", x, *numbers, axis=0, zero=0, lo=-(2**15), hi=2**15 - 1)
 
 
 def _pooled(builder: Builder, x: int) -> int:
