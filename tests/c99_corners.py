@@ -12,7 +12,7 @@ from programs import Drawn, uniform
 
 def corners() -> Iterator[Drawn]:
     """Programs that each meet a place where memory, or a constant, could be taken for another."""
-    yield _made((3,), Range(-1, 5), _least_sum)
+    yield _made((3,), Range(-1, 300), _least_sum)
     for made in (_read_again, _residual, _turned, _flat, _divided):
         yield _made((4, 5, 5), Range(-128, 127), made)
     yield _made((5, 6), Range(-128, 127), _rows)
@@ -26,13 +26,14 @@ def _made(shape: tuple[int, ...], held: Range, made: Callable[[Builder, int], in
     return Drawn(program, [np.concatenate([ends, uniform(None, (2, *shape), held, 0)])], [])
 
 
-def _grid(builder: Builder, value: int, multiplier: int, shift: int, length: int = 1) -> int:
-    numbers = (builder.constant(multiplier + 2**20 * np.arange(length)), builder.constant(np.full(length, shift)))
+def _grid(builder: Builder, value: int, length: int = 1) -> int:
+    numbers = (builder.constant(2**23 + 2**20 * np.arange(length)), builder.constant(np.full(length, 26)))
     return builder.step("rescale", value, *numbers, axis=0, zero=0, lo=-128, hi=127)
 
 
 def _least_sum(builder: Builder, x: int) -> int:
-    """The least sum is one below zero: sums that share a shift are made positive by more than needed, but for this."""
+    """The least sum is one below zero: other sums of one shift are made positive by more than needed. The greatest asks
+    for 16 bits: in 8 a sum that was not made positive would wrap around to itself."""
     numbers = (builder.constant([2**23 + 1]), builder.constant([23]))
     return builder.step("rescale", x, *numbers, axis=0, zero=0, lo=-(2**15), hi=2**15 - 1)
 
@@ -59,7 +60,7 @@ def _residual(builder: Builder, x: int) -> int:
     held = _pooled(builder, x)
     weight, bias = builder.constant(np.resize([1, -2, 3], (4, 4, 3, 3))), builder.constant(np.arange(4))
     attributes = {"stride": (1, 1), "padding": (1, 1, 1, 1), "dilation": (1, 1), "groups": 1, "pad_value": 0}
-    return _sum(builder, _grid(builder, builder.step("conv2d", held, weight, bias, **attributes), 2**23, 26), held)
+    return _sum(builder, _grid(builder, builder.step("conv2d", held, weight, bias, **attributes)), held)
 
 
 def _turned(builder: Builder, x: int) -> int:
@@ -71,7 +72,7 @@ def _turned(builder: Builder, x: int) -> int:
 def _rows(builder: Builder, x: int) -> int:
     """A grid of its own for each row behind a layer whose loops go over columns."""
     weight, bias = builder.constant(np.resize([1, -2, 3], (7, 6))), builder.constant(np.arange(7))
-    return _grid(builder, builder.step("linear", x, weight, bias), 2**23, 26, 5)
+    return _grid(builder, builder.step("linear", x, weight, bias), 5)
 
 
 def _flat(builder: Builder, x: int) -> int:
