@@ -58,11 +58,12 @@ def saturating() -> Iterator[Drawn]:
 
 
 def extreme() -> Iterator[Drawn]:
-    """Layers whose weights are all the greatest, all the least, or both by turns, for bytes that are so too."""
+    """Layers whose weights are all the greatest, all the least, or both by turns, for bytes that are so too; wider ones."""
     ends = [np.array(each) for each in ([127], [-128], [127, -128], [-127, 127, 127], [64], [65, 63], [111])]
     for number, (lo, hi) in enumerate([(0, 255), (-128, 127), (0, 127), (-100, 20)]):
         for weights in ends:
             yield repeated(weights, lo, hi, 1 + number % 2)
+    yield repeated(np.array([300, -129, 128]), 0, 255, 1)
     yield frames()
     yield bordered()
 

@@ -165,7 +165,7 @@ def written(task: Task, body: Body, form: Form, image: Image, weight: Integers, 
     lowered = image.raised * task.call.weight.data.reshape(outputs, -1).sum(axis=1)
     bias = np.pad(task.call.bias.data - lowered, (0, len(weight) * form.panel - outputs))
     runs = np.array(image.runs) * image.type.size
-    held = weight.astype("<i2" if image.type is INT16 else "<i1").view(np.int8)  # as x86 reads them
+    held = weight.astype("<i1" if image.type is UINT8 or form.widened else "<i2").view(np.int8)  # as x86 reads them
     for name, data, type in (("runs", runs, WORD), ("bias", bias, WORD), ("weight", held.astype(np.int64), INT8)):
         body.table(name, data, type)
     rows = form.tile(task.places)

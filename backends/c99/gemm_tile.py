@@ -61,6 +61,7 @@ class Form:
     they are.   loops: from b0, b1 to the sums, with the $names of `tile`; by default each run in its turn.
 
     register, registers: of which kind, and how many, hold the sums of a pixel, two at most.   rows: the most pixels.
+    widened: a register of weights, of half as many bytes from the address {} on; by default they lie as they are met.
     """
 
     name: str
@@ -71,6 +72,17 @@ class Form:
     register: Register = YMM
     registers: int = 2
     rows: int = 6
+    widened: str = ""
+
+    @property
+    def size(self) -> int:
+        """Bytes in memory of a register of weights."""
+        return STEP * self.register.lanes // (2 if self.widened else 1)
+
+    @property
+    def loaded(self) -> str:
+        """A register of the weights at the address {}."""
+        return self.widened or self.register.loaded
 
     @property
     def panel(self) -> int:
@@ -124,10 +136,8 @@ def _loops(body: Body, form: Form, rows: int, name: str) -> str:
     run = filled(
         RUN,
         pointers=" ".join(f"const uint8_t *const p{i} = x[{i}] + runs[r];" for i in range(rows)),
-        bytes=STEP * form.panel,
-        loads="\n    ".join(
-            f"w{r} = {register.loaded.format(f'w + {STEP * register.lanes * r}')};" for r in range(form.registers)
-        ),
+        bytes=form.size * form.registers,
+        loads="\n    ".join(f"w{r} = {form.loaded.format(f'w + {form.size * r}')};" for r in range(form.registers)),
         steps=indented(_step(body, form, pixels, name, "p{} + k"), 1).lstrip(),
     )
     widen = "{0} = _mm256_add_epi32({0}, _mm256_madd_epi16({1}, _mm256_set1_epi16(1))); {1} = _mm256_setzero_si256();"

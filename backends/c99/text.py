@@ -26,7 +26,8 @@ TYPES = """\
 #else
 #define $name_SHARED
 #endif"""
-LONG_TABLE, STRING = 1024, 28
+LONG_TABLE, STRING = 1024, 1000
+"""Bytes of a table that is written as strings, and of a line of these: C99 promises lines of 4,095 characters."""
 PLAIN = {*range(32, 127)} - {*b'01234567"\\?'}
 ESCAPED = np.array([bytes([byte]) if byte in PLAIN else b"\\%o" % byte for byte in range(256)])
 """How each byte is written in a string: no octal digit is plain, so whatever may follow; nor is what trigraphs have."""

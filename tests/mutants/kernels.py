@@ -27,6 +27,20 @@ MUTANTS: list[Mutant] = [
         KERNELS,
     ),
     Mutant(
+        "weights in bytes lose their sign where they are widened",
+        "backends/c99/kernels/gemm_words.py",
+        "cvtepi8_epi16",
+        "cvtepu8_epi16",
+        KERNELS,
+    ),
+    Mutant(
+        "weights beyond a byte are kept in bytes",
+        "backends/c99/kernels/gemm_words.py",
+        "return BYTES if task.call.weight.range in INT8.range else WORDS",
+        "return BYTES",
+        KERNELS,
+    ),
+    Mutant(
         "raised integers keep their bias",
         "backends/c99/gemm.py",
         "lowered = image.raised *",
