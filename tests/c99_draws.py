@@ -58,7 +58,8 @@ def saturating() -> Iterator[Drawn]:
 
 
 def extreme() -> Iterator[Drawn]:
-    """Layers whose weights are all the greatest, all the least, or both by turns, for bytes that are so too; wider ones."""
+    """Layers whose weights are all the greatest, all the least, or both by turns, for bytes that are so too,
+    and wider ones."""
     ends = [np.array(each) for each in ([127], [-128], [127, -128], [-127, 127, 127], [64], [65, 63], [111])]
     for number, (lo, hi) in enumerate([(0, 255), (-128, 127), (0, 127), (-100, 20)]):
         for weights in ends:

@@ -16,7 +16,7 @@ from ..fixed.types import INT32
 from ..fixed.window import Window
 from .body import Body, filled
 from .gemm_tile import STEP, Form, tile
-from .integers import INT8, INT16, UINT8, WORD, Integer, literal
+from .integers import INT8, UINT8, WORD, Integer, literal
 from .kernel import Task
 from .lanes import in_lanes
 from .tensors import strides
