@@ -18,14 +18,22 @@ from lowbit.backends.c99.kernel import kernels, kernels_of
 from lowbit.backends.c99.report import report
 from lowbit.backends.c99.schedule import ARENA, scheduled
 from lowbit.backends.c99.unit import Unit, unit
-from lowbit.backends.c99.variants import AVX2, MACROS, PORTABLE, VNNI
+from lowbit.backends.c99.variants import AVX2, MACROS, PORTABLE, VNNI_256, VNNI_512
 from lowbit.backends.fixed.registry import op_named
 from lowbit.backends.target import targets
 from programs import Drawn, every_op
 
 STRICT = ("-O0", "-pedantic", "-Wall", "-Wextra", "-Werror")
-FLAGS = {AVX2: ("-mavx2",), VNNI: ("-mavx2", "-mavx512vnni", "-mavx512vl", "-mavx512bw")}
-EXTREME = {AVX2: ("gemm_bytes", ("gemm_short", "gemm_sparse")), VNNI: ("gemm_dots", ("sparse_dots",))}
+FLAGS = {
+    AVX2: ("-mavx2",),
+    VNNI_256: ("-mavx2", "-mavxvnni"),
+    VNNI_512: ("-mavx2", "-mavx512vnni", "-mavx512vl", "-mavx512bw"),
+}
+EXTREME = {
+    AVX2: ("gemm_bytes", ("gemm_short", "gemm_sparse")),
+    VNNI_256: ("gemm_dots_256", ("gemm_dots_256",)),
+    VNNI_512: ("gemm_dots", ("sparse_dots",)),
+}
 """What meets all that could saturate, and what meets the cases of `summed`."""
 compiles = pytest.mark.skipif(bool(compiler.reason()), reason=compiler.reason())
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from .body import Body
 from .integers import LONG, Integer, literal
-from .variants import VNNI
+from .variants import VNNI_256, VNNI_512
 
 READ = """\
 static $register $name(const void *from)
@@ -127,4 +127,9 @@ v = _mm512_max_epi32(v, _mm512_setzero_si512());
 
 def widest(body: Body, row: int) -> Register:
     """The widest register of the body's variant that rows of that many elements fill, without a rest."""
-    return ZMM if body.when == VNNI and row % ZMM.lanes == 0 else YMM
+    return ZMM if body.when == VNNI_512 and row % ZMM.lanes == 0 else YMM
+
+
+def four_products(body: Body) -> str:
+    """The intrinsic that adds products of four bytes to each lane of a YMM, in a variant that has VNNI."""
+    return "_mm256_dpbusd_avx_epi32" if body.when == VNNI_256 else "_mm256_dpbusd_epi32"

@@ -1,7 +1,8 @@
 """What kernels are written for: the macros that a compiler defines. What runs one of them runs those before it too.
 
-Every processor with VNNI in AVX-512 has the instructions for bytes, and for shorter registers, too (BW, VL).
+VNNI came to registers of 512 bits first, on processors that have the instructions for bytes, and for shorter registers,
+too (BW, VL), and later to those of 256 bits alone; their instructions have other names there.
 """
 
-PORTABLE, AVX2, VNNI = "", "__AVX2__", "__AVX512VNNI__"
-MACROS = (PORTABLE, AVX2, VNNI)
+PORTABLE, AVX2, VNNI_256, VNNI_512 = "", "__AVX2__", "__AVXVNNI__", "__AVX512VNNI__"
+MACROS = (PORTABLE, AVX2, VNNI_256, VNNI_512)

@@ -17,8 +17,9 @@ from ..gemm import Image, bytes_fit, laid
 from ..integers import INT8, UINT8, WORD
 from ..kernel import Kernel, Task
 from ..lanes import in_lanes
+from ..registers import four_products
 from ..tensors import layer
-from ..variants import VNNI
+from ..variants import VNNI_256
 
 STEP, TAPS, PIXELS = 32, 4, 16
 ORDER = np.arange(STEP).reshape(2, 4, 4).swapaxes(0, 1).reshape(-1)
@@ -67,11 +68,11 @@ static void $name(const uint8_t *const *x, int32_t some, int32_t o, const int32_
 FOUR = """\
 $loads
 u = _mm256_unpacklo_epi8(t0, t1), v = _mm256_unpacklo_epi8(t2, t3);
-s0 = _mm256_dpbusd_epi32(s0, _mm256_unpacklo_epi16(u, v), w$a);
-s1 = _mm256_dpbusd_epi32(s1, _mm256_unpackhi_epi16(u, v), w$b);
+s0 = $add(s0, _mm256_unpacklo_epi16(u, v), w$a);
+s1 = $add(s1, _mm256_unpackhi_epi16(u, v), w$b);
 u = _mm256_unpackhi_epi8(t0, t1), v = _mm256_unpackhi_epi8(t2, t3);
-s2 = _mm256_dpbusd_epi32(s2, _mm256_unpacklo_epi16(u, v), w$c);
-s3 = _mm256_dpbusd_epi32(s3, _mm256_unpackhi_epi16(u, v), w$d);"""
+s2 = $add(s2, _mm256_unpacklo_epi16(u, v), w$c);
+s3 = $add(s3, _mm256_unpackhi_epi16(u, v), w$d);"""
 
 
 def _why_not(task: Task) -> str:
@@ -125,7 +126,8 @@ def _multiply(body: Body, channels: int, places: list[int]) -> str:
     for first in range(0, len(places), TAPS):
         reads = [f"_mm256_loadu_si256((const __m256i *)(const void *)(p + {at}))" for at in places[first:][:TAPS]]
         loads = [f"t{i} = {read};" for i, read in enumerate([*reads, *["zero"] * (TAPS - len(reads))])]
-        steps.append(filled(FOUR, loads="\n".join(loads), **{name: first + i for i, name in enumerate("abcd")}))
+        numbers = {name: first + i for i, name in enumerate("abcd")}
+        steps.append(filled(FOUR, loads="\n".join(loads), add=four_products(body), **numbers))
     loaded = ", ".join(f"w{i} = _mm256_loadu_si256(all + {i})" for i in range(TAPS * len(steps)))
     lines = "\n".join(steps).splitlines()
     return body.helper(
@@ -144,5 +146,5 @@ KERNEL = Kernel(
     cost=lambda task: (0.012 * math.prod(task.call.weight.shape[2:]) + 0.2) * task.output.elements,
     why_not=_why_not,
     order=layer,
-    when=VNNI,
+    when=VNNI_256,
 )

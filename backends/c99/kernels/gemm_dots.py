@@ -1,4 +1,4 @@
-"""Convolutions and linears by VNNI's multiply-add of bytes, which adds four products in 32 bits: nothing saturates.
+"""Convolutions and linears by VNNI in registers of 512 bits: products of four bytes are added in 32, nothing saturates.
 
 Signed integers are raised by 128, and the bias is lowered by as much; C1 of the op makes 32 bits wide enough.
 """
@@ -14,7 +14,7 @@ from ..integers import UINT8
 from ..kernel import Kernel, Task
 from ..registers import ZMM
 from ..tensors import layer
-from ..variants import VNNI
+from ..variants import VNNI_512
 
 TWO = Form(name="dots", add="_mm512_dpbusd_epi32(sum, x, w)", register=ZMM, registers=2, rows=12)
 ONE = replace(TWO, registers=1)
@@ -42,5 +42,5 @@ KERNEL = Kernel(
     cost=lambda task: _cost(task, _form(task)),
     why_not=bytes_meet,
     order=layer,
-    when=VNNI,
+    when=VNNI_512,
 )

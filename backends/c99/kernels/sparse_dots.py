@@ -1,4 +1,4 @@
-"""Convolutions of which most weights are zeros, by VNNI: four weights that are none at a time, 64 pixels.
+"""Convolutions of which most weights are zeros, by VNNI in AVX-512: four weights that are none at a time, 64 pixels.
 
 Four products of bytes are added in 32 bits, which C1 of the op makes wide enough: nothing saturates.
 """
@@ -11,7 +11,7 @@ from ..integers import WORD
 from ..kernel import Kernel, Task
 from ..sparse import Groups, cost, written
 from ..tensors import layer
-from ..variants import VNNI
+from ..variants import VNNI_512
 
 MULTIPLY = """\
 /* 64 sums: `bias`, and of each four weights the products with what lies behind x at their places */
@@ -56,5 +56,5 @@ KERNEL = Kernel(
     cost=lambda task: cost(task, NANOSECONDS),
     why_not=_why_not,
     order=layer,
-    when=VNNI,
+    when=VNNI_512,
 )
