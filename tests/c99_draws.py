@@ -7,12 +7,19 @@ from typing import Any
 
 import numpy as np
 from hypothesis import given
+from lowbit.backends.c99.variants import AVX2, VNNI_256, VNNI_512
 from lowbit.backends.fixed.program import Builder, Port
 from lowbit.backends.fixed.types import INT32, Range
 from lowbit.backends.fixed.verify import IllegalStep
 from programs import Drawn, every_op, laws, programs, steps, uniform
 
 Random = np.random.Generator
+FLAGS = {
+    AVX2: ("-mavx2",),
+    VNNI_256: ("-mavx2", "-mavxvnni"),
+    VNNI_512: ("-mavx2", "-mavx512vnni", "-mavx512vl", "-mavx512bw"),
+}
+"""What tells a compiler that it may take a variant, and not those behind it."""
 ENDS = [(0, 255), (-128, 127), (0, 1), (-3, 100), (-(2**15), 2**15 - 1), (0, 2**16 - 1)]
 
 

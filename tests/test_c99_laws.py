@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from c99_corners import corners
-from c99_draws import extreme, fused, saturating, small, summed, typed, weighted
+from c99_draws import FLAGS, extreme, fused, saturating, small, summed, typed, weighted
 from lowbit.backends.c99 import compiler, weights
 from lowbit.backends.c99 import kernel as kernel_module
 from lowbit.backends.c99.arena import Block, arranged, blocks, in_place
@@ -24,11 +24,6 @@ from lowbit.backends.target import targets
 from programs import Drawn, every_op
 
 STRICT = ("-O0", "-pedantic", "-Wall", "-Wextra", "-Werror")
-FLAGS = {
-    AVX2: ("-mavx2",),
-    VNNI_256: ("-mavx2", "-mavxvnni"),
-    VNNI_512: ("-mavx2", "-mavx512vnni", "-mavx512vl", "-mavx512bw"),
-}
 EXTREME = {
     AVX2: ("gemm_bytes", ("gemm_short", "gemm_sparse")),
     VNNI_256: ("gemm_dots_256", ("gemm_dots_256",)),

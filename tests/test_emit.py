@@ -11,11 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from blobs import tiny
-from c99_draws import fused, weighted
+from c99_draws import FLAGS, extreme, fused, weighted
 from lowbit.backends import blob
+from lowbit.backends.c99 import compiler
 from lowbit.backends.c99.project import golden, named
 from lowbit.backends.c99.text import source
 from lowbit.backends.c99.unit import unit
+from lowbit.backends.c99.variants import AVX2
 from lowbit.cli.main import main
 
 STRICT = ["-std=c99", "-pedantic", "-Wall", "-Wextra", "-Werror"]
@@ -70,6 +72,19 @@ def test_drawn_programs_pass_under_the_sanitizers(compiler: str, tmp_path: Path)
         built = ran(*command, at=tmp_path)
         assert built.returncode == 0, built.stderr
         assert ran("./test", at=tmp_path).returncode == 0, case
+
+
+@needs("make", "cc")
+@pytest.mark.parametrize("macro", FLAGS)
+def test_each_instruction_set_passes_by_kernels_of_its_own(macro: str, tmp_path: Path) -> None:
+    if macro not in compiler.macros(("-march=native",)):
+        pytest.skip(f"this machine, or its compiler, does not have {macro}")
+    blob.save(next(extreme()).program, tmp_path / "net.lowbit")
+    assert main(["emit", str(tmp_path / "net.lowbit"), "-o", str(tmp_path)]) == 0
+    strict = " ".join(["-O1", *FLAGS[macro]])
+    assert ran("make", "test", f"CFLAGS={strict}", at=tmp_path).returncode == 0
+    assembly = ran("cc", "-S", "-o", "-", *strict.split(), "net.c", at=tmp_path).stdout
+    assert ("vpdpbusd" in assembly) == (macro != AVX2)
 
 
 @needs("cc", "nm")

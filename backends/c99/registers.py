@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from .body import Body
 from .integers import LONG, Integer, literal
-from .variants import VNNI_256, VNNI_512
+from .variants import VNNI_512
 
 READ = """\
 static $register $name(const void *from)
@@ -20,6 +20,13 @@ static void $name(void *to, $register v)
 {
     $narrowed
 }
+"""
+DPBUSD = """\
+#if defined(__AVXVNNI__)
+#define $name(sum, x, w) _mm256_dpbusd_avx_epi32(sum, x, w)
+#else
+#define $name(sum, x, w) _mm256_dpbusd_epi32(sum, x, w)
+#endif
 """
 
 
@@ -131,5 +138,5 @@ def widest(body: Body, row: int) -> Register:
 
 
 def four_products(body: Body) -> str:
-    """The intrinsic that adds products of four bytes to each lane of a YMM, in a variant that has VNNI."""
-    return "_mm256_dpbusd_avx_epi32" if body.when == VNNI_256 else "_mm256_dpbusd_epi32"
+    """What adds products of four bytes to each lane of a YMM, of what is positive and what may be negative."""
+    return body.helper("dpbusd", DPBUSD)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import groupby, pairwise
 from typing import TypeAlias
 
 import numpy as np
@@ -16,7 +17,7 @@ from .kernel import Task, kernels
 from .schedule import ARENA
 from .tensors import Tensor
 from .unit import Function, Unit
-from .variants import PORTABLE
+from .variants import PORTABLE, VNNI_256
 
 WIDTH = 116
 TYPES = """\
@@ -48,6 +49,10 @@ HIDE = """\
 #else
 #define $name_HIDE(p) (void)(p)
 #endif"""
+VNNI = """\
+#if defined(__AVXVNNI__) || (defined(__AVX512VNNI__) && defined(__AVX512VL__))
+#define $name_VNNI
+#endif"""
 HEADERS = "#include <string.h>\n\n#include <immintrin.h>"
 Alike: TypeAlias = Mapping[tuple[str, str], list[int]]
 """The parameters and the body of each function of a variant -> its tasks, however many have other constants."""
@@ -60,6 +65,7 @@ def source(unit: Unit, outside: bool = False) -> str:
     """
     strings = STRINGS if not outside and any(map(_is_long, unit.constants().values())) else ""
     parts = [
+        VNNI.replace("$name", unit.name.upper()) if VNNI_256 in unit.variants else "",
         "#include <stdint.h>",
         *_headers(unit),
         strings,
@@ -113,14 +119,21 @@ def _arenas(unit: Unit, outside: bool) -> list[str]:
 
 
 def _conditional(unit: Unit, used: Iterable[str], text: str) -> str:
-    """The text for some of the variants."""
-    chosen = set(used)
+    """The text for some of the variants, each of which is taken where those behind it cannot be."""
+    chosen, tests = set(used), []
     if chosen == set(unit.variants):
         return text
-    macros = [variant for variant in unit.variants if variant != PORTABLE]
-    none = " && ".join(f"!defined({macro})" for macro in macros)
-    tests = [f"defined({variant})" if variant else none for variant in unit.variants if variant in chosen]
+    runs = [(taken, [*run]) for taken, run in groupby(unit.variants, chosen.__contains__)]
+    for (taken, run), (_, behind) in pairwise([*runs, (False, [])]):
+        if taken:
+            first = [f"defined({_macro(unit, run[0])})"] if run[0] != PORTABLE else []
+            tests.append(" && ".join([*first, *(f"!defined({_macro(unit, each)})" for each in behind[:1])]))
     return f"#if {' || '.join(tests)}\n{text}\n#endif"
+
+
+def _macro(unit: Unit, variant: str) -> str:
+    """What tells that a variant can be taken. With VNNI in AVX-512 that of 256 bits can be, too."""
+    return f"{unit.name.upper()}_VNNI" if variant == VNNI_256 else variant
 
 
 def _usage(unit: Unit, parts: Callable[[Function], Iterable[str]]) -> dict[str, set[str]]:

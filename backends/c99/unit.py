@@ -11,10 +11,10 @@ from .arena import Arena, Block, arranged, blocks, in_place
 from .body import ALIGNMENT, Body, Table
 from .kernel import Task, chosen, kernels
 from .schedule import Schedule, scheduled
-from .variants import AVX2, PORTABLE
+from .variants import AVX2, PORTABLE, VNNI_256
 from .weights import PLAIN
 
-VARIANTS = (PORTABLE, AVX2)
+VARIANTS = (PORTABLE, AVX2, VNNI_256)
 """Those of an emitted file."""
 
 

@@ -41,6 +41,27 @@ MUTANTS: list[Mutant] = [
         KERNELS,
     ),
     Mutant(
+        "four products change sides in registers of 256 bits",
+        "backends/c99/kernels/gemm_dots_256.py",
+        "(sum, x, w)",
+        "(sum, w, x)",
+        KERNELS,
+    ),
+    Mutant(
+        "a variant is compiled where the one behind it is, too",
+        "backends/c99/text.py",
+        "for each in behind[:1])",
+        "for each in [])",
+        "tests/test_emit.py::test_each_instruction_set_passes_by_kernels_of_its_own",
+    ),
+    Mutant(
+        "a variant is compiled where its own macro is not defined",
+        "backends/c99/text.py",
+        'return f"{unit.name.upper()}_VNNI" if variant == VNNI_256 else variant',
+        "return variant",
+        "tests/test_emit.py::test_each_instruction_set_passes_by_kernels_of_its_own",
+    ),
+    Mutant(
         "raised integers keep their bias",
         "backends/c99/gemm.py",
         "lowered = image.raised *",
