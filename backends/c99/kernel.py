@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ...compiler.errors import Unsupported
@@ -81,12 +81,13 @@ def kernels_of(op: str) -> dict[str, Kernel]:
     return found
 
 
-def chosen(task: Task, when: str = PORTABLE) -> str | None:
-    """The name of the cheapest kernel that applies, among those that run where that macro is defined."""
-    known = MACROS[: MACROS.index(when) + 1]
+def chosen(task: Task, variants: Sequence[str] = (PORTABLE,)) -> dict[str, str]:
+    """Variant -> the name of the cheapest kernel that applies, among those that run where its macro is defined."""
+    known = {each: MACROS[: MACROS.index(each) + 1] for each in variants}
     costs = {
         name: kernel.cost(task)
         for name, kernel in kernels_of(task.op).items()
-        if kernel.when in known and not kernel.why_not(task)
+        if any(kernel.when in macros for macros in known.values()) and not kernel.why_not(task)
     }
-    return min(costs, key=lambda name: costs[name], default=None)
+    own = {each: [name for name in costs if kernels()[name].when in macros] for each, macros in known.items()}
+    return {each: min(names, key=lambda name: costs[name]) for each, names in own.items() if names}

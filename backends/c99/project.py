@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import textwrap
 from collections.abc import Mapping
 from importlib.resources import files
 
@@ -14,7 +13,7 @@ from ...compiler.errors import UserError
 from ..fixed.macs import macs
 from ..fixed.program import Port, Program
 from ..target import targets
-from .text import WIDTH, signature, source
+from .text import in_lines, signature, source
 from .unit import Unit
 from .variants import PORTABLE
 
@@ -131,10 +130,5 @@ def _compared(number: int, size: int) -> str:
 
 def _vectors(unit: Unit, name: str, port: Port, samples: Integers) -> str:
     tensor = unit.schedule.values[port.value]
-    rows = [", ".join(map(str, sample.reshape(-1).tolist())) for sample in samples]
-    lines = [_wrapped(f"{{{row}}},") for row in rows]
+    lines = [f"    {{{in_lines(list(map(str, sample.reshape(-1).tolist())))}}}," for sample in samples]
     return f"static const {tensor.type.name} {name}[SAMPLES][{tensor.elements}] = {{\n" + "\n".join(lines) + "\n};"
-
-
-def _wrapped(text: str) -> str:
-    return textwrap.fill(text, WIDTH, initial_indent="    ", subsequent_indent="    ", break_long_words=False)

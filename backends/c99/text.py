@@ -173,9 +173,14 @@ def _listed(table: Table, name: str) -> str:
     if _is_long(table):
         strings = _strings(table.data.reshape(-1) & 255)
         return f"static const {table.type.name} {name}[{table.data.size} + 1] =\n{strings};"
-    numbers = ", ".join(literal(int(each)) for each in table.data.reshape(-1))
-    lines = textwrap.wrap(numbers, WIDTH, initial_indent="    ", subsequent_indent="    ", break_long_words=False)
-    return "\n".join([f"static const {table.type.name} {name}[{table.data.size}] = {{", *lines, "};"])
+    numbers = in_lines([literal(int(each)) for each in table.data.reshape(-1)])
+    return f"static const {table.type.name} {name}[{table.data.size}] = {{\n    {numbers}\n}};"
+
+
+def in_lines(numbers: Sequence[str]) -> str:
+    """Numbers with commas between, in each line as many as would fit if all were as long as the longest."""
+    some = max(1, (WIDTH - 4) // (max(map(len, numbers)) + 2))
+    return ",\n    ".join(", ".join(numbers[at : at + some]) for at in range(0, len(numbers), some))
 
 
 def _strings(data: Integers) -> str:

@@ -9,7 +9,7 @@ from ...compiler.errors import Unsupported
 from ..fixed.program import Program
 from .arena import Arena, Block, arranged, blocks, in_place
 from .body import ALIGNMENT, Body, Table
-from .kernel import Task, chosen, kernels
+from .kernel import chosen, kernels
 from .schedule import Schedule, scheduled
 from .variants import AVX2, PORTABLE, VNNI_256
 from .weights import PLAIN
@@ -63,22 +63,23 @@ def unit(
     whole: all values are kept, see `scheduled`.   weights: the form in which portable kernels have them, see `weights`.
     """
     schedule = in_place(scheduled(program, whole))
-    functions = {variant: _functions(schedule, name, variant, weights) for variant in variants}
+    taken = [chosen(task, variants) for task in schedule.tasks]
+    functions = {variant: _functions(schedule, name, variant, weights, taken) for variant in variants}
     memories = {variant: _memory(schedule, each) for variant, each in functions.items()}
     return Unit(name, schedule, functions, memories)
 
 
-def _functions(schedule: Schedule, name: str, variant: str, weights: str) -> tuple[Function, ...]:
-    form = weights if variant == PORTABLE else PLAIN
-    return tuple(_function(task, name, variant, form) for task in schedule.tasks)
-
-
-def _function(task: Task, name: str, variant: str, weights: str) -> Function:
-    kernel = chosen(task, variant)
-    if kernel is None:
-        raise Unsupported(f"no kernel in C99 takes this '{task.op}'", where=task.origin)
-    body = Body(name, weights, variant)
-    return Function(kernel, kernels()[kernel].write(task, body), body)
+def _functions(
+    schedule: Schedule, name: str, variant: str, weights: str, taken: Sequence[Mapping[str, str]]
+) -> tuple[Function, ...]:
+    """taken: the kernels of each task, by variant."""
+    made = []
+    for task, kernel in zip(schedule.tasks, taken, strict=True):
+        if variant not in kernel:
+            raise Unsupported(f"no kernel in C99 takes this '{task.op}'", where=task.origin)
+        body = Body(name, weights if variant == PORTABLE else PLAIN, variant)
+        made.append(Function(kernel[variant], kernels()[kernel[variant]].write(task, body), body))
+    return tuple(made)
 
 
 def _memory(schedule: Schedule, functions: Sequence[Function]) -> Memory:

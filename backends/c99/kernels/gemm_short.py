@@ -36,6 +36,7 @@ $run
     }
     $back""",
 )
+HELD = 2**15 - 1
 NANOSECONDS, WIDENING = 2.7, 6.0
 
 
@@ -53,6 +54,8 @@ class Stretch:
         most = seen(task.call).hi + image.raised
         paired = pairs(taps(task, image), UINT8, FORM.panel)
         ends = np.stack([np.maximum(paired, 0).sum(-1), -np.minimum(paired, 0).sum(-1)]) * most
+        if ends.max() > HELD:
+            return None
         sums = np.moveaxis(ends, (3, 4), (0, 1)).reshape(*paired.shape[2:4], -1)
         count, steps, _ = sums.shape
         pieces = next((n for n in range(1, steps + 1) if steps % n == 0 and _fits(sums, count * n, 1)), 0)
@@ -69,7 +72,7 @@ class Stretch:
 def _fits(sums: Integers, runs: int, every: int) -> bool:
     """Whether every stretch of so many of the runs stays in 16 bits. sums: (runs before they were cut, steps, all)."""
     whole = sums.reshape(runs, -1, sums.shape[-1]).sum(axis=1)
-    return bool(np.add.reduceat(whole, np.arange(0, runs, every)).max() <= 2**15 - 1)
+    return bool(np.add.reduceat(whole, np.arange(0, runs, every)).max() <= HELD)
 
 
 def _why_not(task: Task) -> str:
