@@ -17,6 +17,7 @@ Unsigned = NDArray[np.uint64]
 
 _POWERS = np.left_shift(np.uint64(1), np.arange(64, dtype=np.uint64))
 _ONE = np.uint64(1)
+_BLOCK = 2**20
 
 
 def pack(bits: Bits) -> bytes:
@@ -82,7 +83,7 @@ def gamma(values: Unsigned, order: int) -> Bits:
 
 def from_gamma(bits: Bits, count: int, order: int) -> tuple[Unsigned, int]:
     """The first `count` integers in `bits`, and the number of bits that they take."""
-    ends = np.flatnonzero(bits)[:count]
+    ends = _ones(bits, count)
     if ends.size < count:
         raise FileError(f"{count} integers should follow, but only {ends.size} do", offset=bits.size // 8)
     classes = np.diff(ends, prepend=-1) - 1
@@ -94,6 +95,17 @@ def from_gamma(bits: Bits, count: int, order: int) -> tuple[Unsigned, int]:
     if used > bits.size:
         raise FileError(f"{used} bits should follow, but only {bits.size} do", offset=bits.size // 8)
     return _low_bits(bits, starts, widths) | _leading(classes, widths), used
+
+
+def _ones(bits: Bits, count: int) -> NDArray[np.int64]:
+    """Where the first `count` ones are; what lies behind them costs no memory, whatever it is."""
+    found, missing = [np.zeros(0, np.int64)], count
+    for at in range(0, bits.size, _BLOCK):
+        if not missing:
+            break
+        found.append(at + np.flatnonzero(bits[at : at + _BLOCK])[:missing])
+        missing -= found[-1].size
+    return np.concatenate(found)
 
 
 def _low_bits(bits: Bits, starts: NDArray[np.int64], widths: NDArray[np.int64]) -> Unsigned:

@@ -57,8 +57,13 @@ def smallest(values: Words, coder: str | None = None) -> tuple[Codec, bytes]:
     return min(tried, key=lambda pair: len(pair[1]))
 
 
+def written() -> list[str]:
+    """The names of the codecs that files are written with, the least demanding first."""
+    return [name for name in names_by_code().values() if codecs()[name].written]
+
+
 def _up_to(coder: str | None) -> Iterator[Codec]:
-    names = [name for name in names_by_code().values() if codecs()[name].written]
+    names = written()
     if coder is not None and coder not in names:
         raise UserError(f"there is no coder '{coder}' to write with", fix=f"name one of {', '.join(names)}")
     for name in names:

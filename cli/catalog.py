@@ -8,7 +8,6 @@ from ..compiler.registry import docstring, explanation, names
 
 ROOT = __name__.partition(".")[0]
 PASSES, OPS, TARGETS = f"{ROOT}.passes", f"{ROOT}.backends.fixed.ops", f"{ROOT}.backends.targets"
-CODECS = f"{ROOT}.backends.codecs"
 
 
 def listed(package: str) -> list[tuple[str, str]]:

@@ -90,7 +90,7 @@ def _opened(paths: Sequence[str], patterns: Sequence[str]) -> frozenset[str]:
         if not fitting:
             known = [path for path in paths if path]
             more = f" and {len(known) - NAMED} more" if len(known) > NAMED else ""
-            fix = f"use one of: {', '.join(known[:NAMED])}{more}"
+            fix = f"use one of: {', '.join(known[:NAMED])}{more}" if known else "leave it out: there is no module"
             raise UserError(f"no module has a path like '{pattern}'", fix=fix)
         found |= fitting
     return frozenset(path for path in found if not any(path[: m.start()] in found for m in _STEP.finditer(path)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import warnings
@@ -9,9 +10,11 @@ from collections.abc import Sequence
 
 import click
 
+from ..compiler.errors import UserError
 from ..compiler.registry import members
 from .render import Screen
 
+FULL, ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EIO), "make room where the output goes, or send it elsewhere"
 DONE, FAILED, STOPPED = 0, 1, 130
 """Exit codes, beside click's 2 for wrong usage: done; the model, the recipe or a file is at fault; Ctrl-C."""
 
@@ -39,6 +42,9 @@ def lowbit(screen: Screen, no_color: bool, traceback: bool) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return the exit code. arguments: what follows `lowbit`, by default the process's own."""
+    if sys.stdout is None or sys.stderr is None:  # closed by `>&-`
+        nowhere = open(os.devnull, "w")  # noqa: SIM115 - until the process ends
+        sys.stdout, sys.stderr = sys.stdout or nowhere, sys.stderr or nowhere
     screen = Screen()
     try:
         with warnings.catch_warnings():
@@ -55,7 +61,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _silence()
         return FAILED
     except Exception as error:
-        screen.failure(error)
+        full = isinstance(error, OSError) and error.errno in FULL
+        screen.failure(UserError("nothing more can be written", why=str(error), fix=ROOM) if full else error)
+        if full:
+            _silence()
         return FAILED
     return code if isinstance(code, int) else DONE
 

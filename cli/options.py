@@ -8,8 +8,22 @@ from typing import Any
 
 import click
 
-from ..compiler.registry import names
-from .catalog import CODECS
+
+class Coder(click.ParamType[str]):
+    """A codec that files are written with. Which there are is known once it is asked, or told in a help."""
+
+    name = "coder"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        return self._choice().convert(value, param, ctx)
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str | None:
+        return self._choice().get_metavar(param, ctx)
+
+    def _choice(self) -> click.Choice[str]:
+        from ..backends.codec import written
+
+        return click.Choice(written())
 
 
 class WithPasses(click.Command):
@@ -32,7 +46,7 @@ class WithPasses(click.Command):
 def coder_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """The choice of codecs in the file that is written: the most demanding that may be used, None for any."""
     told = "The most demanding codec that may be used, see `lowbit recode`.  [default: any, the smallest]"
-    return click.option("--coder", type=click.Choice(names(CODECS)), help=told)(command)
+    return click.option("--coder", type=Coder(), help=told)(command)
 
 
 def plan_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import secrets
+import stat
 import tempfile
 from pathlib import Path
 
@@ -44,7 +46,10 @@ def _replace(target: Path, data: bytes) -> None:
     # Without the target's name, which may be as long as names get.
     draft = target.with_name(f".lowbit.{secrets.token_hex(4)}")
     try:
-        with open(draft, "xb") as file:
+        kept = stat.S_IMODE(target.stat().st_mode) if target.exists() else None
+        with open(draft, "xb", opener=functools.partial(os.open, mode=0o666 if kept is None else kept)) as file:
+            if kept is not None:
+                os.chmod(draft, kept)  # who may read what was there may read what comes, and nobody else
             file.write(data)
             file.flush()
             os.fsync(file.fileno())

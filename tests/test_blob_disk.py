@@ -128,3 +128,18 @@ def test_a_pipe_or_a_device_is_not_opened(tmp_path: Path) -> None:
         with pytest.raises(FileError, match="cannot be read") as caught:
             blob.load(path)
         assert "not a regular file" in caught.value.why
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o664])
+def test_what_replaces_a_file_may_be_read_by_the_same(tmp_path: Path, mode: int) -> None:
+    path = tmp_path / "net.lowbit"
+    path.write_bytes(b"old")
+    path.chmod(mode)
+    blob.save(tiny(), path)
+    assert path.stat().st_mode & 0o777 == mode
+
+
+def test_a_high_limit_takes_no_memory_by_itself(tmp_path: Path) -> None:
+    blob.save(tiny(), tmp_path / "net.lowbit")
+    assert_same(blob.load(tmp_path / "net.lowbit", 2**62), tiny())
+    assert_same(blob.load(os.fsencode(tmp_path / "net.lowbit")), tiny())  # type: ignore[arg-type]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -208,6 +209,18 @@ def test_multiples_of_a_power_of_two_cost_what_they_are_multiples_by() -> None:
 def test_a_shift_of_nothing_is_an_error() -> None:
     with pytest.raises(FileError, match="the shift is 0"):
         codecs()["gamma"].decode(bytes([64, 0, 0, 1]), (1,))
+
+
+def test_gamma_takes_no_memory_for_what_is_behind_its_integers() -> None:
+    """A byte of ones is eight ends of integers, of eight bytes each."""
+    data = bytes(2) + b"\xff" * 2**23
+    tracemalloc.start()
+    with pytest.raises(FileError, match="left over"):
+        codecs()["gamma"].decode(data, (1,))
+    with pytest.raises(FileError, match="left over"):
+        codecs()["gamma"].decode(data, (2**19,))
+    assert tracemalloc.get_traced_memory()[1] < 12 * len(data)
+    tracemalloc.stop()
 
 
 @pytest.mark.parametrize("edge", EDGES)

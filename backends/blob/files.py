@@ -31,7 +31,7 @@ def load(path: str | os.PathLike[str], max_values: int = MAX_VALUES) -> Program:
     try:
         return loads(read(path, max_values), max_values)
     except FileError as error:
-        raise error.placed(path=os.fspath(path)) from None
+        raise error.placed(path=os.fsdecode(path)) from None
 
 
 def read(path: str | os.PathLike[str], max_values: int = MAX_VALUES) -> bytes:
@@ -44,11 +44,12 @@ def read(path: str | os.PathLike[str], max_values: int = MAX_VALUES) -> bytes:
         if not stat.S_ISREG(os.stat(path).st_mode):  # opening a pipe would wait for its writer, a device has no end
             raise OSError(None, "it is not a regular file")
         with open(path, "rb") as file:
+            size = os.fstat(file.fileno()).st_size  # to read so much takes memory for so much at once
             head = file.read(len(MAGIC))
-            data = head + file.read(most + 1 - len(head)) if head == MAGIC else head
+            data = head + file.read(min(size, most) + 1 - len(head)) if head == MAGIC else head
     except (OSError, ValueError) as error:
         why = disk.reason(error)
-        raise FileError("the file cannot be read", path=os.fspath(path), why=why, fix="check it") from None
+        raise FileError("the file cannot be read", path=os.fsdecode(path), why=why, fix="check it") from None
     if len(data) > most:
-        raise FileError("the file is too long", path=os.fspath(path), fix="raise max_values if you trust the file")
+        raise FileError("the file is too long", path=os.fsdecode(path), fix="raise max_values if you trust the file")
     return data

@@ -222,7 +222,8 @@ def _legal(what: str, offset: int) -> Iterator[None]:
 
 def _check_frame(data: bytes) -> None:
     if data[:4] != layout.MAGIC:
-        raise FileError("this is not a lowbit file", offset=0, why=f"it begins with {bytes(data[:4]).hex(' ')}")
+        why = f"it begins with {bytes(data[:4]).hex(' ')}" if data else "it is empty"
+        raise FileError("this is not a lowbit file", offset=0, why=why)
     if len(data) < layout.HEADER + layout.TRAILER:
         raise FileError("the file is cut short", offset=len(data))
     if not 1 <= data[4] <= layout.VERSION:

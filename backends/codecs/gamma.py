@@ -18,6 +18,8 @@ from ..codec import Codec, Words
 from ..wire import Cursor, FileError, signed
 
 _SHIFTED = 64
+LONGEST = 16
+"""Bytes of the longest integer: 64 zeros, a one, and 63 low bits. What is longer by little is told by what is wrong."""
 
 
 def _encode(tensor: Words) -> bytes:
@@ -54,6 +56,8 @@ def _decode(data: bytes | memoryview, shape: tuple[int, ...]) -> Words:
     if order > 63:
         raise FileError(f"the order is {order}, more than 63", offset=0)
     centre = cursor.signed("the centre")
+    if cursor.left > LONGEST * (count + 1):
+        raise FileError("bytes are left over after the last integer", offset=cursor.offset + LONGEST * (count + 1))
     found = bits.unpack(cursor.take(cursor.left))
     folded, used = bits.from_gamma(found, count, order)
     bits.check_padding(found, used)

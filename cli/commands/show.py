@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,7 +32,7 @@ class Depth(click.ParamType[int]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         if value == "all":
             return sys.maxsize
-        if not str(value).isdigit() or not int(value):
+        if not re.fullmatch("0*[1-9][0-9]{0,8}", str(value)):
             self.fail(f"'{value}' is not a number of levels; write 1, 2, ... or all", param, ctx)
         return int(value)
 

@@ -42,3 +42,14 @@ def test_a_reader_that_has_gone_is_no_error() -> None:
         assert process.stderr is not None
         process.stdout.close()
         assert process.stderr.read() == b""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+@pytest.mark.parametrize(("shell", "ends", "said"), [("> /dev/full", 1, "nothing more can be written"), (">&-", 0, "")])
+def test_output_that_nothing_takes_is_no_bug(shell: str, ends: int, said: str) -> None:
+    code = "import sys; from lowbit.cli.main import main; sys.exit(main(['passes']))"
+    command = f"'{sys.executable}' -c \"{code}\" {shell}"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
+    assert done.returncode == ends, done.stderr
+    assert said in done.stderr
+    assert "bug" not in done.stderr

@@ -38,3 +38,9 @@ def test_recode_of_no_file_writes_nothing(here: Path, capsys: pytest.CaptureFixt
 def test_compile_takes_a_coder(here: Path) -> None:
     assert main([*compiling(), "--coder", "packed"]) == 0
     assert used("out.lowbit") == {"packed"}
+
+
+def test_a_coder_that_nothing_writes_any_more_is_wrong_usage(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["recode", "n.lowbit", "--coder", "older_cm", "-o", "m.lowbit"]) == 2
+    assert "'cm_max'" in capsys.readouterr().err
+    assert not (here / "m.lowbit").exists()

@@ -188,7 +188,8 @@ def test_wrong_usage_is_told(here: Path, refused: Refused) -> None:
     net = ("show", "net.py:net", "--input", "1,4,4")
     assert "no module has a path like 'block'" in refused(*net, "--expand", "block")
     assert "no call stands in a module like 'block'" in refused(*net, "--coverage", "--expand", "block")
-    assert "'no' is not a number of levels" in refused(*net, "--depth", "no", code=2)
+    for depth in ("no", "0", "\N{SUPERSCRIPT TWO}", "9" * 5000):
+        assert "is not a number of levels" in refused(*net, "--depth", depth, code=2)
     assert "'8' is no type of an input" in refused("show", "net.py:net", "--input", "1,4:8", code=2)
     assert "as a table or json" in refused(*net, "--coverage", "--format", "dot", code=2)
     assert "for a SOURCE" in refused("show", "n.lowbit", "--coverage", code=2)
