@@ -11,13 +11,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from blobs import tiny
-from c99_draws import FLAGS, extreme, fused, weighted
+from c99_draws import FLAGS, fused, weighted
 from lowbit.backends import blob
 from lowbit.backends.c99 import compiler
 from lowbit.backends.c99.project import golden, named
 from lowbit.backends.c99.text import source
 from lowbit.backends.c99.unit import unit
 from lowbit.backends.c99.variants import AVX2
+from lowbit.backends.fixed.program import Builder, Port
+from lowbit.backends.fixed.types import Range
 from lowbit.cli.main import main
 
 STRICT = ["-std=c99", "-pedantic", "-Wall", "-Wextra", "-Werror"]
@@ -79,7 +81,12 @@ def test_drawn_programs_pass_under_the_sanitizers(compiler: str, tmp_path: Path)
 def test_each_instruction_set_passes_by_kernels_of_its_own(macro: str, tmp_path: Path) -> None:
     if macro not in compiler.macros(("-march=native",)):
         pytest.skip(f"this machine, or its compiler, does not have {macro}")
-    blob.save(next(extreme()).program, tmp_path / "net.lowbit")
+    builder = Builder()  # a table before anything else, and a layer of weights that could saturate
+    x = builder.input((4, 16), Range(-128, 127))
+    entries = builder.constant(np.arange(128, -128, -1).reshape(1, 256) // 2 + 63)
+    looked = builder.step("table", x, entries, first=-128, axis=0)
+    layer = builder.step("linear", looked, builder.constant(np.full((16, 16), 127)), builder.constant(np.arange(16)))
+    blob.save(builder.build([Port(x, 2**23, 23)], [Port(layer, 2**23, 23)]), tmp_path / "net.lowbit")
     assert main(["emit", str(tmp_path / "net.lowbit"), "-o", str(tmp_path)]) == 0
     strict = " ".join(["-O1", *FLAGS[macro]])
     assert ran("make", "test", f"CFLAGS={strict}", at=tmp_path).returncode == 0
@@ -130,6 +137,14 @@ def test_what_gives_no_name_in_c_is_refused(text: str, tmp_path: Path, capsys: p
     blob.save(tiny(), tmp_path / "net.lowbit")
     assert main(["emit", str(tmp_path / "net.lowbit"), "-o", str(tmp_path / "c"), "--name", text]) == 1
     assert "gives no name for C" in capsys.readouterr().err
+    assert not (tmp_path / "c").exists()
+
+
+@pytest.mark.parametrize("text", ["cortex-m", "rans", "test", "string"])
+def test_names_that_belong_to_others_are_refused(text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    blob.save(tiny(), tmp_path / f"{text}.lowbit")
+    assert main(["emit", str(tmp_path / f"{text}.lowbit"), "-o", str(tmp_path / "c")]) == 1
+    assert "means something else" in capsys.readouterr().err
     assert not (tmp_path / "c").exists()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import hashlib
@@ -10,7 +11,7 @@ import shlex
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ...compiler.errors import Unsupported
@@ -29,32 +30,47 @@ def compiler() -> tuple[str, ...]:
 def _found(first: str, second: str, path: str) -> tuple[str, ...]:
     """The same for those values of the environment: each run asks."""
     for given in (first, second):
-        command = tuple(shlex.split(given))
+        command = _split(given)
         if command and shutil.which(command[0], path=path):
             return command
+        if first:
+            return ()
     return next(((found,) for name in ("cc", "gcc", "clang") if (found := shutil.which(name, path=path))), ())
+
+
+def _split(command: str) -> tuple[str, ...]:
+    """Its words; none where a quotation is not closed."""
+    try:
+        return tuple(shlex.split(command))
+    except ValueError:
+        return ()
 
 
 def reason() -> str:
     """Why nothing can be compiled here, or ""."""
     command = compiler()
-    if not command:
-        return "there is no C compiler: none of LOWBIT_CC, CC, cc, gcc and clang is a program"
-    return _macros(command, ())[1]
+    if command:
+        return _macros(command, ())[1]
+    if own := os.environ.get("LOWBIT_CC"):
+        return f"LOWBIT_CC is {own!r}, which names no program"
+    return "there is no C compiler: none of CC, cc, gcc and clang is a program"
 
 
-def built(text: str, flags: Sequence[str]) -> Path:
-    """The shared library of that C text, from the cache or made now. Raises Unsupported where that fails."""
+def library(text: str, flags: Sequence[str]) -> ctypes.CDLL:
+    """That C text in this process, from the cache or made now. Raises Unsupported where that fails."""
     command = compiler()
     if why := reason():
         raise Unsupported("this machine cannot compile C", why=why, fix="install gcc or clang, or take another target")
     # What the compiler defines says which it is, and what `native` means on this machine.
     means, _ = _macros(command, tuple(flags))
     content = "\0".join([text, *command, *ALWAYS, *flags, means])
-    library = _folder() / f"{hashlib.sha256(content.encode()).hexdigest()[:40]}.so"
-    if not library.exists():
-        _make(text, [*command, *ALWAYS, *flags], library)
-    return library
+    name, failed = hashlib.sha256(content.encode()).hexdigest()[:40], ""
+    for folder in _folders():
+        try:
+            return _loaded(_kept(folder, name) or _made(folder, name, text, [*command, *ALWAYS, *flags]))
+        except OSError as error:
+            failed = str(error)
+    raise Unsupported("what was compiled cannot be kept or loaded", why=failed, fix="name a folder in XDG_CACHE_HOME")
 
 
 def macros(flags: Sequence[str]) -> frozenset[str]:
@@ -64,24 +80,36 @@ def macros(flags: Sequence[str]) -> frozenset[str]:
 
 
 @functools.cache
-def loaded(library: Path) -> ctypes.CDLL:
-    """The library in this process."""
-    return ctypes.CDLL(os.fspath(library))
+def _loaded(path: Path) -> ctypes.CDLL:
+    return ctypes.CDLL(os.fspath(path))
 
 
-def _make(text: str, command: Sequence[str], library: Path) -> None:
-    with tempfile.TemporaryDirectory(dir=library.parent) as folder:
-        source, made = Path(folder) / "program.c", Path(folder) / "program.so"
+def _kept(folder: Path, name: str) -> Path | None:
+    """The library of that name, if it is whole: to load half of one would end the process."""
+    whole = (path for path in folder.glob(f"{name}-*.so") if path.stem == f"{name}-{_digest(path)}")
+    return next(whole, None)
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:40]
+
+
+def _made(folder: Path, name: str, text: str, command: Sequence[str]) -> Path:
+    """Compile, and keep the library under its name and digest. Raises OSError where the folder does not take it."""
+    with tempfile.TemporaryDirectory(dir=folder) as place:
+        source, made = Path(place) / "program.c", Path(place) / "program.so"
         source.write_text(text, encoding="utf-8")
+        whole = [*command, str(source), "-o", str(made)]
         try:
-            whole = [*command, str(source), "-o", str(made)]
             done = subprocess.run(whole, capture_output=True, timeout=SECONDS, check=False)
         except subprocess.TimeoutExpired:
             raise Unsupported(f"the C compiler took more than {SECONDS} seconds", why=shlex.join(command)) from None
-        if done.returncode:
-            message = done.stderr.decode(errors="replace").strip()[-2000:]
+        if done.returncode or not made.exists():
+            message = done.stderr.decode(errors="replace").strip()[-2000:] or f"it ended with {done.returncode}"
             raise Unsupported("the C compiler refused the program", why=f"{shlex.join(command)}: {message}")
-        os.replace(made, library)  # another process may have made the same one: either is whole
+        kept = folder / f"{name}-{_digest(made)}.so"
+        os.replace(made, kept)  # another process may have made the same one: either is whole
+    return kept
 
 
 @functools.cache
@@ -97,17 +125,14 @@ def _macros(command: tuple[str, ...], flags: tuple[str, ...]) -> tuple[str, str]
     return done.stdout.decode(errors="replace"), ""
 
 
-def _folder() -> Path:
-    """Of the user's cache; where that cannot be written, a folder of this process alone."""
+def _folders() -> Iterator[Path]:
+    """Of the user's cache; and, where that does not take a library or does not run it, one of this process alone."""
     home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
     folder = Path(home) / "lowbit" / "c99"
-    try:
+    with contextlib.suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
-        if os.access(folder, os.W_OK | os.X_OK):
-            return folder
-    except OSError:
-        pass
-    return Path(_own().name)
+        yield folder
+    yield Path(_own().name)
 
 
 @functools.cache

@@ -148,7 +148,7 @@ class Hosted:
 def hosted(units: Sequence[Unit], flags: Sequence[str] | None = None) -> list[Hosted]:
     """Those units, of different names, in one library. Raises Unsupported without a compiler."""
     text = "\n".join(map(_text, units))
-    library = compiler.loaded(compiler.built(text, compiler.FAST if flags is None else flags))
+    library = compiler.library(text, compiler.FAST if flags is None else flags)
     return [Hosted(each, library, tuple(_stored(table) for table in each.constants().values())) for each in units]
 
 

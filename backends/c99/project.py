@@ -18,6 +18,13 @@ from .unit import Unit
 from .variants import PORTABLE
 
 PLAIN = ("Makefile", "CMakeLists.txt", "cortex_m.c", "cortex_m.ld")
+TAKEN = {
+    "cortex_m": "the emitted project, which has a file of that name",
+    "rans": "the decoder of coded weights, whose functions begin so",
+    **dict.fromkeys(("stdint", "stdio", "string", "immintrin"), "C, which has a header of that name"),
+    **dict.fromkeys(("all", "clean", "help", "install", "test"), "make or CMake, which have a target of that name"),
+}
+"""Names that a program cannot have, and to whom they belong."""
 FEW = 10**7
 """Multiply-accumulates up to which the interpreter computes the golden vectors; above, a target that equals it."""
 HEAD = """\
@@ -36,6 +43,8 @@ def named(text: str) -> str:
     name = re.sub(r"[^0-9a-zA-Z]+", "_", text).strip("_").lower()
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         raise UserError(f"'{text}' gives no name for C", fix="choose one with --name, such as --name net")
+    if name in TAKEN:
+        raise UserError(f"'{name}' means something else to {TAKEN[name]}", fix="choose another with --name")
     return name
 
 

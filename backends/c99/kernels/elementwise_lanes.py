@@ -53,12 +53,12 @@ def _write(task: Task, body: Body) -> str:
     index, at, register = f"i{len(outer)}", places.of(output), widest(body, inner.size)
     several = [f"{register.type} v;", *(_made(task, body, places, register) or [])]
     several = lanes.written(register, body, output.type, f"y + {at}", several)
-    one = ["int32_t v;", *chained(_links(task), body, places, task.named)]
-    one.append(f"y[{at}] = ({body.held(output.type)})v;")
-    rest = [f"for (; {index} < {inner.size}; {index}++) {{", *indented(one, 1).splitlines(), "}"]
-    rows = Nest(tuple(outer), places.nest.axes)
     loop = [f"int32_t {index} = 0;", *lanes.loop_of(register, index, str(inner.size), several)]
-    return rows.around([*loop, *(rest if inner.size % register.lanes else [])])
+    if inner.size % register.lanes:
+        one = ["int32_t v;", *chained(_links(task), body, places, task.named)]
+        one.append(f"y[{at}] = ({body.held(output.type)})v;")
+        loop += [f"for (; {index} < {inner.size}; {index}++) {{", *indented(one, 1).splitlines(), "}"]
+    return Nest(tuple(outer), places.nest.axes).around(loop)
 
 
 KERNEL = Kernel(
