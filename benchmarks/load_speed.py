@@ -92,13 +92,19 @@ def main() -> None:
     if args.make:
         make(args.file, args.make, args.bits, args.coder)
     print("| threads | loading s | over | MB decoded | MB above |\n| --- | --- | --- | --- | --- |")
-    for threads in (1, 2):
-        command = [sys.executable, __file__, str(args.file), "--threads", str(threads)]
-        runs = [json.loads(subprocess.run(command, check=True, capture_output=True).stdout) for _ in range(args.rounds)]
+    runs: dict[int, list[dict[str, float]]] = {1: [], 2: []}
+    for _ in range(args.rounds):
+        for threads, done in runs.items():
+            command = [sys.executable, __file__, str(args.file), "--threads", str(threads)]
+            done.append(json.loads(subprocess.run(command, check=True, capture_output=True).stdout))
+    for threads, done in runs.items():
         wall, over, decoded, above = (
-            statistics.median(run[k] for run in runs) for k in ("wall", "over", "decoded", "above")
+            statistics.median(run[k] for run in done) for k in ("wall", "over", "decoded", "above")
         )
         print(f"| {threads} | {wall:.2f} | {over:.1%} | {decoded:.0f} | {above:.0f} |", flush=True)
+    ratios = sorted(one["wall"] / two["wall"] for one, two in zip(runs[1], runs[2], strict=True))
+    told = ", ".join(f"{ratio:.2f}" for ratio in ratios)
+    print(f"one thread takes {statistics.median(ratios):.2f} times as long as two (each round: {told})")
 
 
 if __name__ == "__main__":

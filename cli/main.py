@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import sys
@@ -36,8 +37,9 @@ def lowbit(screen: Screen, no_color: bool, traceback: bool) -> None:
     Exit codes: 0 done, 1 the model, the recipe or a file is at fault, 2 wrong usage.
     """
     screen.color, screen.trace = not no_color, traceback
-    if os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())  # a recipe may name a pass that lies here; what is installed goes first
+    with contextlib.suppress(FileNotFoundError):  # the folder may be gone
+        if os.getcwd() not in sys.path:
+            sys.path.append(os.getcwd())  # a recipe may name a pass that lies here; what is installed goes first
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -76,6 +76,7 @@ class _Reader:
     """One pass over the bytes, front to back; no byte is skipped. Then streams are decoded, and the program is built.
 
     In this order streams can be decoded at once, and a file that asks for too much has cost nothing when it is refused.
+    What follows a constant is built while those behind it are decoded.
     """
 
     def __init__(self, data: bytes, max_values: int) -> None:
@@ -89,7 +90,7 @@ class _Reader:
         self._inputs: list[int] = []
         self._constants: list[_Stream] = []
         self._decoded: dict[int, Words] = {}
-        self._building: list[Callable[[], object]] = []
+        self._building: list[list[Callable[[], object]]] = [[]]  # before the first constant, behind it, ...
         before = layout.INPUT
         for index in range(self._numbers.varint("the number of values")):
             before = self._entry(index, before)
@@ -97,8 +98,6 @@ class _Reader:
         self._numbers.finish()
         self._streams.finish()
         self._decode(int.from_bytes(data[-8:-4], "little"), len(data) - 8)
-        for build in self._building:
-            build()
         with _legal("the program", self._numbers.offset):
             self.program = self._builder.build(*ports)
 
@@ -111,11 +110,16 @@ class _Reader:
         ]
 
     def _decode(self, expected: int, offset: int) -> None:
-        """Decode all constants and compare their checksum, which is made of each while others are decoded."""
+        """Decode all constants, build, and compare the checksum, which is made of each while others are decoded."""
         sizes, digest = [math.prod(one.shape) for one in self._constants], 0
+        first, *behind = self._building
+        for build in first:
+            build()
         for at, values in enumerate(each(lambda at: self._constants[at].decode(), sizes)):
             self._decoded[at] = values
             digest = layout.digest(values, digest)
+            for build in behind[at]:
+                build()
         if digest != expected:
             raise FileError("the decoded integers do not match their checksum", offset=offset)
 
@@ -150,6 +154,7 @@ class _Reader:
         stream = self._streams.take(self._numbers.varint("the length of a stream", code))
         at = len(self._constants)
         self._constants.append(_Stream(index, shape, name, stream, self._streams.offset))
+        self._building.append([])
         self._build(f"constant {index}", self._streams.offset, lambda: self._builder.adopt(self._decoded.pop(at)))
 
     def _build(self, what: str, offset: int, build: Callable[[], int]) -> None:
@@ -160,7 +165,7 @@ class _Reader:
                 index = build()
             self._limits.hold(what, self._builder[index].shape, offset)
 
-        self._building.append(checked)
+        self._building[-1].append(checked)
 
     def _shape(self, rank: int) -> tuple[int, ...]:
         axes = range(rank)
